@@ -1,0 +1,55 @@
+// A device: its memory and one implementation of every kernel family.
+#ifndef LOCKSTEP_KERNELS_BACKEND_H_
+#define LOCKSTEP_KERNELS_BACKEND_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "kernels/conv.h"
+#include "kernels/elementwise.h"
+#include "kernels/gemm.h"
+#include "kernels/norm.h"
+#include "kernels/optimizer.h"
+#include "kernels/pool.h"
+#include "kernels/random.h"
+#include "kernels/reduce.h"
+#include "kernels/softmax.h"
+
+namespace lockstep {
+
+// Owned by the program; outlives every tensor and plan made on it. Calls come from one thread at a
+// time; kernels run on up to threads() threads inside a call.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // "cpu" or "cuda:0".
+  virtual std::string name() const = 0;
+  // What timings and bits depend on: instruction set or device kind, and library versions.
+  virtual std::string fingerprint() const = 0;
+  virtual int threads() const = 0;
+
+  // 64-byte aligned, not cleared. Throws DeviceError naming `purpose` and the bytes asked for.
+  virtual void* Allocate(size_t bytes, const std::string& purpose) = 0;
+  virtual void Free(void* pointer) noexcept = 0;
+
+  virtual ConvKernels& conv() = 0;
+  virtual ElementwiseKernels& elementwise() = 0;
+  virtual GemmKernels& gemm() = 0;
+  virtual NormKernels& norm() = 0;
+  virtual OptimizerKernels& optimizer() = 0;
+  virtual PoolKernels& pool() = 0;
+  virtual RandomKernels& random() = 0;
+  virtual ReduceKernels& reduce() = 0;
+  virtual SoftmaxKernels& softmax() = 0;
+};
+
+// threads 0: the cores of the affinity mask.
+std::unique_ptr<Backend> MakeCpuBackend(int threads = 0);
+// Throws DeviceError where this build or machine has no CUDA.
+std::unique_ptr<Backend> MakeCudaBackend(int device);
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_KERNELS_BACKEND_H_

@@ -1,0 +1,55 @@
+// Kernel family: maps over elements, layout changes and casts.
+#ifndef LOCKSTEP_KERNELS_ELEMENTWISE_H_
+#define LOCKSTEP_KERNELS_ELEMENTWISE_H_
+
+#include <cstdint>
+
+#include "kernels/dtype.h"
+#include "kernels/layout.h"
+
+namespace lockstep {
+
+enum class Activation : uint8_t { kIdentity, kRelu, kLeakyRelu, kSigmoid, kTanh };
+
+// Extents of a picture batch, for kernels that must know where its channels lie.
+struct PictureShape {
+  int64_t n = 0, c = 0, h = 0, w = 0;
+};
+
+// All pointers are 64-byte aligned plan buffers of `dtype` (kFloat32 or kFloat64). An output may be
+// the same buffer as an input of the same size; partial overlap is not allowed.
+class ElementwiseKernels {
+ public:
+  virtual ~ElementwiseKernels() = default;
+
+  // y = f(x); `slope` is the factor for x < 0 of kLeakyRelu.
+  virtual void ActivationForward(DType dtype, Activation f, double slope, int64_t size,
+                                 const void* x, void* y) = 0;
+  // dx = dy * f'(x), written in terms of y = f(x). For kLeakyRelu slope must be >= 0.
+  virtual void ActivationBackward(DType dtype, Activation f, double slope, int64_t size,
+                                  const void* y, const void* dy, void* dx) = 0;
+  // y = a + b.
+  virtual void Add(DType dtype, int64_t size, const void* a, const void* b, void* y) = 0;
+  // y = scale * x.
+  virtual void Scale(DType dtype, double scale, int64_t size, const void* x, void* y) = 0;
+  // y[r, c] = f(x[r, c] + bias[c]) over plain (rows, columns).
+  virtual void BiasForward(DType dtype, Activation f, int64_t rows, int64_t columns, const void* x,
+                           const void* bias, void* y) = 0;
+  // Same values, other layout. x and y must differ.
+  virtual void Reorder(DType dtype, const PictureShape& shape, Layout from, Layout to,
+                       const void* x, void* y) = 0;
+  // Copies `channels` channels of a picture batch between two pictures, for concatenation along
+  // the channel axis: y[:, y_offset + i] = x[:, x_offset + i]. Layouts may differ.
+  virtual void CopyChannels(DType dtype, const PictureShape& x_shape, Layout x_layout,
+                            int64_t x_offset, const void* x, const PictureShape& y_shape,
+                            Layout y_layout, int64_t y_offset, int64_t channels, void* y) = 0;
+  // Picture bytes to numbers: y = (x * scale - mean[c]) * inv_std[c], reading plain NCHW uint8 and
+  // writing `to`; mean and inv_std, of length c, may both be null (0 and 1).
+  virtual void PictureFromUint8(DType dtype, const PictureShape& shape, double scale,
+                                const float* mean, const float* inv_std, const uint8_t* x,
+                                Layout to, void* y) = 0;
+};
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_KERNELS_ELEMENTWISE_H_

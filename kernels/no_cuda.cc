@@ -1,0 +1,10 @@
+#include "kernels/backend.h"
+#include "kernels/error.h"
+
+namespace lockstep {
+
+std::unique_ptr<Backend> MakeCudaBackend(int) {
+  throw DeviceError("this build has no CUDA backend; use --device cpu", ExitCode::kUsage);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,50 @@
+// Kernel family: optimizer updates, each one fused pass over flat memory.
+#ifndef LOCKSTEP_KERNELS_OPTIMIZER_H_
+#define LOCKSTEP_KERNELS_OPTIMIZER_H_
+
+#include <cstdint>
+
+#include "kernels/dtype.h"
+
+namespace lockstep {
+
+// g below is grad_scale * gradient + weight_decay * p. State arrays are named as Chainer does.
+enum class UpdateRule : uint8_t {
+  kSgd,              // p -= lr * g
+  kMomentum,         // v = momentum * v - lr * g;  p += v                          s0 = v
+  kNesterovChainer,  // v as above;  p += momentum^2 * v - (1 + momentum) * lr * g  s0 = v
+  kNesterov,         // v as above;  p += momentum * v - lr * g (Keras, MXNet)      s0 = v
+  kAdam,             // m += (1-b1)(g-m); v += (1-b2)(g^2-v);                       s0 = m, s1 = v
+                     // p = (1 - eta*decoupled_decay) p - eta * lr_t * m / (sqrt(v) + eps),
+                     // lr_t = lr * sqrt(1 - b2^t) / (1 - b1^t), passed as `lr`
+  kRmsProp,          // ms = rho*ms + (1-rho) g^2;  p -= lr * g / (sqrt(ms) + eps)  s0 = ms
+  kAdaGrad,          // h += g^2;  p -= lr * g / (sqrt(h) + eps)                    s0 = h
+  kAdaDelta,         // msg = rho*msg + (1-rho) g^2; dx = sqrt((msdx+eps)/(msg+eps)) g;
+                     // msdx = rho*msdx + (1-rho) dx^2;  p -= dx                    s0 = msg, s1 = msdx
+};
+
+// The numbers of one step, the same for every element.
+struct UpdateArgs {
+  UpdateRule rule = UpdateRule::kSgd;
+  double lr = 0.01;
+  double momentum = 0.9;
+  double beta1 = 0.9, beta2 = 0.999;
+  double rho = 0.99;
+  double eps = 1e-8;
+  double eta = 1.0;
+  double decoupled_decay = 0.0;  // AdamW
+  double weight_decay = 0.0;     // L2, added to the gradient
+  double grad_scale = 1.0;       // 1 / count of samples, and the clipping rate
+};
+
+class OptimizerKernels {
+ public:
+  virtual ~OptimizerKernels() = default;
+  // p, s0, s1 updated in place; g read. s0 and s1 may be null where the rule names none.
+  virtual void Update(DType dtype, const UpdateArgs& args, int64_t size, void* p, const void* g,
+                      void* s0, void* s1) = 0;
+};
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_KERNELS_OPTIMIZER_H_
