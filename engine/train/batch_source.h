@@ -1,0 +1,53 @@
+// The seam between training and data: engine declares it, data implements it.
+#ifndef LOCKSTEP_ENGINE_TRAIN_BATCH_SOURCE_H_
+#define LOCKSTEP_ENGINE_TRAIN_BATCH_SOURCE_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "engine/tensor/tensor.h"
+
+namespace lockstep {
+
+// One batch, ready to be fed. The memory belongs to the source and lives until the next Next().
+struct Batch {
+  const void* x = nullptr;       // (rows,) + sample shape, plain, dtype of sample_type()
+  const void* labels = nullptr;  // (rows,) int32 classes, or (rows,) + target shape float32
+  std::span<const int64_t> ids;  // global sample ids, one a row
+  int64_t rows = 0;              // at most the batch size; fewer in the last batch of an epoch
+  int64_t epoch = 0;             // which pass over the data this batch belongs to, from 0
+  bool last_of_epoch = false;
+};
+
+// Where a source stands: all there is to save, since the order is a function of (seed, epoch).
+struct SourcePosition {
+  int64_t epoch = 0;
+  int64_t offset = 0;  // samples of that epoch already handed out
+
+  friend bool operator==(const SourcePosition&, const SourcePosition&) = default;
+};
+
+// Batches of a data set, each sample exactly once an epoch, in the order given by (seed, epoch).
+// Used from one thread; may prepare batches ahead on its own.
+class BatchSource {
+ public:
+  virtual ~BatchSource() = default;
+  // One sample's shape and dtype as fed (float32 unless the plan scales bytes itself).
+  virtual TensorType sample_type() const = 0;
+  virtual TensorType label_type() const = 0;
+  virtual int64_t size() const = 0;
+  virtual int64_t batch_size() const = 0;
+  // The next batch; the pointer stays valid until the next call. Errors of a background reader
+  // are thrown here.
+  virtual const Batch& Next() = 0;
+  // The position behind the last batch handed out.
+  virtual SourcePosition position() const = 0;
+  virtual void Seek(SourcePosition position) = 0;
+  // One line about a row for messages: "train.npz row 17".
+  virtual std::string Describe(int64_t id) const = 0;
+};
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_ENGINE_TRAIN_BATCH_SOURCE_H_
