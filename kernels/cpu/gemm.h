@@ -1,0 +1,29 @@
+// Matrix products on the CPU: own packed micro-kernels per instruction set, float32 and float64.
+#ifndef LOCKSTEP_KERNELS_CPU_GEMM_H_
+#define LOCKSTEP_KERNELS_CPU_GEMM_H_
+
+#include "kernels/cpu/gemm/product.h"
+#include "kernels/gemm.h"
+
+namespace lockstep::cpu {
+
+// Every element of C is one sum over k in an order that depends on k only: the bits are the same
+// for any number of threads. Has no state; may be called from several threads at once.
+class CpuGemm : public GemmKernels {
+ public:
+  CpuGemm();  // picks the best instruction set of this machine
+
+  // Throws ShapeError for a dtype, beta or activation outside GemmArgs' contract.
+  void Gemm(DType dtype, const GemmArgs& args) override;
+
+  // One product on the calling thread alone, for kernels that spread their work themselves.
+  void Product(const gemm::Product<float>& product) const { table_->product_f32(product); }
+  void Product(const gemm::Product<double>& product) const { table_->product_f64(product); }
+
+ private:
+  const gemm::Table* table_;
+};
+
+}  // namespace lockstep::cpu
+
+#endif  // LOCKSTEP_KERNELS_CPU_GEMM_H_
