@@ -1,0 +1,33 @@
+// Fast bilinear algorithms for 3x3 convolutions of stride 1 and padding 1, float32.
+//
+// winograd_4x3, winograd_2x3  F(4x4, 3x3) and F(2x2, 3x3) of Lavin & Gray, "Fast Algorithms for
+//                             Convolutional Neural Networks" (2015): 36 products for 16 outputs,
+//                             16 for 4, where the direct sum has 144 and 36.
+// toeplitz_2x2                pictures of 2x2 pixels: 9 products for the whole picture.
+// A name followed by "_fused" transforms the weights inside Run, block by block, and keeps no copy:
+// for layers whose weights outweigh their pictures.
+#ifndef LOCKSTEP_KERNELS_CPU_WINOGRAD_WINOGRAD_H_
+#define LOCKSTEP_KERNELS_CPU_WINOGRAD_WINOGRAD_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/conv.h"
+
+namespace lockstep::cpu {
+
+// The algorithms that can run this pass, the likeliest best first; empty when none can. All need
+// c and k divisible by 8 and layouts whose block is a multiple of 8.
+std::vector<std::string> WinogradAlgorithms(const ConvShape& shape, ConvPass pass, Layout x,
+                                            Layout y);
+
+// `algorithm` is one that WinogradAlgorithms named, else ConfigError. The work is split for
+// GetThreads() of this call; Run is right with any number of threads, and its result depends only
+// on the number at Make.
+std::unique_ptr<ConvKernel> MakeWinograd(const ConvShape& shape, ConvPass pass,
+                                         const std::string& algorithm, Layout x, Layout y);
+
+}  // namespace lockstep::cpu
+
+#endif  // LOCKSTEP_KERNELS_CPU_WINOGRAD_WINOGRAD_H_
