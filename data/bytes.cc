@@ -1,0 +1,56 @@
+#include "data/bytes.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+
+#include "kernels/error.h"
+
+namespace lockstep {
+namespace {
+
+constexpr size_t kAlignment = 64;
+
+void AppendEscaped(char c, std::string* text) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  const auto byte = static_cast<uint8_t>(c);
+  if (byte >= 0x20 && byte < 0x7F) {
+    *text += c;
+    return;
+  }
+  *text += "\\x";
+  *text += kDigits[byte >> 4];
+  *text += kDigits[byte & 15];
+}
+
+}  // namespace
+
+Bytes::Bytes(size_t size) : size_(size) {
+  void* memory = nullptr;
+  if (size < std::numeric_limits<size_t>::max() - kAlignment) {
+    memory = std::aligned_alloc(kAlignment, (size + kAlignment) / kAlignment * kAlignment);
+  }
+  if (memory == nullptr) {
+    throw DeviceError("no memory for " + std::to_string(size) + " bytes of a file");
+  }
+  owner_ = std::shared_ptr<void>(memory, std::free);
+}
+
+Bytes Bytes::Copy(std::span<const uint8_t> bytes) {
+  Bytes copy(bytes.size());
+  if (!bytes.empty()) std::memcpy(copy.data(), bytes.data(), bytes.size());
+  return copy;
+}
+
+std::string Printable(std::string_view untrusted, size_t limit) {
+  std::string text;
+  const bool cut = untrusted.size() > limit;
+  const size_t head = cut ? limit / 2 : untrusted.size();
+  for (const char c : untrusted.substr(0, head)) AppendEscaped(c, &text);
+  if (!cut) return text;
+  text += "...";
+  for (const char c : untrusted.substr(untrusted.size() - limit / 2)) AppendEscaped(c, &text);
+  return text;
+}
+
+}  // namespace lockstep

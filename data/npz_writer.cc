@@ -1,0 +1,102 @@
+// Writes what data/zip_directory.cc documents byte by byte.
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "data/deflate.h"
+#include "data/npz.h"
+#include "data/run_threads.h"
+#include "data/utf8.h"
+#include "data/zip_writer.h"
+#include "kernels/error.h"
+
+namespace lockstep {
+namespace {
+
+constexpr size_t kLongestName = 60000;
+// Members held compressed in memory at a time, by their size before.
+constexpr size_t kWindowBytes = size_t{64} << 20;
+
+void CheckName(const std::string& name) {
+  const bool climbs = ("/" + name + "/").find("/../") != std::string::npos;
+  if (!name.empty() && name.size() <= kLongestName && name[0] != '/' && !climbs &&
+      name.find('\0') == name.npos && name.find('\\') == name.npos) {
+    return;
+  }
+  throw ConfigError("'" + Printable(name) + "' cannot be the name of an array in an npz file");
+}
+
+std::span<const uint8_t> AsBytes(const Tensor& tensor) {
+  return {static_cast<const uint8_t*>(tensor.data()), tensor.bytes()};
+}
+
+std::span<const uint8_t> AsBytes(const std::string& text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+}  // namespace
+
+void NpzWriter::AddEntry(const std::string& name, Entry entry) {
+  CheckName(name);
+  if (!entries_.emplace(name, std::move(entry)).second) {
+    throw ConfigError("two arrays of an npz file are called '" + Printable(name) + "'");
+  }
+}
+
+void NpzWriter::Add(const std::string& name, const Tensor& tensor) {
+  AddEntry(name, {NpyHeaderText(NpyDescr(tensor.dtype()), tensor.shape()), tensor});
+}
+
+void NpzWriter::AddBool(const std::string& name, bool value) {
+  Tensor item(DType::kUint8, Shape{});
+  item.values<uint8_t>()[0] = value ? 1 : 0;
+  AddEntry(name, {NpyHeaderText("|b1", Shape{}), item});
+}
+
+void NpzWriter::AddText(const std::string& name, const std::string& utf8) {
+  std::u32string text = DecodeUtf8(utf8);
+  if (text.empty()) text += U'\0';  // what NumPy makes of an empty text
+  Tensor items(DType::kUint8, Shape({static_cast<int64_t>(text.size() * 4)}));
+  std::memcpy(items.data(), text.data(), text.size() * 4);
+  AddEntry(name, {NpyHeaderText("<U" + std::to_string(text.size()), Shape{}), items});
+}
+
+void NpzWriter::Write(const ByteSink& sink) const {
+  ZipWriter zip(sink, options_.force_zip64);
+  for (auto begin = entries_.begin(); begin != entries_.end();) {
+    std::vector<std::pair<const std::string*, const Entry*>> window;
+    auto end = begin;
+    for (size_t bytes = 0; end != entries_.end() && bytes < kWindowBytes; ++end) {
+      bytes += end->second.items.bytes();
+      window.emplace_back(&end->first, &end->second);
+    }
+    std::vector<std::vector<uint8_t>> compressed(window.size());
+    if (options_.compress) {
+      RunThreads(window.size(), options_.threads, [&](size_t i) {
+        const Entry& entry = *window[i].second;
+        std::vector<uint8_t> plain(entry.npy_header.begin(), entry.npy_header.end());
+        const std::span<const uint8_t> items = AsBytes(entry.items);
+        plain.insert(plain.end(), items.begin(), items.end());
+        compressed[i] = Compressor(options_.level).Deflate(plain);
+      });
+    }
+    for (size_t i = 0; i < window.size(); ++i) {
+      const Entry& entry = *window[i].second;
+      zip.Add(*window[i].first + ".npy", {AsBytes(entry.npy_header), AsBytes(entry.items)},
+              compressed[i]);
+      compressed[i] = {};
+    }
+    begin = end;
+  }
+  zip.Finish();
+}
+
+std::vector<uint8_t> NpzWriter::ToBytes() const {
+  std::vector<uint8_t> bytes;
+  Write([&](std::span<const uint8_t> piece) {
+    bytes.insert(bytes.end(), piece.begin(), piece.end());
+  });
+  return bytes;
+}
+
+}  // namespace lockstep
