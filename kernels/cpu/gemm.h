@@ -20,6 +20,9 @@ class CpuGemm : public GemmKernels {
   void Product(const gemm::Product<float>& product) const { table_->product_f32(product); }
   void Product(const gemm::Product<double>& product) const { table_->product_f64(product); }
 
+  // Float32 elements of a vector register.
+  int lanes() const { return table_->lanes; }
+
  private:
   const gemm::Table* table_;
 };

@@ -25,8 +25,7 @@ class CpuConv : public ConvKernels {
   std::vector<std::string> Algorithms(const ConvShape& shape, ConvPass pass, Layout x, Layout y,
                                       bool exact) const override;
   std::unique_ptr<ConvKernel> Make(const ConvShape& shape, ConvPass pass,
-                                   const std::string& algorithm, Layout x,
-                                   Layout y) const override;
+                                   const std::string& algorithm, Layout x, Layout y) const override;
   std::vector<Layout> Layouts(int64_t c, DType dtype) const override;
 
  private:

@@ -1,0 +1,122 @@
+#include "kernels/cpu/gemm.h"
+
+#include <string>
+
+#include "kernels/cpu/parallel.h"
+#include "kernels/error.h"
+
+namespace lockstep::cpu {
+namespace {
+
+// Below this many multiplications starting the threads costs more than they save.
+constexpr double kSerialWork = 100e3;
+constexpr int64_t kEdge = 16;  // parts of C end at multiples of this
+
+struct Grid {
+  int rows = 1, columns = 1;
+};
+
+// The factors of `threads` whose parts of C have the smallest edges: what a part packs and reads.
+Grid ChooseGrid(int64_t m, int64_t n, int threads) {
+  Grid best{threads, 1};
+  double best_edge = 0;
+  for (int rows = 1; rows <= threads; ++rows) {
+    if (threads % rows != 0) continue;
+    const int columns = threads / rows;
+    const double edge = static_cast<double>(m) / rows + static_cast<double>(n) / columns;
+    if (best_edge == 0 || edge < best_edge) {
+      best = {rows, columns};
+      best_edge = edge;
+    }
+  }
+  return best;
+}
+
+struct Range {
+  int64_t begin, end;
+};
+
+Range Part(int64_t size, int index, int parts) {
+  const int64_t edge = size >= 2 * kEdge * parts ? kEdge : 1;
+  const int64_t units = (size + edge - 1) / edge;
+  const int64_t begin = units * index / parts * edge, end = units * (index + 1) / parts * edge;
+  return {begin, end < size ? end : size};
+}
+
+template <typename T>
+gemm::Product<T> FromArgs(const GemmArgs& g) {
+  gemm::Product<T> p;
+  p.m = g.m;
+  p.n = g.n;
+  p.k = g.k;
+  p.a = static_cast<const T*>(g.a);
+  p.a_m = g.trans_a ? 1 : g.lda;
+  p.a_k = g.trans_a ? g.lda : 1;
+  p.b = static_cast<const T*>(g.b);
+  p.b_k = g.trans_b ? 1 : g.ldb;
+  p.b_n = g.trans_b ? g.ldb : 1;
+  p.c = static_cast<T*>(g.c);
+  p.c_m = g.ldc;
+  p.c_n = 1;
+  p.accumulate = g.beta != 0;
+  p.bias_m = nullptr;
+  p.bias_n = static_cast<const T*>(g.bias);
+  p.relu = g.activation == Activation::kRelu;
+  return p;
+}
+
+template <typename T>
+gemm::Product<T> SubProduct(const gemm::Product<T>& whole, Range m, Range n) {
+  gemm::Product<T> p = whole;
+  p.m = m.end - m.begin;
+  p.n = n.end - n.begin;
+  p.a += m.begin * p.a_m;
+  p.b += n.begin * p.b_n;
+  p.c += m.begin * p.c_m + n.begin * p.c_n;
+  if (p.bias_n != nullptr) p.bias_n += n.begin;
+  return p;
+}
+
+template <typename T>
+void RunParallel(const CpuGemm& gemm, const gemm::Product<T>& whole) {
+  const double work =
+      static_cast<double>(whole.m) * static_cast<double>(whole.n) * static_cast<double>(whole.k);
+  if (work < kSerialWork || GetThreads() <= 1) {
+    gemm.Product(whole);
+    return;
+  }
+  ParallelThreads([&](int thread, int threads) {
+    const Grid grid = ChooseGrid(whole.m, whole.n, threads);
+    const Range m = Part(whole.m, thread / grid.columns, grid.rows);
+    const Range n = Part(whole.n, thread % grid.columns, grid.columns);
+    gemm.Product(SubProduct(whole, m, n));
+  });
+}
+
+void Check(DType dtype, const GemmArgs& g) {
+  const bool ok = IsFloating(dtype) && (g.beta == 0 || g.beta == 1) && g.m >= 0 && g.n >= 0 &&
+                  g.k >= 0 &&
+                  (g.activation == Activation::kIdentity || g.activation == Activation::kRelu);
+  if (ok) return;
+  throw ShapeError("matrix product: found dtype " + std::string(Name(dtype)) + ", (m, n, k) (" +
+                       std::to_string(g.m) + ", " + std::to_string(g.n) + ", " +
+                       std::to_string(g.k) + "), beta " + std::to_string(g.beta) +
+                       "; wanted a floating dtype, extents >= 0, beta 0 or 1, and no activation "
+                       "but ReLU",
+                   ExitCode::kBug);
+}
+
+}  // namespace
+
+CpuGemm::CpuGemm() : table_(&gemm::BestTable()) {}
+
+void CpuGemm::Gemm(DType dtype, const GemmArgs& args) {
+  Check(dtype, args);
+  if (dtype == DType::kFloat32) {
+    RunParallel(*this, FromArgs<float>(args));
+  } else {
+    RunParallel(*this, FromArgs<double>(args));
+  }
+}
+
+}  // namespace lockstep::cpu

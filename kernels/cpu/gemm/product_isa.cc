@@ -1,0 +1,291 @@
+// The matrix product, compiled once per instruction set. C is made in tiles of kMaxRows x
+// (2 vectors) that stay in registers; the operand along the vectors is packed into panels, the
+// other one is read where it lies when its k runs contiguously (the usual case of a weight
+// matrix), so that a big matrix used for few rows is never copied. Loops outside the tile follow
+// K. Goto, R. van de Geijn, "Anatomy of high-performance matrix multiplication", 2008.
+#include "kernels/cpu/gemm/product.h"
+
+namespace lockstep::cpu::LOCKSTEP_ISA {
+namespace {
+
+using gemm::Product;
+
+#if defined(LOCKSTEP_ISA_avx512)
+constexpr int kVectorBytes = 64;
+constexpr int kMaxRows = 12;
+#elif defined(LOCKSTEP_ISA_avx2)
+constexpr int kVectorBytes = 32;
+constexpr int kMaxRows = 6;
+#else
+constexpr int kVectorBytes = 16;
+constexpr int kMaxRows = 6;
+#endif
+constexpr int64_t kMaxDepth = 384;            // of one pass over k: a panel stays in the L1 cache
+constexpr int64_t kPackedBytes = 256 * 1024;  // of the packed operand: stays in the L2 cache
+
+template <typename T>
+struct VectorOf;
+template <>
+struct VectorOf<float> {
+  typedef float Type __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
+};
+template <>
+struct VectorOf<double> {
+  typedef double Type __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
+};
+template <typename T>
+using Vector = typename VectorOf<T>::Type;
+template <typename T>
+constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
+
+// One tile: `rows` x `columns` elements of C from `k` steps.
+template <typename T>
+struct TileArgs {
+  int64_t k;
+  const T* a;
+  int64_t a_m, a_k;
+  const T* b;  // kVectors * kLanes readable elements a step
+  int64_t b_k;
+  T* c;
+  int64_t c_m, c_n;
+  int columns;
+  bool accumulate;
+  const T* bias_m;
+  const T* bias_n;
+  bool relu;
+};
+
+template <typename T>
+void StoreElements(const TileArgs<T>& t, int rows, const T* tile, int tile_columns) {
+  const bool rows_inside = t.c_m == 1;
+  const int outer = rows_inside ? t.columns : rows;
+  const int inner = rows_inside ? rows : t.columns;
+  for (int o = 0; o < outer; ++o) {
+    for (int q = 0; q < inner; ++q) {
+      const int i = rows_inside ? q : o, j = rows_inside ? o : q;
+      T* c = t.c + i * t.c_m + j * t.c_n;
+      T sum = tile[i * tile_columns + j];
+      if (t.accumulate) sum = *c + sum;
+      if (t.bias_m != nullptr) sum += t.bias_m[i];
+      if (t.bias_n != nullptr) sum += t.bias_n[j];
+      *c = t.relu && sum < T{0} ? T{0} : sum;
+    }
+  }
+}
+
+template <typename T, int kRows, int kVectors>
+void StoreVectors(const TileArgs<T>& t, Vector<T> (&sum)[kRows][kVectors]) {
+  using V = Vector<T>;
+  const V zero{};
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      V* c = reinterpret_cast<V*>(t.c + i * t.c_m + v * kLanes<T>);
+      V s = sum[i][v];
+      if (t.accumulate) s = *c + s;
+      if (t.bias_m != nullptr) s += t.bias_m[i];
+      if (t.bias_n != nullptr) s += *reinterpret_cast<const V*>(t.bias_n + v * kLanes<T>);
+      if (t.relu) s = s < zero ? zero : s;
+      *c = s;
+    }
+  }
+}
+
+template <typename T, int kRows, int kVectors>
+void Tile(const TileArgs<T>& t) {
+  using V = Vector<T>;
+  V sum[kRows][kVectors] = {};
+  const T* a = t.a;
+  const T* b = t.b;
+  for (int64_t step = 0; step < t.k; ++step) {
+    V bv[kVectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) bv[v] = *reinterpret_cast<const V*>(b + v * kLanes<T>);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      const T scale = a[i * t.a_m];
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) sum[i][v] += bv[v] * scale;
+    }
+    a += t.a_k;
+    b += t.b_k;
+  }
+  if (t.c_n == 1 && t.columns == kVectors * kLanes<T>) {
+    StoreVectors<T, kRows, kVectors>(t, sum);
+    return;
+  }
+  alignas(64) T tile[kRows * kVectors * kLanes<T>];
+  for (int i = 0; i < kRows; ++i) {
+    for (int v = 0; v < kVectors; ++v) {
+      *reinterpret_cast<V*>(tile + (i * kVectors + v) * kLanes<T>) = sum[i][v];
+    }
+  }
+  StoreElements(t, kRows, tile, kVectors * kLanes<T>);
+}
+
+template <typename T>
+void RunTile(int rows, int vectors, const TileArgs<T>& t) {
+  using Function = void (*)(const TileArgs<T>&);
+  static constexpr Function kTiles[][2] = {
+    {Tile<T, 1, 1>, Tile<T, 1, 2>},
+    {Tile<T, 2, 1>, Tile<T, 2, 2>},
+    {Tile<T, 3, 1>, Tile<T, 3, 2>},
+    {Tile<T, 4, 1>, Tile<T, 4, 2>},
+    {Tile<T, 5, 1>, Tile<T, 5, 2>},
+    {Tile<T, 6, 1>, Tile<T, 6, 2>},
+#if defined(LOCKSTEP_ISA_avx512)
+    {Tile<T, 7, 1>, Tile<T, 7, 2>},
+    {Tile<T, 8, 1>, Tile<T, 8, 2>},
+    {Tile<T, 9, 1>, Tile<T, 9, 2>},
+    {Tile<T, 10, 1>, Tile<T, 10, 2>},
+    {Tile<T, 11, 1>, Tile<T, 11, 2>},
+    {Tile<T, 12, 1>, Tile<T, 12, 2>},
+#endif
+  };
+  kTiles[rows - 1][vectors - 1](t);
+}
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Panels of 2 vectors, the last one perhaps of 1: panel j0 starts at packed + j0 * depth.
+template <typename T>
+int PanelVectors(int64_t columns_left) {
+  return columns_left > kLanes<T> ? 2 : 1;
+}
+
+// packed[step][column] of one panel; columns beyond the matrix are zero.
+template <typename T>
+void PackPanel(const T* b, int64_t b_k, int64_t b_n, int64_t depth, int columns, int width,
+               T* packed) {
+  if (b_n == 1) {
+    for (int64_t step = 0; step < depth; ++step) {
+      for (int j = 0; j < columns; ++j) packed[step * width + j] = b[step * b_k + j];
+    }
+  } else {
+    for (int64_t step0 = 0; step0 < depth; step0 += 8) {
+      const int64_t step1 = Min(step0 + 8, depth);
+      for (int j = 0; j < columns; ++j) {
+        for (int64_t step = step0; step < step1; ++step) {
+          packed[step * width + j] = b[step * b_k + j * b_n];
+        }
+      }
+    }
+  }
+  if (columns == width) return;
+  for (int64_t step = 0; step < depth; ++step) {
+    for (int j = columns; j < width; ++j) packed[step * width + j] = T{0};
+  }
+}
+
+template <typename T>
+void PackBlock(const Product<T>& p, int64_t k0, int64_t depth, int64_t j0, int64_t columns,
+               T* packed) {
+  for (int64_t j = 0; j < columns; j += 2 * kLanes<T>) {
+    const int width = PanelVectors<T>(columns - j) * kLanes<T>;
+    PackPanel(p.b + k0 * p.b_k + (j0 + j) * p.b_n, p.b_k, p.b_n, depth,
+              static_cast<int>(Min(columns - j, width)), width, packed + j * depth);
+  }
+}
+
+template <typename T>
+void PackRows(const T* a, int64_t a_m, int64_t a_k, int64_t depth, int rows, T* packed) {
+  for (int64_t step = 0; step < depth; ++step) {
+    for (int i = 0; i < rows; ++i) packed[step * rows + i] = a[step * a_k + i * a_m];
+  }
+}
+
+// The tiles of rows [i0, i0 + rows) over all panels of the packed block.
+template <typename T>
+void RowOfTiles(const Product<T>& p, int64_t i0, int rows, int64_t k0, int64_t depth, int64_t j0,
+                int64_t columns, const T* packed) {
+  const bool last = k0 + depth == p.k;
+  alignas(64) T rows_packed[kMaxRows * kMaxDepth];
+  TileArgs<T> t;
+  t.k = depth;
+  t.a = p.a + i0 * p.a_m + k0 * p.a_k;
+  t.a_m = p.a_m;
+  t.a_k = p.a_k;
+  if (p.a_k != 1 && columns > 2 * kLanes<T>) {
+    PackRows(t.a, p.a_m, p.a_k, depth, rows, rows_packed);
+    t.a = rows_packed;
+    t.a_m = 1;
+    t.a_k = rows;
+  }
+  t.c_m = p.c_m;
+  t.c_n = p.c_n;
+  t.accumulate = p.accumulate || k0 > 0;
+  t.bias_m = last && p.bias_m != nullptr ? p.bias_m + i0 : nullptr;
+  t.relu = last && p.relu;
+  for (int64_t j = 0; j < columns; j += 2 * kLanes<T>) {
+    const int vectors = PanelVectors<T>(columns - j);
+    t.b = packed + j * depth;
+    t.b_k = vectors * kLanes<T>;
+    t.c = p.c + i0 * p.c_m + (j0 + j) * p.c_n;
+    t.columns = static_cast<int>(Min(columns - j, vectors * kLanes<T>));
+    t.bias_n = last && p.bias_n != nullptr ? p.bias_n + j0 + j : nullptr;
+    RunTile(rows, vectors, t);
+  }
+}
+
+// Vectors run along n.
+template <typename T>
+void ProductAlongN(const Product<T>& p) {
+  constexpr int64_t kPacked = kPackedBytes / static_cast<int64_t>(sizeof(T));
+  alignas(64) T packed[kPacked];
+  const int64_t depths = p.k > kMaxDepth ? CeilDiv(p.k, kMaxDepth) : 1;
+  const int64_t max_depth = CeilDiv(p.k, depths);
+  const int64_t panel = 2 * kLanes<T>;
+  const int64_t block = p.k > 0 ? kPacked / max_depth / panel * panel : p.n;
+  const int64_t row_tiles = CeilDiv(p.m, kMaxRows);
+  for (int64_t depth_index = 0; depth_index < depths; ++depth_index) {
+    const int64_t k0 = depth_index * max_depth;
+    const int64_t depth = Min(max_depth, p.k - k0);
+    for (int64_t j0 = 0; j0 < p.n; j0 += block) {
+      const int64_t columns = Min(block, p.n - j0);
+      PackBlock(p, k0, depth, j0, columns, packed);
+      for (int64_t tile = 0; tile < row_tiles; ++tile) {
+        const int64_t i0 = p.m * tile / row_tiles;
+        const int rows = static_cast<int>(p.m * (tile + 1) / row_tiles - i0);
+        RowOfTiles(p, i0, rows, k0, depth, j0, columns, packed);
+      }
+    }
+  }
+}
+
+// Cycles, roughly, with the vectors along n.
+template <typename T>
+double Cost(const Product<T>& p) {
+  const double m = static_cast<double>(p.m), n = static_cast<double>(p.n);
+  const double k = static_cast<double>(p.k);
+  const double panels = static_cast<double>(CeilDiv(p.n, kLanes<T>)) / 2;
+  const double pack = k * n * (p.b_n == 1 ? 4.0 / kLanes<T> : 1.0);
+  const double pack_rows = p.a_k != 1 && p.n > 2 * kLanes<T> ? k * m * 0.5 : 0;
+  const double store = m * n * (p.c_n == 1 ? 2.0 / kLanes<T> : 1.0) * (1 + k / kMaxDepth);
+  return m * panels * k + pack + pack_rows + store;
+}
+
+template <typename T>
+Product<T> Transposed(const Product<T>& p) {
+  return {p.n,   p.m, p.k,   p.b,   p.b_n,        p.b_k,    p.a,      p.a_k,
+          p.a_m, p.c, p.c_n, p.c_m, p.accumulate, p.bias_n, p.bias_m, p.relu};
+}
+
+template <typename T>
+void Run(const Product<T>& p) {
+  if (p.m <= 0 || p.n <= 0) return;
+  const Product<T> transposed = Transposed(p);
+  if (Cost(p) <= Cost(transposed)) {
+    ProductAlongN(p);
+  } else {
+    ProductAlongN(transposed);
+  }
+}
+
+}  // namespace
+
+extern const gemm::Table kTable;
+const gemm::Table kTable = {kLanes<float>, Run<float>, Run<double>};
+
+}  // namespace lockstep::cpu::LOCKSTEP_ISA
