@@ -1,0 +1,76 @@
+// conformance_check TABLE BUILD_FOLDER [JUNIT_RESULTS]: prints the counts of the table, and fails
+// when a row claims a test that does not exist, or one that did not pass where it could have.
+#include <unistd.h>
+
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+
+#include "tests/conformance/ctest_files.h"
+#include "tests/conformance/table.h"
+
+namespace lockstep::conformance {
+namespace {
+
+// Which requirements this machine meets. `table` is root/tests/conformance/conformance.txt.
+std::set<std::string> Available(const std::filesystem::path& table) {
+  std::set<std::string> available;
+  const char* shared = std::getenv("LOCKSTEP_SHARED_DIR");
+  const std::filesystem::path root = std::filesystem::absolute(table) / "../../..";
+  if (std::filesystem::is_directory(shared ? shared : root / "../shared/fixtures")) {
+    available.insert("shared");
+  }
+  if (std::filesystem::exists("/dev/nvidiactl")) available.insert("gpu");
+  if (std::getenv("LOCKSTEP_PEERS_DIR") != nullptr) available.insert("peers");
+  if (geteuid() == 0 && std::system("unshare --net true 2>/dev/null") == 0) {
+    available.insert("netns");
+  }
+  return available;
+}
+
+void PrintAvailable(const std::set<std::string>& available) {
+  std::cout << "this machine has:";
+  for (const std::string& requirement : Requirements()) {
+    std::cout << " " << (available.contains(requirement) ? "" : "no ") << requirement;
+  }
+  std::cout << "\n";
+}
+
+int Check(int argc, char** argv) {
+  std::ifstream table(argv[1]);
+  if (!table) throw std::runtime_error(std::string("cannot read ") + argv[1]);
+  std::vector<std::string> problems;
+  const std::vector<Row> rows = ParseTable(table, &problems);
+  std::cout << Counts(rows);
+
+  for (const auto& problem : UnknownProofs(rows, ListTests(argv[2]))) problems.push_back(problem);
+  if (argc > 3) {
+    std::ifstream junit(argv[3]);
+    if (!junit) throw std::runtime_error(std::string("cannot read ") + argv[3]);
+    const std::set<std::string> available = Available(argv[1]);
+    PrintAvailable(available);
+    for (const auto& problem : MissingProofs(rows, ReadJunit(junit), available)) {
+      problems.push_back(problem);
+    }
+  }
+  for (const std::string& problem : problems) std::cout << argv[1] << ": " << problem << "\n";
+  return problems.empty() ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace lockstep::conformance
+
+int main(int argc, char** argv) {
+  if (argc < 3 || argc > 4) {
+    std::cerr << "usage: conformance_check TABLE BUILD_FOLDER [JUNIT_RESULTS]\n";
+    return 64;
+  }
+  try {
+    return lockstep::conformance::Check(argc, argv);
+  } catch (const std::exception& error) {
+    std::cerr << "conformance_check: " << error.what() << "\n";
+    return 66;
+  }
+}

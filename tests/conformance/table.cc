@@ -1,0 +1,172 @@
+#include "tests/conformance/table.h"
+
+#include <array>
+#include <cstdio>
+#include <optional>
+#include <sstream>
+#include <utility>
+
+namespace lockstep::conformance {
+namespace {
+
+// Families of ids and how many rows each has: CH-01 to CH-70.
+constexpr std::array<std::pair<const char*, int>, 7> kFamilies = {
+    {{"CH", 70}, {"CF", 31}, {"MX", 41}, {"CT", 19}, {"SD", 6}, {"TF", 48}, {"AL", 8}}};
+
+std::string Trim(const std::string& text) {
+  const size_t begin = text.find_first_not_of(" \t\r");
+  if (begin == std::string::npos) return "";
+  return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
+}
+
+std::vector<std::string> Split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::istringstream in(text);
+  for (std::string part; std::getline(in, part, separator);) parts.push_back(Trim(part));
+  return parts;
+}
+
+std::vector<std::string> NonEmpty(std::vector<std::string> parts) {
+  std::erase(parts, "");
+  return parts;
+}
+
+std::optional<State> ParseState(const std::string& text) {
+  if (text == "done") return State::kDone;
+  if (text == "open") return State::kOpen;
+  if (text == "not ours") return State::kNotOurs;
+  return std::nullopt;
+}
+
+std::set<std::string> WantedIds() {
+  std::set<std::string> ids;
+  for (const auto& [family, count] : kFamilies) {
+    for (int number = 1; number <= count; ++number) {
+      char id[16];
+      std::snprintf(id, sizeof id, "%s-%02d", family, number);
+      ids.insert(id);
+    }
+  }
+  return ids;
+}
+
+// Fills `row` from its cells; returns what is wrong with them, or "".
+std::string ParseRow(const std::vector<std::string>& cells, Row* row) {
+  if (cells.size() < 6) return "wants six cells: id | state | mark | needs | proof | what";
+  row->id = cells[0];
+  const std::optional<State> state = ParseState(cells[1]);
+  if (!state) return "state '" + cells[1] + "' is not done, open or not ours";
+  row->state = *state;
+  for (const std::string& need : NonEmpty(Split(cells[3], ','))) {
+    if (!Requirements().contains(need)) return "needs '" + need + "', which nobody can provide";
+    row->needs.insert(need);
+  }
+  row->proofs = NonEmpty(Split(cells[4], ','));
+  if (*state == State::kOpen && !row->proofs.empty()) return "is open but names a proof";
+  if (*state == State::kDone && row->proofs.empty()) return "is done but names no test";
+  if (*state == State::kNotOurs && row->proofs.empty()) return "is not ours without a reason";
+  return "";
+}
+
+std::string Count(const std::vector<Row>& rows, const std::string& family) {
+  int all = 0;
+  std::map<State, int> count;
+  for (const Row& row : rows) {
+    if (!row.id.starts_with(family)) continue;
+    ++all;
+    ++count[row.state];
+  }
+  return std::to_string(all) + " rows: " + std::to_string(count[State::kDone]) + " done, " +
+         std::to_string(count[State::kOpen]) + " open, " + std::to_string(count[State::kNotOurs]) +
+         " not ours\n";
+}
+
+}  // namespace
+
+const std::set<std::string>& Requirements() {
+  static const std::set<std::string> kRequirements = {"gpu", "shared", "netns", "peers"};
+  return kRequirements;
+}
+
+std::vector<Row> ParseTable(std::istream& in, std::vector<std::string>* problems) {
+  std::vector<Row> rows;
+  std::set<std::string> missing = WantedIds();
+  std::string text;
+  for (int line = 1; std::getline(in, text); ++line) {
+    if (Trim(text).empty() || text.starts_with("#")) continue;
+    Row row;
+    row.line = line;
+    std::string problem = ParseRow(Split(text, '|'), &row);
+    if (missing.erase(row.id) == 0 && problem.empty())
+      problem = "'" + row.id + "' again or unknown";
+    if (!problem.empty()) problems->push_back("line " + std::to_string(line) + ": " + problem);
+    rows.push_back(std::move(row));
+  }
+  for (const std::string& id : missing) problems->push_back(id + " has no row");
+  return rows;
+}
+
+bool Matches(const std::string& pattern, const std::string& name) {
+  // Position to retry from: after the last '*' in the pattern, one character further in the name.
+  size_t p = 0, n = 0, star = std::string::npos, retry = 0;
+  while (n < name.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      retry = n;
+    } else if (p < pattern.size() && pattern[p] == name[n]) {
+      ++p, ++n;
+    } else if (star != std::string::npos) {
+      p = star + 1;
+      n = ++retry;
+    } else {
+      return false;
+    }
+  }
+  return pattern.find_first_not_of('*', p) == std::string::npos;
+}
+
+std::vector<std::string> UnknownProofs(const std::vector<Row>& rows,
+                                       const std::set<std::string>& tests) {
+  std::vector<std::string> problems;
+  for (const Row& row : rows) {
+    if (row.state != State::kDone) continue;
+    for (const std::string& pattern : row.proofs) {
+      bool found = false;
+      for (const std::string& test : tests) found = found || Matches(pattern, test);
+      if (!found) problems.push_back(row.id + " claims '" + pattern + "': there is no such test");
+    }
+  }
+  return problems;
+}
+
+std::vector<std::string> MissingProofs(const std::vector<Row>& rows, const Results& results,
+                                       const std::set<std::string>& available) {
+  std::vector<std::string> problems;
+  for (const Row& row : rows) {
+    bool provable = row.state == State::kDone;
+    for (const std::string& need : row.needs) provable = provable && available.contains(need);
+    if (!provable) continue;
+    for (const std::string& pattern : row.proofs) {
+      bool passed = false;
+      for (const auto& [test, outcome] : results) {
+        if (!Matches(pattern, test)) continue;
+        passed = passed || outcome == Outcome::kPassed;
+        if (outcome == Outcome::kPassed) continue;
+        problems.push_back(row.id + " claims '" + test + "', which " +
+                           (outcome == Outcome::kSkipped ? "was skipped" : "failed"));
+      }
+      if (!passed) problems.push_back(row.id + " claims '" + pattern + "': nothing passed");
+    }
+  }
+  return problems;
+}
+
+std::string Counts(const std::vector<Row>& rows) {
+  std::string text = Count(rows, "");
+  for (const auto& [family, count] : kFamilies) {
+    text += std::string("  ") + family + ": " + Count(rows, family);
+  }
+  return text;
+}
+
+}  // namespace lockstep::conformance
