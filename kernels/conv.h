@@ -48,7 +48,7 @@ struct ConvBuffers {
   void* dw = nullptr;             // kBackwardWeights only
   const void* bias = nullptr;     // (k,) or null; kForward only
   Activation activation = Activation::kIdentity;  // kIdentity or kRelu; kForward only
-  void* scratch = nullptr;        // scratch_bytes(), 64-byte aligned
+  void* scratch = nullptr;                        // scratch_bytes(), 64-byte aligned
 };
 
 // One pass of one convolution, prepared for one shape and one pair of layouts. Not thread-safe;

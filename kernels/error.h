@@ -18,9 +18,9 @@ enum class ExitCode : int {
   kBug = 70,          // ours
   kNoResources = 71,  // memory or file descriptors
   kCannotCreate = 73,
-  kIo = 74,           // read or write failed
-  kNotSaved = 75,     // stopped before the state could be saved; run again
-  kDisagree = 76,     // ranks, or a checkpoint and a job, do not fit together
+  kIo = 74,        // read or write failed
+  kNotSaved = 75,  // stopped before the state could be saved; run again
+  kDisagree = 76,  // ranks, or a checkpoint and a job, do not fit together
   kNoPermission = 77,
   kBadCluster = 78,
 };

@@ -20,7 +20,7 @@ enum class UpdateRule : uint8_t {
   kRmsProp,          // ms = rho*ms + (1-rho) g^2;  p -= lr * g / (sqrt(ms) + eps)  s0 = ms
   kAdaGrad,          // h += g^2;  p -= lr * g / (sqrt(h) + eps)                    s0 = h
   kAdaDelta,         // msg = rho*msg + (1-rho) g^2; dx = sqrt((msdx+eps)/(msg+eps)) g;
-                     // msdx = rho*msdx + (1-rho) dx^2;  p -= dx                    s0 = msg, s1 = msdx
+              // msdx = rho*msdx + (1-rho) dx^2;  p -= dx                    s0 = msg, s1 = msdx
 };
 
 // The numbers of one step, the same for every element.

@@ -13,8 +13,8 @@ namespace lockstep {
 // Which random numbers a dropout draws: a function of these alone, never of threads, layout,
 // position in a batch or number of ranks.
 struct DropoutArgs {
-  double ratio = 0.0;             // probability of a zero; kept values are scaled by 1 / (1 - ratio)
-  uint64_t key = 0;               // RandomKey(seed, node, use)
+  double ratio = 0.0;  // probability of a zero; kept values are scaled by 1 / (1 - ratio)
+  uint64_t key = 0;    // RandomKey(seed, node, use)
   uint32_t epoch = 0;
   const int64_t* sample_ids = nullptr;  // (n,): the global id of each row's sample
 };

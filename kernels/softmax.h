@@ -11,10 +11,10 @@ namespace lockstep {
 // What one batch adds to a loss and its metric. Sums, never means: batches, lanes and ranks add
 // theirs and the division happens once, at the end.
 struct LossSums {
-  double loss = 0.0;          // sum over the rows that count
-  int64_t count = 0;          // rows (or elements) that count: the divisor of the loss
-  double metric = 0.0;        // correct predictions, or sum of squared errors
-  int64_t metric_count = 0;   // its divisor; accuracy counts ignored rows too, as F.accuracy does
+  double loss = 0.0;         // sum over the rows that count
+  int64_t count = 0;         // rows (or elements) that count: the divisor of the loss
+  double metric = 0.0;       // correct predictions, or sum of squared errors
+  int64_t metric_count = 0;  // its divisor; accuracy counts ignored rows too, as F.accuracy does
 };
 
 class SoftmaxKernels {

@@ -1,0 +1,159 @@
+#include "engine/graph/graph.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/error.h"
+
+namespace lockstep {
+namespace {
+
+Shape WithBatchOfOne(const Shape& sample) {
+  std::vector<int64_t> dims{1};
+  dims.insert(dims.end(), sample.dims().begin(), sample.dims().end());
+  return Shape(std::span<const int64_t>(dims));
+}
+
+std::string AttributeText(const Attributes& attributes) {
+  std::string text;
+  for (const auto& [name, value] : attributes) text += " " + name + "=" + value;
+  return text;
+}
+
+std::string Quoted(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + "\"";
+}
+
+}  // namespace
+
+int Graph::AddValue(Value value) {
+  values_.push_back(std::move(value));
+  return static_cast<int>(values_.size()) - 1;
+}
+
+int Graph::Find(const std::string& name) const {
+  const auto found =
+      std::find_if(values_.begin(), values_.end(), [&](const Value& v) { return v.name == name; });
+  return found == values_.end() ? -1 : static_cast<int>(found - values_.begin());
+}
+
+Var Graph::Input(const std::string& name, const TensorType& sample) {
+  if (Find(name) >= 0) throw ConfigError("the graph already has a value named " + name);
+  return {this, AddValue({.name = name,
+                          .role = Role::kInput,
+                          .type = {WithBatchOfOne(sample.shape), sample.dtype},
+                          .initializer = {}})};
+}
+
+Var Graph::Parameter(const std::string& name, const Shape& shape, const Initializer& initializer) {
+  if (const int id = Find(name); id >= 0) {
+    const Value& old = values_[static_cast<size_t>(id)];
+    if (old.role != Role::kParameter || !(old.type.shape == shape)) {
+      throw ConfigError("parameter " + name + " of shape " + shape.ToString() +
+                        ": the name is taken by a value of shape " + old.type.shape.ToString());
+    }
+    return {this, id};
+  }
+  return {this, AddValue({.name = name,
+                          .role = Role::kParameter,
+                          .type = {shape, DType::kFloat32},
+                          .initializer = initializer})};
+}
+
+Var Graph::State(const std::string& name, const TensorType& type, double value) {
+  if (Find(name) >= 0) throw ConfigError("the graph already has a value named " + name);
+  return {this, AddValue({.name = name,
+                          .role = Role::kState,
+                          .type = type,
+                          .initializer = Initializer::Constant(value)})};
+}
+
+std::vector<Var> Graph::Apply(std::shared_ptr<const Op> op, std::span<const Var> inputs,
+                              const std::string& name) {
+  Node node{name.empty() ? op->type() + "_" + std::to_string(nodes_.size()) : name, op, {}, {}};
+  std::vector<TensorType> types;
+  for (const Var& input : inputs) {
+    if (input.graph != this) {
+      throw ConfigError(node.name + ": an input belongs to another graph");
+    }
+    node.inputs.push_back(input.id);
+    types.push_back(values_[static_cast<size_t>(input.id)].type);
+  }
+  std::vector<TensorType> outputs;
+  try {
+    outputs = op->Infer(types);
+  } catch (const ShapeError& error) {
+    throw ShapeError(node.name + ": " + error.what(), error.code());
+  }
+  std::vector<Var> vars;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const std::string value = i == 0 ? node.name : node.name + ":" + std::to_string(i);
+    node.outputs.push_back(AddValue({.name = value,
+                                     .role = Role::kComputed,
+                                     .type = outputs[i],
+                                     .initializer = {},
+                                     .node = static_cast<int>(nodes_.size())}));
+    vars.push_back({this, node.outputs.back()});
+  }
+  nodes_.push_back(std::move(node));
+  return vars;
+}
+
+std::string Graph::ToString() const {
+  std::string text;
+  for (const Value& value : values_) {
+    if (value.role == Role::kInput) {
+      text += value.name + " = Input " + value.type.shape.ToString() + " " +
+              std::string(Name(value.type.dtype)) + "\n";
+    }
+  }
+  for (const Node& node : nodes_) {
+    text += node.name + " = " + node.op->type() + AttributeText(node.op->attributes());
+    for (const int id : node.inputs) {
+      const Value& value = values_[static_cast<size_t>(id)];
+      text += " " + value.name;
+      if (value.role != Role::kComputed) text += value.type.shape.ToString();
+    }
+    text += " ->";
+    for (const int id : node.outputs) {
+      text += " " + values_[static_cast<size_t>(id)].type.shape.ToString();
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+uint64_t Graph::Hash() const {
+  return NameHash(ToString() + "output " + std::to_string(output_) + " loss " +
+                  std::to_string(loss_));
+}
+
+std::string Graph::ToDot() const {
+  std::string dot = "digraph graphname {\n  rankdir=TB;\n";
+  for (size_t i = 0; i < values_.size(); ++i) {
+    const Value& value = values_[i];
+    dot += "  v" + std::to_string(i) + " [label=" +
+           Quoted(value.name + " " + value.type.shape.ToString() + ", " +
+                  std::string(Name(value.type.dtype))) +
+           ", shape=\"oval\", style=\"filled\", fillcolor=" +
+           (value.role == Role::kComputed ? "\"#E0E0E0\"" : "\"#C8E6C9\"") + "];\n";
+  }
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    const Node& node = nodes_[i];
+    const std::string id = "n" + std::to_string(i);
+    dot += "  " + id + " [label=" + Quoted(node.op->type()) +
+           ", shape=\"box\", style=\"filled\", fillcolor=\"#BBDEFB\"];\n";
+    for (const int input : node.inputs) dot += "  v" + std::to_string(input) + " -> " + id + ";\n";
+    for (const int output : node.outputs) {
+      dot += "  " + id + " -> v" + std::to_string(output) + ";\n";
+    }
+  }
+  return dot + "}\n";
+}
+
+}  // namespace lockstep

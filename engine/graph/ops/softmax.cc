@@ -1,0 +1,94 @@
+#include "engine/plan/instructions/softmax.h"
+
+#include "engine/graph/layers.h"
+#include "engine/graph/ops/common.h"
+
+namespace lockstep {
+namespace {
+
+class SoftmaxOp : public Op {
+ public:
+  std::string type() const override { return "Softmax"; }
+  std::vector<TensorType> Infer(std::span<const TensorType> inputs) const override {
+    if (inputs[0].shape.ndim() != 2) {
+      throw ShapeError("wants (n, classes), got " + inputs[0].shape.ToString());
+    }
+    return {inputs[0]};
+  }
+  void Forward(Lowering& lowering, const NodeView& node) const override {
+    const Shape& x = lowering.shape(node.in[0]);
+    lowering.Emit(
+        std::make_unique<SoftmaxForward>(lowering.dtype(), x[0], x[1], node.in[0], node.out[0]));
+  }
+  void Backward(Lowering& lowering, const NodeView& node) const override {
+    const Shape& x = lowering.shape(node.in[0]);
+    const ValueId dx = lowering.NewGradient(node.in[0]);
+    lowering.Emit(std::make_unique<SoftmaxBackward>(lowering.dtype(), x[0], x[1], node.out[0],
+                                                    lowering.GradientOf(node.out[0]), dx));
+    lowering.Contribute(node.in[0], dx);
+  }
+};
+
+// A loss ends the graph: its forward instruction also writes the gradient of the sum, so that
+// Backward only hands that over.
+class LossOp : public Op {
+ public:
+  explicit LossOp(LossInstruction::Kind kind) : kind_(kind) {}
+  std::string type() const override {
+    return CrossEntropy() ? "SoftmaxCrossEntropy" : "MeanSquaredError";
+  }
+  std::vector<TensorType> Infer(std::span<const TensorType> inputs) const override {
+    const TensorType& x = inputs[0];
+    const TensorType& target = inputs[1];
+    if (CrossEntropy()) {
+      if (x.shape.ndim() != 2 || !(target.shape == Shape({x.shape[0]})) ||
+          target.dtype != DType::kInt32) {
+        throw ShapeError("wants (n, classes) and int32 labels (n,), got " + x.shape.ToString() +
+                         " and " + std::string(Name(target.dtype)) + " " + target.shape.ToString());
+      }
+    } else if (!(x.shape == target.shape)) {
+      throw ShapeError("prediction " + x.shape.ToString() + " and target " +
+                       target.shape.ToString() + " differ");
+    }
+    return {{Shape({}), x.dtype}};
+  }
+  void Forward(Lowering& lowering, const NodeView& node) const override {
+    const Shape& x = lowering.shape(node.in[0]);
+    auto loss = std::make_unique<LossInstruction>(kind_, lowering.dtype(), x[0], x.row_size(),
+                                                  node.in[0], node.in[1], node.out[0]);
+    if (lowering.mode() == Mode::kTrain && lowering.NeedsGradient(node.in[0])) {
+      const ValueId dx = lowering.NewGradient(node.in[0]);
+      loss->outputs.push_back(dx);
+      lowering.Save(node, "dx", dx);
+    }
+    lowering.Emit(std::move(loss));
+  }
+  void Backward(Lowering& lowering, const NodeView& node) const override {
+    lowering.Contribute(node.in[0], lowering.Saved(node, "dx"));
+  }
+
+ private:
+  bool CrossEntropy() const { return kind_ == LossInstruction::Kind::kSoftmaxCrossEntropy; }
+
+  LossInstruction::Kind kind_;
+};
+
+}  // namespace
+
+Var Softmax(Var x, const std::string& name) {
+  const Var inputs[] = {x};
+  return ApplyOne(std::make_shared<SoftmaxOp>(), inputs, name);
+}
+
+Var SoftmaxCrossEntropy(Var logits, Var labels, const std::string& name) {
+  const Var inputs[] = {logits, labels};
+  return ApplyOne(std::make_shared<LossOp>(LossInstruction::Kind::kSoftmaxCrossEntropy), inputs,
+                  name);
+}
+
+Var MeanSquaredError(Var x, Var target, const std::string& name) {
+  const Var inputs[] = {x, target};
+  return ApplyOne(std::make_shared<LossOp>(LossInstruction::Kind::kSquaredError), inputs, name);
+}
+
+}  // namespace lockstep

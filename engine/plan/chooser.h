@@ -1,0 +1,78 @@
+// Which algorithm runs a convolution: timed once, remembered on disk; or fixed, never timed.
+#ifndef LOCKSTEP_ENGINE_PLAN_CHOOSER_H_
+#define LOCKSTEP_ENGINE_PLAN_CHOOSER_H_
+
+#include <map>
+#include <string>
+
+#include "kernels/backend.h"
+#include "kernels/conv.h"
+
+namespace lockstep {
+
+struct ConvCase {
+  ConvShape shape;
+  ConvPass pass = ConvPass::kForward;
+  Layout x_layout, y_layout;
+
+  // "f32 n64 c3 32x32 k64 3x3 s1x1 p1x1 d1x1 g1 forward 1 16": the key on disk.
+  std::string Key() const;
+};
+
+// Lines "key<TAB>algorithm<TAB>seconds" under a header with the backend's fingerprint and thread
+// count; a file of another fingerprint is ignored and overwritten. Losing it costs only time.
+class AlgorithmCache {
+ public:
+  struct Choice {
+    std::string algorithm;
+    double seconds = 0.0;
+  };
+
+  AlgorithmCache() = default;
+  explicit AlgorithmCache(std::string fingerprint) : fingerprint_(std::move(fingerprint)) {}
+
+  // Malformed lines are skipped.
+  void Parse(const std::string& text);
+  std::string ToString() const;
+  const Choice* Find(const std::string& key) const;
+  void Insert(const std::string& key, Choice choice);
+  bool changed() const { return changed_; }
+
+ private:
+  std::string fingerprint_;
+  std::map<std::string, Choice> choices_;
+  bool changed_ = false;
+};
+
+class AlgorithmChooser {
+ public:
+  struct Options {
+    bool exact = false;  // no Winograd
+    // Take the family's first guess, a function of shape, ISA and library version alone, instead
+    // of timing: the reproducible mode.
+    bool fixed = false;
+  };
+
+  // Backend and cache must outlive the chooser.
+  AlgorithmChooser(Backend& backend, AlgorithmCache& cache, Options options)
+      : backend_(backend), cache_(cache), options_(options) {}
+
+  std::string Choose(const ConvCase& problem) { return Find(problem).algorithm; }
+  // Of the chosen algorithm; 0 when fixed.
+  double Seconds(const ConvCase& problem) { return Find(problem).seconds; }
+  bool fixed() const { return options_.fixed; }
+
+ private:
+  AlgorithmCache::Choice Find(const ConvCase& problem);
+  AlgorithmCache::Choice Measure(const ConvCase& problem,
+                                 const std::vector<std::string>& algorithms);
+  double Time(const ConvCase& problem, const std::string& algorithm, double limit);
+
+  Backend& backend_;
+  AlgorithmCache& cache_;
+  Options options_;
+};
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_ENGINE_PLAN_CHOOSER_H_

@@ -1,0 +1,164 @@
+#include "engine/plan/fusion.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "engine/plan/instructions/conv.h"
+#include "engine/plan/instructions/elementwise.h"
+#include "engine/plan/instructions/linear.h"
+#include "engine/plan/instructions/norm.h"
+
+namespace lockstep {
+namespace {
+
+class Fuser {
+ public:
+  Fuser(Lowering& lowering, const std::set<ValueId>& kept) : lowering_(lowering), kept_(kept) {
+    Index();
+  }
+
+  void Run() {
+    for (size_t i = 0; i < Count(); ++i) {
+      if (auto* norm = As<BatchNormForward>(i)) FuseTrainingNorm(norm);
+      if (auto* norm = As<BatchNormInference>(i)) FuseInferenceNorm(norm);
+    }
+    for (size_t i = 0; i < Count(); ++i) {
+      if (auto* conv = As<ConvForward>(i)) {
+        FoldNorm(conv);
+        FuseRelu(conv);
+      }
+      if (auto* linear = As<LinearForward>(i)) FuseRelu(linear);
+    }
+    std::erase(lowering_.instructions, nullptr);
+  }
+
+ private:
+  size_t Count() const { return lowering_.instructions.size(); }
+  template <typename T>
+  T* As(size_t index) const {
+    return dynamic_cast<T*>(lowering_.instructions[index].get());
+  }
+
+  void Index() {
+    readers_.assign(lowering_.values.size(), {});
+    for (size_t i = 0; i < Count(); ++i) {
+      if (!lowering_.instructions[i]) continue;
+      for (const ValueId id : lowering_.instructions[i]->inputs) {
+        readers_[static_cast<size_t>(id)].push_back(i);
+      }
+    }
+  }
+
+  const std::vector<size_t>& Readers(ValueId id) const { return readers_[static_cast<size_t>(id)]; }
+
+  // The only instruction that reads `id`, if it is a T and the value may go.
+  template <typename T>
+  T* OnlyReader(ValueId id) const {
+    if (kept_.contains(id) || Readers(id).size() != 1) return nullptr;
+    return As<T>(Readers(id).front());
+  }
+
+  void Remove(const Instruction* instruction) {
+    for (auto& slot : lowering_.instructions) {
+      if (slot.get() == instruction) slot.reset();
+    }
+    Index();
+  }
+
+  void FuseTrainingNorm(BatchNormForward* norm) {
+    auto* relu = OnlyReader<ActivationForward>(norm->outputs[0]);
+    if (relu == nullptr || relu->function != Activation::kRelu) return;
+    const ValueId activated = relu->outputs[0];
+    ActivationBackward* relu_backward = nullptr;
+    for (const size_t i : Readers(activated)) {
+      if (auto* found = As<ActivationBackward>(i)) relu_backward = found;
+    }
+    if (relu_backward == nullptr) return;
+    auto* norm_backward = OnlyReader<BatchNormBackward>(relu_backward->outputs[0]);
+    if (norm_backward == nullptr) return;
+
+    ValueId result = activated;
+    ValueId gradient = relu_backward->inputs[1];
+    DropoutInstruction* dropout = DropoutBehind(activated);
+    DropoutInstruction* dropout_backward = nullptr;
+    if (dropout != nullptr) dropout_backward = DropoutProducing(gradient);
+    NormTail tail{.activation = Activation::kRelu};
+    if (dropout_backward != nullptr) {
+      tail.dropout_ratio = dropout->ratio;
+      tail.dropout_hash = dropout->hash;
+      result = dropout->outputs[0];
+      gradient = dropout_backward->inputs[0];
+    }
+    norm->tail = norm_backward->tail = tail;
+    norm->outputs[0] = result;
+    norm_backward->inputs[1] = gradient;
+    norm_backward->inputs.push_back(result);
+    Remove(relu);
+    Remove(relu_backward);
+    if (dropout_backward != nullptr) {
+      Remove(dropout);
+      Remove(dropout_backward);
+    }
+  }
+
+  // The dropout that is the only forward reader of an activation's output.
+  DropoutInstruction* DropoutBehind(ValueId activated) const {
+    if (kept_.contains(activated)) return nullptr;
+    DropoutInstruction* dropout = nullptr;
+    for (const size_t i : Readers(activated)) {
+      if (As<ActivationBackward>(i) != nullptr) continue;
+      auto* found = As<DropoutInstruction>(i);
+      if (found == nullptr || dropout != nullptr) return nullptr;
+      dropout = found;
+    }
+    return dropout;
+  }
+
+  // The dropout instruction that writes `gradient`, if nobody else reads that.
+  DropoutInstruction* DropoutProducing(ValueId gradient) const {
+    if (Readers(gradient).size() != 1) return nullptr;
+    for (size_t i = 0; i < Count(); ++i) {
+      auto* found = As<DropoutInstruction>(i);
+      if (found != nullptr && found->outputs[0] == gradient) return found;
+    }
+    return nullptr;
+  }
+
+  void FuseInferenceNorm(BatchNormInference* norm) {
+    auto* relu = OnlyReader<ActivationForward>(norm->outputs[0]);
+    if (relu == nullptr || relu->function != Activation::kRelu) return;
+    norm->tail.activation = Activation::kRelu;
+    norm->outputs[0] = relu->outputs[0];
+    Remove(relu);
+  }
+
+  void FoldNorm(ConvForward* conv) {
+    auto* norm = OnlyReader<BatchNormInference>(conv->outputs[0]);
+    if (norm == nullptr) return;
+    conv->FoldBatchNorm(norm->inputs[1], norm->inputs[2], norm->inputs[3], norm->inputs[4],
+                        norm->eps());
+    conv->activation = norm->tail.activation;
+    conv->outputs[0] = norm->outputs[0];
+    Remove(norm);
+  }
+
+  template <typename Layer>
+  void FuseRelu(Layer* layer) {
+    if (layer->activation != Activation::kIdentity) return;
+    auto* relu = OnlyReader<ActivationForward>(layer->outputs[0]);
+    if (relu == nullptr || relu->function != Activation::kRelu) return;
+    layer->activation = Activation::kRelu;
+    layer->outputs[0] = relu->outputs[0];
+    Remove(relu);
+  }
+
+  Lowering& lowering_;
+  const std::set<ValueId>& kept_;
+  std::vector<std::vector<size_t>> readers_;
+};
+
+}  // namespace
+
+void Fuse(Lowering& lowering, const std::set<ValueId>& kept) { Fuser(lowering, kept).Run(); }
+
+}  // namespace lockstep

@@ -1,0 +1,20 @@
+// Pass: several instructions that walk the same memory become one.
+#ifndef LOCKSTEP_ENGINE_PLAN_FUSION_H_
+#define LOCKSTEP_ENGINE_PLAN_FUSION_H_
+
+#include <set>
+
+#include "engine/plan/lowering.h"
+
+namespace lockstep {
+
+// Runs after gradients are derived and removes only values that no instruction reads any more:
+//   training    batch norm + ReLU (+ dropout), forward and backward
+//   evaluation  batch norm into its convolution's weights, batch norm + ReLU
+//   both        convolution or linear + ReLU
+// (Softmax and its loss are one instruction from the start.) `kept` values are never removed.
+void Fuse(Lowering& lowering, const std::set<ValueId>& kept);
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_ENGINE_PLAN_FUSION_H_

@@ -1,0 +1,166 @@
+#include "engine/plan/instructions/conv.h"
+
+#include <cmath>
+
+#include "engine/plan/layouts.h"
+
+namespace lockstep {
+namespace {
+
+constexpr size_t kAlignment = 64;
+
+size_t Padded(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+Layout LayoutOf(const PrepareContext& context, ValueId id) {
+  return context.values[static_cast<size_t>(id)].layout;
+}
+
+}  // namespace
+
+std::string ConvInstruction::kind() const {
+  switch (pass_) {
+    case ConvPass::kForward:
+      return "conv forward";
+    case ConvPass::kBackwardData:
+      return "conv backward data";
+    case ConvPass::kBackwardWeights:
+      return "conv backward weights";
+  }
+  return "conv";
+}
+
+ConvCase ConvInstruction::Case(const PrepareContext& context) const {
+  return {shape_, pass_, LayoutOf(context, x()), LayoutOf(context, y())};
+}
+
+double ConvInstruction::EstimateSeconds(const PrepareContext& context) const {
+  return context.chooser.Seconds(Case(context));
+}
+
+void ConvInstruction::Prepare(const PrepareContext& context) {
+  const ConvCase problem = Case(context);
+  algorithm_ = context.chooser.Choose(problem);
+  kernel_ =
+      context.backend.conv().Make(shape_, pass_, algorithm_, problem.x_layout, problem.y_layout);
+}
+
+size_t ConvInstruction::scratch_bytes() const {
+  return Padded(kernel_->prepared_bytes()) + kernel_->scratch_bytes();
+}
+
+const void* ConvInstruction::Weights(const void* plain, const RunContext& context) const {
+  if (kernel_->prepared_bytes() == 0) return plain;
+  kernel_->PrepareWeights(plain, context.scratch);
+  return context.scratch;
+}
+
+void* ConvInstruction::KernelScratch(const RunContext& context) const {
+  return static_cast<char*>(context.scratch) + Padded(kernel_->prepared_bytes());
+}
+
+ConvForward::ConvForward(const ConvShape& shape, ValueId x, ValueId w, std::optional<ValueId> b,
+                         ValueId y)
+    : ConvInstruction(shape, ConvPass::kForward, {x, w}, {y}), has_bias_(b.has_value()) {
+  if (b) inputs.push_back(*b);
+}
+
+void ConvForward::DescribeLayouts(LayoutGroups& groups) const {
+  groups.Convolved(inputs[0]);
+  groups.Convolved(outputs[0]);
+}
+
+void ConvForward::FoldBatchNorm(ValueId gamma, ValueId beta, ValueId mean, ValueId variance,
+                                double eps) {
+  folded_ = static_cast<int>(inputs.size());
+  eps_ = eps;
+  inputs.insert(inputs.end(), {gamma, beta, mean, variance});
+}
+
+size_t ConvForward::FoldedBytes() const {
+  if (folded_ < 0) return 0;
+  const auto weights =
+      static_cast<size_t>(shape_.k * shape_.c / shape_.groups * shape_.kh * shape_.kw);
+  const size_t element = SizeOf(shape_.dtype);
+  return Padded(weights * element) + Padded(static_cast<size_t>(shape_.k) * element);
+}
+
+size_t ConvForward::scratch_bytes() const {
+  return Padded(ConvInstruction::scratch_bytes()) + FoldedBytes();
+}
+
+// bn(conv(x, w) + b) = conv(x, w * s) + (b - mean) * s + beta with s = gamma / sqrt(variance +
+// eps).
+template <typename T>
+void ConvForward::Fold(const RunContext& context, T* weights, T* bias) const {
+  const auto at = [&](int i) { return context.at<const T>(inputs[static_cast<size_t>(i)]); };
+  const T* w = at(1);
+  const int64_t each = shape_.c / shape_.groups * shape_.kh * shape_.kw;
+  for (int64_t k = 0; k < shape_.k; ++k) {
+    const double s = static_cast<double>(at(folded_)[k]) /
+                     std::sqrt(static_cast<double>(at(folded_ + 3)[k]) + eps_);
+    const double b = has_bias_ ? static_cast<double>(at(2)[k]) : 0.0;
+    bias[k] = static_cast<T>((b - static_cast<double>(at(folded_ + 2)[k])) * s +
+                             static_cast<double>(at(folded_ + 1)[k]));
+    for (int64_t i = 0; i < each; ++i) weights[k * each + i] = w[k * each + i] * static_cast<T>(s);
+  }
+}
+
+void ConvForward::Run(const RunContext& context) {
+  const void* weights = context.at(inputs[1]);
+  const void* bias = has_bias_ ? context.at(inputs[2]) : nullptr;
+  if (folded_ >= 0) {
+    char* folded = static_cast<char*>(context.scratch) + Padded(ConvInstruction::scratch_bytes());
+    char* folded_bias =
+        folded + FoldedBytes() - Padded(static_cast<size_t>(shape_.k) * SizeOf(shape_.dtype));
+    if (shape_.dtype == DType::kFloat64) {
+      Fold(context, reinterpret_cast<double*>(folded), reinterpret_cast<double*>(folded_bias));
+    } else {
+      Fold(context, reinterpret_cast<float*>(folded), reinterpret_cast<float*>(folded_bias));
+    }
+    weights = folded;
+    bias = folded_bias;
+  }
+  kernel_->Run({.x = context.at(inputs[0]),
+                .y = context.at(outputs[0]),
+                .weights = Weights(weights, context),
+                .bias = bias,
+                .activation = activation,
+                .scratch = KernelScratch(context)});
+}
+
+void ConvBackwardData::DescribeLayouts(LayoutGroups& groups) const {
+  groups.Convolved(inputs[0]);
+  groups.Convolved(outputs[0]);
+}
+
+void ConvBackwardData::Run(const RunContext& context) {
+  kernel_->Run({.x = context.at(outputs[0]),
+                .y = context.at(inputs[0]),
+                .weights = Weights(context.at(inputs[1]), context),
+                .scratch = KernelScratch(context)});
+}
+
+void ConvBackwardWeights::DescribeLayouts(LayoutGroups& groups) const {
+  groups.Convolved(inputs[0]);
+  groups.Convolved(inputs[1]);
+}
+
+void ConvBackwardWeights::Run(const RunContext& context) {
+  kernel_->Run({.x = context.at(inputs[0]),
+                .y = context.at(inputs[1]),
+                .dw = context.at(outputs[0]),
+                .scratch = KernelScratch(context)});
+}
+
+void BiasBackward::Prepare(const PrepareContext& context) {
+  const PlanValue& dy = context.values[static_cast<size_t>(inputs[0])];
+  shape_ = PictureOf(dy.type.shape);
+  layout_ = dy.layout;
+}
+
+void BiasBackward::Run(const RunContext& context) {
+  context.backend->reduce().ChannelSums(dtype_, shape_, layout_, context.at(inputs[0]),
+                                        context.at(outputs[0]));
+}
+
+}  // namespace lockstep

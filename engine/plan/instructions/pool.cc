@@ -1,0 +1,39 @@
+#include "engine/plan/instructions/pool.h"
+
+#include "engine/plan/layouts.h"
+
+namespace lockstep {
+namespace {
+
+// A picture pooled to 1x1 lies alike in every layout, so the larger side decides.
+Layout LayoutOf(const PrepareContext& context, ValueId id) {
+  return context.values[static_cast<size_t>(id)].layout;
+}
+
+}  // namespace
+
+void PoolForward::DescribeLayouts(LayoutGroups& groups) const { groups.Tie(inputs[0], outputs[0]); }
+
+void PoolForward::Prepare(const PrepareContext& context) {
+  shape_.layout = LayoutOf(context, inputs[0]);
+}
+
+void PoolForward::Run(const RunContext& context) {
+  context.backend->pool().Forward(shape_, context.at(inputs[0]), context.at(outputs[0]));
+}
+
+void PoolBackward::DescribeLayouts(LayoutGroups& groups) const {
+  for (const ValueId id : inputs) groups.Tie(id, outputs[0]);
+}
+
+void PoolBackward::Prepare(const PrepareContext& context) {
+  shape_.layout = LayoutOf(context, outputs[0]);
+}
+
+void PoolBackward::Run(const RunContext& context) {
+  const void* x = inputs.size() > 1 ? context.at(inputs[1]) : nullptr;
+  const void* y = inputs.size() > 2 ? context.at(inputs[2]) : nullptr;
+  context.backend->pool().Backward(shape_, x, y, context.at(inputs[0]), context.at(outputs[0]));
+}
+
+}  // namespace lockstep

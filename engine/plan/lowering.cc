@@ -1,0 +1,165 @@
+#include "engine/plan/lowering.h"
+
+#include "engine/plan/instructions/elementwise.h"
+#include "kernels/error.h"
+
+namespace lockstep {
+
+Lowering::Lowering(const Graph& graph, const LoweringOptions& options)
+    : value_of(graph.values().size(), -1), graph_(graph), options_(options) {}
+
+ValueId Lowering::AddValue(PlanValue value) {
+  values.push_back(std::move(value));
+  needs_gradient_.push_back(false);
+  return static_cast<ValueId>(values.size()) - 1;
+}
+
+ValueId Lowering::Temporary(const std::string& name, const TensorType& type) {
+  return AddValue({.name = name, .type = type, .layout = {}});
+}
+
+void Lowering::Emit(std::unique_ptr<Instruction> instruction) {
+  instruction->node = current_node_;
+  instruction->node_name = graph_.nodes()[static_cast<size_t>(current_node_)].name;
+  instruction->phase = phase_;
+  instructions.push_back(std::move(instruction));
+}
+
+ValueId Lowering::GradientOf(ValueId id) const {
+  const auto found = gradient_of_.find(id);
+  return found == gradient_of_.end() ? -1 : found->second;
+}
+
+ValueId Lowering::NewGradient(ValueId id) {
+  const PlanValue& value = values[static_cast<size_t>(id)];
+  PlanValue gradient{.name = value.name + "/grad", .type = value.type, .layout = {}};
+  if (value.storage == Storage::kVariable && GradientOf(id) < 0) {
+    gradient.storage = Storage::kGradient;
+    gradient.graph_value = value.graph_value;
+  }
+  const ValueId result = AddValue(std::move(gradient));
+  ties.emplace_back(id, result);
+  return result;
+}
+
+void Lowering::Contribute(ValueId id, ValueId gradient) {
+  const ValueId sum = GradientOf(id);
+  if (sum < 0) {
+    const bool misplaced = values[static_cast<size_t>(id)].storage == Storage::kVariable &&
+                           values[static_cast<size_t>(gradient)].storage != Storage::kGradient;
+    if (misplaced) {
+      const ValueId buffer = NewGradient(id);
+      Emit(std::make_unique<ScaleInstruction>(dtype(), 1.0, gradient, buffer));
+      gradient = buffer;
+    }
+    gradient_of_[id] = gradient;
+    return;
+  }
+  // A parameter's buffer takes the sum in place; other values get a new one each time.
+  const bool parameter = values[static_cast<size_t>(sum)].storage == Storage::kGradient;
+  const ValueId total =
+      parameter ? sum : Temporary(values[static_cast<size_t>(sum)].name, type(id));
+  Emit(std::make_unique<AddInstruction>(dtype(), sum, gradient, total));
+  gradient_of_[id] = total;
+}
+
+NodeView Lowering::View(int node) const {
+  NodeView view{node, graph_.nodes()[static_cast<size_t>(node)], {}, {}};
+  for (const int id : view.node.inputs) view.in.push_back(value_of[static_cast<size_t>(id)]);
+  for (const int id : view.node.outputs) view.out.push_back(value_of[static_cast<size_t>(id)]);
+  return view;
+}
+
+std::vector<bool> Lowering::NeededNodes() const {
+  const int result = options_.mode == Mode::kPredict ? graph_.output() : graph_.loss();
+  if (result < 0) {
+    throw ConfigError(options_.mode == Mode::kPredict ? "the graph has no output"
+                                                      : "the graph has no loss");
+  }
+  std::vector<bool> needed(graph_.nodes().size(), false);
+  std::vector<int> open{result};
+  if (graph_.output() >= 0) open.push_back(graph_.output());
+  while (!open.empty()) {
+    const int node = graph_.values()[static_cast<size_t>(open.back())].node;
+    open.pop_back();
+    if (node < 0 || needed[static_cast<size_t>(node)]) continue;
+    needed[static_cast<size_t>(node)] = true;
+    const auto& inputs = graph_.nodes()[static_cast<size_t>(node)].inputs;
+    open.insert(open.end(), inputs.begin(), inputs.end());
+  }
+  return needed;
+}
+
+void Lowering::AddLeaf(int graph_value) {
+  const Graph::Value& source = graph_.values()[static_cast<size_t>(graph_value)];
+  PlanValue value{.name = source.name, .type = source.type, .layout = {}};
+  if (IsFloating(value.type.dtype)) value.type.dtype = options_.dtype;
+  value.graph_value = graph_value;
+  value.storage = source.role == Role::kInput ? Storage::kInput : Storage::kVariable;
+  if (source.role == Role::kInput) value.type.shape = value.type.shape.WithDim(0, options_.batch);
+  const bool trained = source.role == Role::kParameter && !options_.frozen.contains(source.name);
+  const bool asked =
+      source.role == Role::kInput && options_.input_gradients && IsFloating(source.type.dtype);
+  const ValueId id = AddValue(std::move(value));
+  needs_gradient_[static_cast<size_t>(id)] = trained || asked;
+  value_of[static_cast<size_t>(graph_value)] = id;
+}
+
+void Lowering::LowerForward(const std::vector<bool>& needed) {
+  for (size_t n = 0; n < needed.size(); ++n) {
+    if (!needed[n]) continue;
+    const Graph::Node& node = graph_.nodes()[n];
+    current_node_ = static_cast<int>(n);
+    std::vector<TensorType> inputs;
+    bool needs_gradient = false;
+    for (const int id : node.inputs) {
+      if (value_of[static_cast<size_t>(id)] < 0) AddLeaf(id);
+      const ValueId value = value_of[static_cast<size_t>(id)];
+      inputs.push_back(type(value));
+      needs_gradient = needs_gradient || NeedsGradient(value);
+    }
+    std::vector<TensorType> outputs;
+    try {
+      outputs = node.op->Infer(inputs);
+    } catch (const ShapeError& error) {
+      throw ShapeError(node.name + ": " + error.what(), error.code());
+    }
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      const int graph_value = node.outputs[i];
+      const ValueId id =
+          Temporary(graph_.values()[static_cast<size_t>(graph_value)].name, outputs[i]);
+      needs_gradient_[static_cast<size_t>(id)] = needs_gradient;
+      value_of[static_cast<size_t>(graph_value)] = id;
+    }
+    node.op->Forward(*this, View(current_node_));
+  }
+}
+
+void Lowering::LowerBackward(const std::vector<bool>& needed) {
+  phase_ = Phase::kBackward;
+  for (size_t n = needed.size(); n-- > 0;) {
+    if (!needed[n]) continue;
+    const NodeView view = View(static_cast<int>(n));
+    bool wanted = false;
+    for (const ValueId id : view.in) wanted = wanted || NeedsGradient(id);
+    bool given = graph_.values()[static_cast<size_t>(graph_.loss())].node == static_cast<int>(n);
+    for (const ValueId id : view.out) given = given || GradientOf(id) >= 0;
+    if (!wanted || !given) continue;
+    current_node_ = static_cast<int>(n);
+    view.node.op->Backward(*this, view);
+  }
+}
+
+void Lowering::LowerAll() {
+  const std::vector<bool> needed = NeededNodes();
+  LowerForward(needed);
+  if (options_.mode != Mode::kTrain) return;
+  LowerBackward(needed);
+  for (size_t v = 0; v < value_of.size(); ++v) {
+    if (graph_.values()[v].role != Role::kInput || value_of[v] < 0) continue;
+    if (const ValueId g = GradientOf(value_of[v]); g >= 0)
+      input_gradient_of[static_cast<int>(v)] = g;
+  }
+}
+
+}  // namespace lockstep

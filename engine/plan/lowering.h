@@ -1,0 +1,98 @@
+// From a graph to instructions: forward, then the derived gradients.
+#ifndef LOCKSTEP_ENGINE_PLAN_LOWERING_H_
+#define LOCKSTEP_ENGINE_PLAN_LOWERING_H_
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/graph/graph.h"
+#include "engine/plan/instruction.h"
+
+namespace lockstep {
+
+enum class Mode : uint8_t {
+  kTrain,     // loss, gradients; dropout and batch statistics
+  kEvaluate,  // loss and metric; running statistics
+  kPredict,   // the graph's output only
+};
+
+struct NodeView {
+  int index = -1;
+  const Graph::Node& node;
+  std::vector<ValueId> in, out;
+};
+
+struct LoweringOptions {
+  Mode mode = Mode::kTrain;
+  DType dtype = DType::kFloat32;
+  int64_t batch = 1;
+  bool input_gradients = false;  // also derive gradients of floating inputs
+  std::set<std::string> frozen;  // parameters that get no gradient
+};
+
+// The growing program. Ops append to it; passes rewrite it afterwards.
+class Lowering {
+ public:
+  Lowering(const Graph& graph, const LoweringOptions& options);
+
+  // Runs over the nodes that the mode's result needs; throws ShapeError naming the node.
+  void LowerAll();
+
+  Mode mode() const { return options_.mode; }
+  DType dtype() const { return options_.dtype; }
+  const TensorType& type(ValueId id) const { return values[static_cast<size_t>(id)].type; }
+  const Shape& shape(ValueId id) const { return type(id).shape; }
+
+  // A new value in the arena.
+  ValueId Temporary(const std::string& name, const TensorType& type);
+  void Emit(std::unique_ptr<Instruction> instruction);
+
+  // Values that Forward leaves for Backward of the same node (batch statistics).
+  void Save(const NodeView& node, const std::string& key, ValueId id) {
+    saved_[{node.index, key}] = id;
+  }
+  ValueId Saved(const NodeView& node, const std::string& key) const {
+    return saved_.at({node.index, key});
+  }
+
+  bool NeedsGradient(ValueId id) const { return needs_gradient_[static_cast<size_t>(id)]; }
+  // The sum of the contributions so far, or -1.
+  ValueId GradientOf(ValueId id) const;
+  // A value for the next contribution to the gradient of `id`: the gradient buffer itself for the
+  // first one to a parameter. To be written completely, then handed to Contribute.
+  ValueId NewGradient(ValueId id);
+  void Contribute(ValueId id, ValueId gradient);
+
+  std::vector<PlanValue> values;
+  std::vector<std::unique_ptr<Instruction>> instructions;
+  // Pairs of values that lie in memory alike: each gradient as its value.
+  std::vector<std::pair<ValueId, ValueId>> ties;
+  // Plan value of each graph value; -1 where not needed.
+  std::vector<ValueId> value_of;
+  // Gradients of inputs, by graph value, when asked for.
+  std::map<int, ValueId> input_gradient_of;
+
+ private:
+  ValueId AddValue(PlanValue value);
+  std::vector<bool> NeededNodes() const;
+  void AddLeaf(int graph_value);
+  void LowerForward(const std::vector<bool>& needed);
+  void LowerBackward(const std::vector<bool>& needed);
+  NodeView View(int node) const;
+
+  const Graph& graph_;
+  LoweringOptions options_;
+  std::vector<bool> needs_gradient_;  // by ValueId
+  std::map<ValueId, ValueId> gradient_of_;
+  std::map<std::pair<int, std::string>, ValueId> saved_;
+  int current_node_ = -1;
+  Phase phase_ = Phase::kForward;
+};
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_ENGINE_PLAN_LOWERING_H_

@@ -1,0 +1,242 @@
+#include "engine/plan/plan.h"
+
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <numeric>
+
+#include "engine/plan/fusion.h"
+#include "engine/plan/layouts.h"
+#include "kernels/error.h"
+
+namespace lockstep {
+namespace {
+
+int64_t Bytes(const PlanValue& value) {
+  return value.type.shape.size() * static_cast<int64_t>(SizeOf(value.type.dtype));
+}
+
+}  // namespace
+
+Plan::Plan(const Graph& graph, Variables& variables, Backend& backend, Arena& arena,
+           AlgorithmChooser& chooser, const PlanOptions& options)
+    : graph_(graph),
+      variables_(variables),
+      backend_(backend),
+      arena_(arena),
+      options_(options),
+      inputs_(graph.values().size(), nullptr),
+      default_ids_(static_cast<size_t>(options.batch)) {
+  std::iota(default_ids_.begin(), default_ids_.end(), 0);
+  Compile(chooser);
+}
+
+Plan::~Plan() = default;
+
+Lowering Plan::Lower() const {
+  Lowering lowering(graph_, {.mode = options_.mode,
+                             .dtype = variables_.dtype(),
+                             .batch = options_.batch,
+                             .input_gradients = options_.input_gradients,
+                             .frozen = options_.frozen});
+  lowering.LowerAll();
+  if (options_.fuse) Fuse(lowering, Kept(lowering));
+  return lowering;
+}
+
+std::set<ValueId> Plan::Kept(const Lowering& lowering) const {
+  std::set<ValueId> kept;
+  // While training nobody asks for the output, and it may share its memory.
+  const int result = options_.mode == Mode::kTrain ? -1 : graph_.output();
+  if (result >= 0) kept.insert(lowering.value_of[static_cast<size_t>(result)]);
+  for (const auto& [graph_value, gradient] : lowering.input_gradient_of) kept.insert(gradient);
+  return kept;
+}
+
+// Layouts are chosen for the program as a whole: what counts is the sum over its convolutions.
+int Plan::BestLayoutPolicy(AlgorithmChooser& chooser) const {
+  if (chooser.fixed()) return 0;
+  int best = 0;
+  double best_seconds = 0.0;
+  Lowering probe = Lower();
+  const int policies = CountLayoutPolicies(probe, backend_.conv());
+  if (policies == 1) return 0;
+  for (int policy = 0; policy < policies; ++policy) {
+    Lowering lowering = Lower();
+    AssignLayouts(lowering, backend_.conv(), policy);
+    double seconds = 0.0;
+    for (const auto& instruction : lowering.instructions) {
+      seconds += instruction->EstimateSeconds({backend_, lowering.values, chooser});
+    }
+    if (policy == 0 || seconds < best_seconds) {
+      best = policy;
+      best_seconds = seconds;
+    }
+  }
+  return best;
+}
+
+void Plan::Compile(AlgorithmChooser& chooser) {
+  const int policy = BestLayoutPolicy(chooser);
+  Lowering lowering = Lower();
+  AssignLayouts(lowering, backend_.conv(), policy);
+  for (const auto& instruction : lowering.instructions) {
+    instruction->Prepare({backend_, lowering.values, chooser});
+  }
+  memory_ = PlaceMemory(lowering.values, lowering.instructions, Kept(lowering));
+  values_ = std::move(lowering.values);
+  instructions_ = std::move(lowering.instructions);
+  value_of_ = std::move(lowering.value_of);
+  input_gradient_of_ = std::move(lowering.input_gradient_of);
+  arena_.Reserve(static_cast<size_t>(memory_.bytes));
+}
+
+void Plan::SetInput(const std::string& name, const void* data) {
+  const int id = graph_.Find(name);
+  if (id < 0 || graph_.values()[static_cast<size_t>(id)].role != Role::kInput) {
+    throw ConfigError("the network has no input named " + name);
+  }
+  if (inputs_[static_cast<size_t>(id)] == data) return;
+  inputs_[static_cast<size_t>(id)] = data;
+  inputs_changed_ = true;
+}
+
+void Plan::CheckInputs() const {
+  for (const PlanValue& value : values_) {
+    if (value.storage == Storage::kInput &&
+        inputs_[static_cast<size_t>(value.graph_value)] == nullptr) {
+      throw ConfigError("input " + value.name + " was not set before the plan ran");
+    }
+  }
+}
+
+void Plan::ResolvePointers() {
+  arena_.Reserve(static_cast<size_t>(memory_.bytes));
+  if (generation_ == arena_.generation() && !inputs_changed_) return;
+  CheckInputs();
+  pointers_.assign(values_.size(), nullptr);
+  for (size_t v = 0; v < values_.size(); ++v) {
+    const PlanValue& root = values_[static_cast<size_t>(memory_.alias_root[v])];
+    switch (root.storage) {
+      case Storage::kArena:
+        if (memory_.offset[v] >= 0) {
+          pointers_[v] = static_cast<char*>(arena_.base()) + memory_.offset[v];
+        }
+        break;
+      case Storage::kInput:
+        pointers_[v] = const_cast<void*>(inputs_[static_cast<size_t>(root.graph_value)]);
+        break;
+      case Storage::kVariable:
+        pointers_[v] = variables_.at(root.graph_value).data;
+        break;
+      case Storage::kGradient:
+        pointers_[v] = variables_.at(root.graph_value).gradient;
+        break;
+    }
+  }
+  generation_ = arena_.generation();
+  inputs_changed_ = false;
+}
+
+template <typename Around>
+LossSums Plan::Execute(const RunInputs& inputs, const Around& around) {
+  ResolvePointers();
+  LossSums sums;
+  RunContext context{.backend = &backend_,
+                     .pointers = pointers_.data(),
+                     .seed = inputs.seed,
+                     .epoch = static_cast<uint32_t>(inputs.epoch),
+                     .ids = inputs.ids != nullptr ? inputs.ids : default_ids_.data(),
+                     .weights_version = variables_.version(),
+                     .sums = &sums};
+  char* base = static_cast<char*>(arena_.base());
+  for (size_t i = 0; i < instructions_.size(); ++i) {
+    context.scratch = memory_.scratch_offset[i] < 0 ? nullptr : base + memory_.scratch_offset[i];
+    around(i, [&] { instructions_[i]->Run(context); });
+  }
+  return sums;
+}
+
+LossSums Plan::Run(const RunInputs& inputs) {
+  return Execute(inputs, [](size_t, const auto& run) { run(); });
+}
+
+LossSums Plan::RunTimed(const RunInputs& inputs, std::vector<double>* seconds) {
+  seconds->resize(instructions_.size(), 0.0);
+  return Execute(inputs, [&](size_t i, const auto& run) {
+    const auto start = std::chrono::steady_clock::now();
+    run();
+    (*seconds)[i] +=
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  });
+}
+
+Tensor Plan::Copy(ValueId id) const {
+  const PlanValue& value = values_[static_cast<size_t>(id)];
+  Tensor copy(value.type.dtype, value.type.shape);
+  const void* data = pointers_.at(static_cast<size_t>(id));
+  if (IsPicture(value) && value.layout.block != 1) {
+    backend_.elementwise().Reorder(value.type.dtype, PictureOf(value.type.shape), value.layout,
+                                   Layout{}, data, copy.data());
+  } else if (copy.bytes() > 0) {
+    std::memcpy(copy.data(), data, copy.bytes());
+  }
+  return copy;
+}
+
+Tensor Plan::Output() const {
+  if (graph_.output() < 0 || options_.mode == Mode::kTrain) {
+    throw ConfigError("this plan computes no output");
+  }
+  return Copy(value_of_[static_cast<size_t>(graph_.output())]);
+}
+
+Tensor Plan::InputGradient(const std::string& name) const {
+  const auto found = input_gradient_of_.find(graph_.Find(name));
+  if (found == input_gradient_of_.end()) {
+    throw ConfigError("this plan computes no gradient of " + name);
+  }
+  return Copy(found->second);
+}
+
+int64_t Plan::LineBytes(size_t i) const {
+  int64_t bytes = 0;
+  if (instructions_[i]->is_alias()) return 0;
+  for (const ValueId id : instructions_[i]->inputs)
+    bytes += Bytes(values_[static_cast<size_t>(id)]);
+  for (const ValueId id : instructions_[i]->outputs) {
+    bytes += Bytes(values_[static_cast<size_t>(id)]);
+  }
+  return bytes;
+}
+
+double Plan::flops() const {
+  double total = 0.0;
+  for (const auto& instruction : instructions_) total += instruction->flops();
+  return total;
+}
+
+std::string Plan::ValueText(ValueId id) const {
+  const PlanValue& value = values_[static_cast<size_t>(id)];
+  std::string text = value.name + " " + value.type.shape.ToString();
+  if (value.layout.block != 1) {
+    text += value.layout.block == value.type.shape[1] ? " nhwc"
+                                                      : " c" + std::to_string(value.layout.block);
+  }
+  return text;
+}
+
+std::string Plan::ToString() const {
+  std::string text;
+  for (size_t i = 0; i < instructions_.size(); ++i) {
+    const Instruction& line = *instructions_[i];
+    char head[160];
+    std::snprintf(head, sizeof head, "%3zu  %-22s %-18s %8.2f MB %8.3f GFLOP  ", i,
+                  line.kind().c_str(), line.algorithm().c_str(),
+                  static_cast<double>(LineBytes(i)) * 1e-6, line.flops() * 1e-9);
+    text += head + (line.outputs.empty() ? line.node_name : ValueText(line.outputs[0])) + "\n";
+  }
+  return text;
+}
+
+}  // namespace lockstep

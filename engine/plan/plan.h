@@ -1,0 +1,102 @@
+// A graph compiled for one batch size, mode, dtype and device: a flat list of kernel calls with
+// every buffer placed.
+#ifndef LOCKSTEP_ENGINE_PLAN_PLAN_H_
+#define LOCKSTEP_ENGINE_PLAN_PLAN_H_
+
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/graph/graph.h"
+#include "engine/plan/arena.h"
+#include "engine/plan/chooser.h"
+#include "engine/plan/instruction.h"
+#include "engine/plan/lowering.h"
+#include "engine/plan/memory.h"
+#include "engine/plan/variables.h"
+
+namespace lockstep {
+
+struct PlanOptions {
+  Mode mode = Mode::kTrain;
+  int64_t batch = 1;
+  bool input_gradients = false;  // derive gradients of floating inputs too
+  std::set<std::string> frozen;  // parameters that are not trained
+  bool fuse = true;
+};
+
+// Keys of the random numbers and names of the rows of one run.
+struct RunInputs {
+  uint64_t seed = 0;
+  int64_t epoch = 0;
+  const int64_t* ids = nullptr;  // (batch,) global sample ids; null: 0, 1, 2, ...
+};
+
+// Graph, variables, backend, arena and chooser must outlive the plan. One thread at a time.
+class Plan {
+ public:
+  Plan(const Graph& graph, Variables& variables, Backend& backend, Arena& arena,
+       AlgorithmChooser& chooser, const PlanOptions& options);
+  ~Plan();
+
+  // The array that graph input `name` reads from now on: plain, (batch,) + sample shape, alive
+  // during Run. Throws ConfigError for an unknown name; an input that this mode does not use is
+  // accepted and ignored.
+  void SetInput(const std::string& name, const void* data);
+
+  // Executes every line. In kTrain the gradients of the *sum* of the losses are then in Variables;
+  // returns the sums of the batch (zeros in kPredict).
+  LossSums Run(const RunInputs& inputs);
+  // The same, and adds each line's seconds to `seconds` (one entry a line).
+  LossSums RunTimed(const RunInputs& inputs, std::vector<double>* seconds);
+
+  // Copies of what the last Run computed.
+  Tensor Output() const;
+  Tensor InputGradient(const std::string& name) const;
+
+  int64_t batch() const { return options_.batch; }
+  size_t lines() const { return instructions_.size(); }
+  const Instruction& line(size_t i) const { return *instructions_[i]; }
+  // Bytes a line reads and writes, scratch excluded.
+  int64_t LineBytes(size_t i) const;
+  double flops() const;
+  int64_t arena_bytes() const { return memory_.bytes; }
+  // One row a line: kind, node, algorithm, shapes and layouts, bytes, FLOP.
+  std::string ToString() const;
+  // Name, shape and layout of a value: "predictor/block1_1 (64, 64, 32, 32) c16".
+  std::string ValueText(ValueId id) const;
+
+ private:
+  void Compile(AlgorithmChooser& chooser);
+  Lowering Lower() const;
+  int BestLayoutPolicy(AlgorithmChooser& chooser) const;
+  std::set<ValueId> Kept(const Lowering& lowering) const;
+  void ResolvePointers();
+  void CheckInputs() const;
+  template <typename Around>
+  LossSums Execute(const RunInputs& inputs, const Around& around);
+  Tensor Copy(ValueId id) const;
+
+  const Graph& graph_;
+  Variables& variables_;
+  Backend& backend_;
+  Arena& arena_;
+  PlanOptions options_;
+
+  std::vector<PlanValue> values_;
+  std::vector<std::unique_ptr<Instruction>> instructions_;
+  std::vector<ValueId> value_of_;
+  std::map<int, ValueId> input_gradient_of_;
+  MemoryPlan memory_;
+  std::vector<void*> pointers_;
+  std::vector<const void*> inputs_;  // by graph value
+  std::vector<int64_t> default_ids_;
+  int generation_ = -1;
+  bool inputs_changed_ = true;
+};
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_ENGINE_PLAN_PLAN_H_

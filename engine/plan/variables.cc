@@ -1,0 +1,120 @@
+#include "engine/plan/variables.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/error.h"
+
+namespace lockstep {
+namespace {
+
+constexpr int64_t kAlignment = 64;
+
+int64_t Padded(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+int64_t Bytes(const TensorType& type) {
+  return type.shape.size() * static_cast<int64_t>(SizeOf(type.dtype));
+}
+
+}  // namespace
+
+Variables::Variables(const Graph& graph, Backend& backend, DType dtype)
+    : backend_(backend), dtype_(dtype), entry_of_(graph.values().size(), -1) {
+  // Values appear in the order of their first use, so the reverse is that of the gradients.
+  for (size_t v = graph.values().size(); v-- > 0;) {
+    const Graph::Value& value = graph.values()[v];
+    if (value.role != Role::kParameter && value.role != Role::kState) continue;
+    Entry entry{.name = value.name,
+                .role = value.role,
+                .type = value.type,
+                .initializer = value.initializer,
+                .graph_value = static_cast<int>(v)};
+    if (IsFloating(entry.type.dtype)) entry.type.dtype = dtype;
+    entry_of_[v] = static_cast<int>(entries_.size());
+    entries_.push_back(std::move(entry));
+  }
+  Allocate();
+}
+
+Variables::~Variables() {
+  for (void* block : {parameters_, gradients_, states_}) {
+    if (block != nullptr) backend_.Free(block);
+  }
+}
+
+void Variables::Allocate() {
+  const auto element = static_cast<int64_t>(SizeOf(dtype_));
+  int64_t parameter_bytes = 0, state_bytes = 0;
+  for (const Entry& entry : entries_) {
+    (entry.role == Role::kParameter ? parameter_bytes : state_bytes) += Padded(Bytes(entry.type));
+  }
+  flat_size_ = parameter_bytes / element;
+  const auto allocate = [&](int64_t bytes, const char* purpose) {
+    void* block = backend_.Allocate(static_cast<size_t>(std::max(bytes, kAlignment)), purpose);
+    std::memset(block, 0, static_cast<size_t>(bytes));
+    return block;
+  };
+  parameters_ = allocate(parameter_bytes, "parameters");
+  gradients_ = allocate(parameter_bytes, "gradients");
+  states_ = allocate(state_bytes, "running statistics");
+  int64_t parameter_offset = 0, state_offset = 0;
+  for (Entry& entry : entries_) {
+    if (entry.role == Role::kParameter) {
+      entry.offset = parameter_offset / element;
+      entry.data = static_cast<char*>(parameters_) + parameter_offset;
+      entry.gradient = static_cast<char*>(gradients_) + parameter_offset;
+      parameter_offset += Padded(Bytes(entry.type));
+    } else {
+      entry.data = static_cast<char*>(states_) + state_offset;
+      state_offset += Padded(Bytes(entry.type));
+    }
+  }
+}
+
+void Variables::Initialize(uint64_t seed) {
+  for (const Entry& entry : entries_) {
+    entry.initializer.Fill(backend_, entry.type.dtype, entry.type.shape, seed, entry.name,
+                           entry.data);
+  }
+  MarkChanged();
+}
+
+const Variables::Entry& Variables::at(int graph_value) const {
+  return entries_[static_cast<size_t>(entry_of_[static_cast<size_t>(graph_value)])];
+}
+
+bool Variables::Contains(const std::string& name) const {
+  return std::any_of(entries_.begin(), entries_.end(),
+                     [&](const Entry& entry) { return entry.name == name; });
+}
+
+const Variables::Entry& Variables::Find(const std::string& name) const {
+  const auto found = std::find_if(entries_.begin(), entries_.end(),
+                                  [&](const Entry& entry) { return entry.name == name; });
+  if (found == entries_.end()) throw ConfigError("the network has no array named " + name);
+  return *found;
+}
+
+Tensor Variables::Get(const std::string& name) const {
+  const Entry& entry = Find(name);
+  return Tensor::Wrap(entry.type.dtype, entry.type.shape, entry.data, nullptr).Clone();
+}
+
+Tensor Variables::GetGradient(const std::string& name) const {
+  const Entry& entry = Find(name);
+  if (entry.gradient == nullptr) throw ConfigError(name + " is not trained and has no gradient");
+  return Tensor::Wrap(entry.type.dtype, entry.type.shape, entry.gradient, nullptr).Clone();
+}
+
+void Variables::Set(const std::string& name, const Tensor& value) {
+  const Entry& entry = Find(name);
+  if (!(value.shape() == entry.type.shape)) {
+    throw ShapeError(name + " has shape " + value.shape().ToString() + "; the network wants " +
+                     entry.type.shape.ToString());
+  }
+  const Tensor cast = value.Cast(entry.type.dtype);
+  if (cast.bytes() > 0) std::memcpy(entry.data, cast.data(), cast.bytes());
+  MarkChanged();
+}
+
+}  // namespace lockstep

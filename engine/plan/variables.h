@@ -1,0 +1,78 @@
+// The state a network keeps between steps: parameters, their gradients, running statistics.
+#ifndef LOCKSTEP_ENGINE_PLAN_VARIABLES_H_
+#define LOCKSTEP_ENGINE_PLAN_VARIABLES_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/graph/graph.h"
+#include "engine/tensor/tensor.h"
+#include "kernels/backend.h"
+
+namespace lockstep {
+
+// Each array lives once, plain and unpadded. All parameters share one flat block and all their
+// gradients another, in the order in which the backward pass finishes them (last layer first), so
+// that an update or an allreduce is one walk over memory. Arrays start at multiples of 64 bytes;
+// the gaps stay zero.
+class Variables {
+ public:
+  struct Entry {
+    std::string name;
+    Role role = Role::kParameter;
+    TensorType type;  // floating types are the plan's dtype
+    Initializer initializer;
+    int graph_value = -1;
+    int64_t offset = 0;  // elements into the flat blocks, of parameters
+    void* data = nullptr;
+    void* gradient = nullptr;  // of parameters
+  };
+
+  // Graph and backend must outlive this. Values are undefined until Initialize or Set.
+  Variables(const Graph& graph, Backend& backend, DType dtype);
+  ~Variables();
+  Variables(const Variables&) = delete;
+  Variables& operator=(const Variables&) = delete;
+
+  // Every value from its initializer; gradients zero.
+  void Initialize(uint64_t seed);
+
+  const std::vector<Entry>& entries() const { return entries_; }
+  const Entry& at(int graph_value) const;
+  // Throws ConfigError for an unknown name.
+  const Entry& Find(const std::string& name) const;
+  bool Contains(const std::string& name) const;
+
+  // Copies; Set casts, and throws ShapeError naming the array, found and wanted shape.
+  Tensor Get(const std::string& name) const;
+  void Set(const std::string& name, const Tensor& value);
+  Tensor GetGradient(const std::string& name) const;
+
+  // The flat blocks: flat_size() elements of dtype().
+  int64_t flat_size() const { return flat_size_; }
+  DType dtype() const { return dtype_; }
+  void* parameters() const { return parameters_; }
+  void* gradients() const { return gradients_; }
+
+  // Changes whenever a parameter may have changed.
+  uint64_t version() const { return version_; }
+  void MarkChanged() { ++version_; }
+
+ private:
+  void Allocate();
+
+  Backend& backend_;
+  DType dtype_;
+  std::vector<Entry> entries_;
+  std::vector<int> entry_of_;  // by graph value
+  int64_t flat_size_ = 0;
+  void* parameters_ = nullptr;
+  void* gradients_ = nullptr;
+  void* states_ = nullptr;
+  uint64_t version_ = 1;
+};
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_ENGINE_PLAN_VARIABLES_H_
