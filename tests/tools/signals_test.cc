@@ -1,0 +1,111 @@
+#include "tools/signals.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <functional>
+
+#include "kernels/error.h"
+
+namespace lockstep::tools {
+namespace {
+
+// Runs `body` in a child; its wait status.
+int StatusOf(const std::function<int()>& body) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(body());
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return status;
+}
+
+int ExitCodeOf(const std::function<int()>& body) {
+  const int status = StatusOf(body);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+class StopSignalTest : public ::testing::TestWithParam<int> {};
+
+TEST_P(StopSignalTest, TheFirstRaisesTheFlag) {
+  const StopSignals signals;
+  EXPECT_FALSE(signals.requested());
+  EXPECT_FALSE(signals.stop());
+  const auto before = std::chrono::steady_clock::now();
+  ::raise(GetParam());
+  EXPECT_TRUE(signals.requested());
+  ASSERT_TRUE(signals.stop());
+  EXPECT_EQ(signals.stop()->signal, GetParam());
+  EXPECT_GE(signals.stop()->when, before);
+  EXPECT_LE(signals.stop()->when, std::chrono::steady_clock::now());
+}
+
+TEST_P(StopSignalTest, TheSecondLeavesAtOnceWithNothingSaved) {
+  for (const int second : {SIGTERM, SIGINT, SIGHUP}) {
+    EXPECT_EQ(ExitCodeOf([&] {
+                const StopSignals signals;
+                ::raise(GetParam());
+                ::raise(second);
+                return 1;
+              }),
+              75);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, StopSignalTest, ::testing::Values(SIGTERM, SIGINT, SIGHUP));
+
+TEST(StopSignalsTest, WhatHeldBeforeHoldsAgainAfterwards) {
+  { const StopSignals signals; }
+  EXPECT_EQ(ExitCodeOf([] {
+              { const StopSignals signals; }
+              ::raise(SIGTERM);
+              return 1;
+            }),
+            -SIGTERM);
+  const StopSignals again;
+  EXPECT_FALSE(again.requested());
+}
+
+TEST(StopSignalsTest, TwoAtATimeAreABug) {
+  const StopSignals signals;
+  EXPECT_THROW(StopSignals(), Error);
+}
+
+TEST(StopSignalsTest, NohupStaysInForce) {
+  EXPECT_EQ(ExitCodeOf([] {
+              ::signal(SIGHUP, SIG_IGN);
+              const StopSignals signals;
+              ::raise(SIGHUP);
+              return signals.requested() ? 1 : 0;
+            }),
+            0);
+}
+
+TEST(StopSignalsTest, AClosedReaderIsAnErrorOfWrite) {
+  EXPECT_EQ(ExitCodeOf([] {
+              const StopSignals signals;
+              int ends[2];
+              if (::pipe(ends) != 0) return 1;
+              ::close(ends[0]);
+              return ::write(ends[1], "x", 1) == -1 && errno == EPIPE ? 0 : 2;
+            }),
+            0);
+}
+
+TEST(StopSignalsTest, AFileSizeLimitIsAnErrorOfWrite) {
+  EXPECT_EQ(ExitCodeOf([] {
+              const StopSignals signals;
+              const rlimit limit{4, 4};
+              const int fd = ::open("/tmp", O_TMPFILE | O_WRONLY, 0600);
+              if (fd < 0 || ::setrlimit(RLIMIT_FSIZE, &limit) != 0) return 1;
+              if (::write(fd, "12345678", 8) != 4) return 2;
+              return ::write(fd, "5678", 4) == -1 && errno == EFBIG ? 0 : 3;
+            }),
+            0);
+}
+
+}  // namespace
+}  // namespace lockstep::tools
