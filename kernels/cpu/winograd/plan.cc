@@ -1,0 +1,60 @@
+#include "kernels/cpu/winograd/plan.h"
+
+#include <algorithm>
+
+namespace lockstep::cpu::winograd {
+
+std::vector<const IsaKernels*> UsableIsas() {
+  std::vector<const IsaKernels*> isas;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
+    isas.push_back(&avx512::kWinograd);
+  }
+  if (avx2) isas.push_back(&avx2::kWinograd);
+#endif
+  isas.push_back(&baseline::kWinograd);
+  return isas;
+}
+
+Range Part(int64_t size, int64_t parts, int64_t part, int64_t grain) {
+  const int64_t grains = (size + grain - 1) / grain;
+  return {std::min(size, grains * part / parts * grain),
+          std::min(size, grains * (part + 1) / parts * grain)};
+}
+
+std::vector<Panel> Panels(Range vectors) {
+  std::vector<Panel> panels;
+  for (int64_t v = vectors.begin; v < vectors.end;) {
+    const int64_t left = vectors.end - v;
+    const int64_t width = left == 4 ? 2 : std::min<int64_t>(left, kMaxPanel);
+    panels.push_back({v, width});
+    v += width;
+  }
+  return panels;
+}
+
+Picture Plan::MakePicture(void* data, int64_t channels, Layout layout) const {
+  return {
+      static_cast<float*>(data),   shape.h, shape.w, layout.block, shape.h * shape.w * layout.block,
+      shape.h * shape.w * channels};
+}
+
+TileJob Plan::MakeTileJob(const Picture& picture, Range tiles, Range vectors, float* planes) const {
+  TileJob job = {};
+  job.picture = picture;
+  job.rows = rows();
+  job.cols = cols();
+  job.first = tiles.begin;
+  job.count = tiles.size();
+  job.first_vector = vectors.begin;
+  job.vectors = vectors.size();
+  job.planes = planes;
+  job.vector_stride = tiles.size() * isa->lanes;
+  job.point_stride = PointStride(vectors.size() * job.vector_stride);
+  return job;
+}
+
+}  // namespace lockstep::cpu::winograd

@@ -1,0 +1,86 @@
+// What the passes of this folder share: which kernels, how pictures fall into tiles, channels into
+// panels and work onto threads.
+#ifndef LOCKSTEP_KERNELS_CPU_WINOGRAD_PLAN_H_
+#define LOCKSTEP_KERNELS_CPU_WINOGRAD_PLAN_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/conv.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/winograd/isa.h"
+
+namespace lockstep::cpu::winograd {
+
+// The instruction sets this machine can run, the best first.
+std::vector<const IsaKernels*> UsableIsas();
+
+// A half-open range of anything.
+struct Range {
+  int64_t begin, end;
+  int64_t size() const { return end - begin; }
+};
+
+// Part `part` of `parts` of [0, size), in multiples of `grain`.
+Range Part(int64_t size, int64_t parts, int64_t part, int64_t grain = 1);
+
+// A panel of `width` vectors of channels.
+struct Panel {
+  int64_t vector, width;
+};
+
+// Covers the vectors with panels of three, and of two where that leaves no single one over.
+std::vector<Panel> Panels(Range vectors);
+
+struct Plan {
+  ConvShape shape;
+  ConvPass pass;
+  Layout x, y;
+  const IsaKernels* isa;
+  const Transforms* transforms;
+  int parts;  // threads the work is split for
+
+  int64_t points() const { return transforms->points * transforms->points; }
+  int64_t rows() const { return (shape.h + transforms->tile - 1) / transforms->tile; }
+  int64_t cols() const { return (shape.w + transforms->tile - 1) / transforms->tile; }
+  int64_t tiles() const { return shape.n * rows() * cols(); }
+  int64_t vectors(int64_t channels) const { return channels / isa->lanes; }
+
+  Picture MakePicture(void* data, int64_t channels, Layout layout) const;
+  // Planes at `planes` of `tiles` tiles and as many vectors of channels as `vectors` has.
+  TileJob MakeTileJob(const Picture& picture, Range tiles, Range vectors, float* planes) const;
+};
+
+// Floats between the planes of two points that hold `floats` each: kept off multiples of the page
+// size, where 36 planes would fall into the same few lines of a cache.
+inline int64_t PointStride(int64_t floats) { return (floats + 15) / 16 * 16 + 16; }
+
+// body(part) for every part, on the backend's threads.
+template <typename Body>
+void ForParts(int64_t parts, Body&& body) {
+  ParallelThreads([&](int thread, int threads) {
+    for (int64_t part = thread; part < parts; part += threads) body(part);
+  });
+}
+
+// The passes. Forward and the data's gradient with transformed weights kept (tiled) or made on the
+// way (fused); the weights' gradient with sums kept over blocks of tiles (tiled) or with all
+// pictures transformed first (fused).
+std::unique_ptr<ConvKernel> MakeTiled(const Plan& plan);
+std::unique_ptr<ConvKernel> MakeFused(const Plan& plan);
+std::unique_ptr<ConvKernel> MakeTiledGradient(const Plan& plan);
+std::unique_ptr<ConvKernel> MakeFusedGradient(const Plan& plan);
+
+// As MakeWinograd, with one instruction set.
+bool Runs(const ConvShape& shape, Layout x, Layout y, const IsaKernels& isa);
+std::unique_ptr<ConvKernel> Make(const ConvShape& shape, ConvPass pass,
+                                 const std::string& algorithm, Layout x, Layout y,
+                                 const IsaKernels& isa);
+
+}  // namespace lockstep::cpu::winograd
+
+#endif  // LOCKSTEP_KERNELS_CPU_WINOGRAD_PLAN_H_

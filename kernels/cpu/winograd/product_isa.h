@@ -1,0 +1,108 @@
+// The matrix products of the points; include from files compiled once per instruction set only.
+#ifndef LOCKSTEP_KERNELS_CPU_WINOGRAD_PRODUCT_ISA_H_
+#define LOCKSTEP_KERNELS_CPU_WINOGRAD_PRODUCT_ISA_H_
+
+#include "kernels/cpu/winograd/vector.h"
+
+namespace lockstep::cpu::LOCKSTEP_ISA {
+namespace {
+
+using winograd::GradientJob;
+using winograd::ProductJob;
+
+// Rows of the register tile: rows * width sums, width vectors of B and one of A fill the registers.
+#if defined(LOCKSTEP_ISA_avx512)
+constexpr int kRows[] = {8, 8, 8};
+#elif defined(LOCKSTEP_ISA_avx2)
+constexpr int kRows[] = {8, 4, 4};
+#else
+constexpr int kRows[] = {4, 2, 1};
+#endif
+
+template <int kR, int kW>
+LOCKSTEP_INLINE void ProductTile(const ProductJob& job, int64_t row) {
+  Vec sum[kR][kW];
+  float* m = job.m + row * kLanes;
+  for (int r = 0; r < kR; ++r) {
+    for (int w = 0; w < kW; ++w) {
+      sum[r][w] = Vec{};
+      if (job.accumulate) Load(m + w * job.m_vector_stride + r * kLanes, sum[r][w]);
+    }
+  }
+  const float* v = job.v + row * kLanes;
+  const float* u = job.u;
+  for (int64_t i = 0; i < job.vectors; ++i) {
+#pragma GCC unroll 16
+    for (int k = 0; k < kLanes; ++k) {
+      Vec b[kW];
+#pragma GCC unroll 4
+      for (int w = 0; w < kW; ++w) Load(u + (k * kW + w) * kLanes, b[w]);
+#pragma GCC unroll 8
+      for (int r = 0; r < kR; ++r) {
+        const float a = v[r * kLanes + k];
+#pragma GCC unroll 4
+        for (int w = 0; w < kW; ++w) sum[r][w] += a * b[w];
+      }
+    }
+    v += job.v_vector_stride;
+    u += kLanes * kW * kLanes;
+  }
+  for (int r = 0; r < kR; ++r) {
+    for (int w = 0; w < kW; ++w) Store(sum[r][w], m + w * job.m_vector_stride + r * kLanes);
+  }
+}
+
+template <int kW>
+void Product(const ProductJob& job) {
+  constexpr int kR = kRows[kW - 1];
+  int64_t row = 0;
+  for (; row + kR <= job.count; row += kR) ProductTile<kR, kW>(job, row);
+  if constexpr (kR > 4) {
+    for (; row + 4 <= job.count; row += 4) ProductTile<4, kW>(job, row);
+  }
+  for (; row < job.count; ++row) ProductTile<1, kW>(job, row);
+}
+
+template <int kR, int kW>
+LOCKSTEP_INLINE void GradientTile(const GradientJob& job, int64_t vector, int64_t row) {
+  Vec sum[kR][kW];
+  float* d = job.d + (vector * kLanes + row) * kW * kLanes;
+  for (int r = 0; r < kR; ++r) {
+    for (int w = 0; w < kW; ++w) {
+      sum[r][w] = Vec{};
+      if (job.accumulate) Load(d + (r * kW + w) * kLanes, sum[r][w]);
+    }
+  }
+  const float* v = job.v + vector * job.v_vector_stride + row;
+  const float* n = job.n;
+#pragma GCC unroll 4
+  for (int64_t t = 0; t < job.count; ++t) {
+    Vec b[kW];
+#pragma GCC unroll 4
+    for (int w = 0; w < kW; ++w) Load(n + w * job.n_vector_stride, b[w]);
+#pragma GCC unroll 8
+    for (int r = 0; r < kR; ++r) {
+      const float a = v[r];
+#pragma GCC unroll 4
+      for (int w = 0; w < kW; ++w) sum[r][w] += a * b[w];
+    }
+    v += kLanes;
+    n += kLanes;
+  }
+  for (int r = 0; r < kR; ++r) {
+    for (int w = 0; w < kW; ++w) Store(sum[r][w], d + (r * kW + w) * kLanes);
+  }
+}
+
+template <int kW>
+void Gradient(const GradientJob& job) {
+  constexpr int kR = kRows[kW - 1];
+  for (int64_t vector = 0; vector < job.vectors; ++vector) {
+    for (int64_t row = 0; row < kLanes; row += kR) GradientTile<kR, kW>(job, vector, row);
+  }
+}
+
+}  // namespace
+}  // namespace lockstep::cpu::LOCKSTEP_ISA
+
+#endif  // LOCKSTEP_KERNELS_CPU_WINOGRAD_PRODUCT_ISA_H_

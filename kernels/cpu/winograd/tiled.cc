@@ -1,0 +1,127 @@
+// Forward and the data's gradient by blocks of tiles: a block's planes stay in the second-level
+// cache between its three steps, and the transformed weights stream past.
+#include <algorithm>
+
+#include "kernels/cpu/winograd/plan.h"
+
+namespace lockstep::cpu::winograd {
+namespace {
+
+constexpr int64_t kBlockBytes = 1 << 20;  // of planes, in and out
+constexpr int64_t kMinTiles = 24;
+constexpr int64_t kMaxTiles = 64;
+constexpr int64_t kMaxDepth = 256;  // channels summed at once: a panel then fits the first cache
+
+class Tiled : public ConvKernel {
+ public:
+  explicit Tiled(const Plan& plan)
+      : plan_(plan),
+        backward_(plan.pass == ConvPass::kBackwardData),
+        inputs_(backward_ ? plan.shape.k : plan.shape.c),
+        outputs_(backward_ ? plan.shape.c : plan.shape.k),
+        panels_(Panels({0, plan.vectors(outputs_)})) {
+    const int64_t floats_per_tile = plan.points() * (inputs_ + outputs_);
+    const int64_t fit = kBlockBytes / 4 / floats_per_tile / 4 * 4;
+    block_ = std::min(std::clamp(fit, kMinTiles, kMaxTiles), (plan.tiles() + 3) / 4 * 4);
+  }
+
+  size_t scratch_bytes() const override {
+    return static_cast<size_t>(plan_.parts * part_floats()) * 4;
+  }
+  size_t prepared_bytes() const override {
+    return static_cast<size_t>(plan_.points() * weight_stride()) * 4;
+  }
+
+  void PrepareWeights(const void* weights, void* prepared) override {
+    const int64_t parts = static_cast<int64_t>(panels_.size()) * (inputs_ / 8);
+    ParallelFor(parts, 16, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const Panel& panel = panels_[static_cast<size_t>(i / (inputs_ / 8))];
+        const int64_t input = i % (inputs_ / 8) * 8;
+        WeightJob job = {};
+        job.weights = static_cast<const float*>(weights);
+        job.c = plan_.shape.c;
+        job.swapped = backward_;
+        job.output = panel.vector * plan_.isa->lanes;
+        job.width = panel.width;
+        job.input = input;
+        job.inputs = 8;
+        job.points = static_cast<float*>(prepared) + job.output * inputs_ +
+                     input * panel.width * plan_.isa->lanes;
+        job.point_stride = weight_stride();
+        plan_.transforms->weights(job);
+      }
+    });
+  }
+
+  void Run(const ConvBuffers& buffers) override {
+    ForParts(plan_.parts, [&](int64_t part) {
+      float* scratch = static_cast<float*>(buffers.scratch) + part * part_floats();
+      const Range mine = Part(plan_.tiles(), plan_.parts, part, 4);
+      const int64_t blocks = (mine.size() + block_ - 1) / block_;
+      for (int64_t b = 0; b < blocks; ++b) {
+        const Range range = Part(mine.size(), blocks, b, 4);
+        RunBlock(buffers, {mine.begin + range.begin, mine.begin + range.end}, scratch);
+      }
+    });
+  }
+
+ private:
+  int64_t weight_stride() const { return PointStride(inputs_ * outputs_); }
+  int64_t plane_floats(int64_t channels) const {
+    return plan_.points() * PointStride(block_ * channels);
+  }
+  int64_t part_floats() const { return plane_floats(inputs_) + plane_floats(outputs_); }
+
+  void RunBlock(const ConvBuffers& buffers, Range tiles, float* scratch) const {
+    const Plan& plan = plan_;
+    void* from = backward_ ? buffers.y : buffers.x;
+    void* to = backward_ ? buffers.x : buffers.y;
+    const TileJob in =
+        plan.MakeTileJob(plan.MakePicture(from, inputs_, backward_ ? plan.y : plan.x), tiles,
+                         {0, plan.vectors(inputs_)}, scratch);
+    TileJob out =
+        plan.MakeTileJob(plan.MakePicture(to, outputs_, backward_ ? plan.x : plan.y), tiles,
+                         {0, plan.vectors(outputs_)}, scratch + plane_floats(inputs_));
+    plan.transforms->input(in);
+    for (int64_t p = 0; p < plan.points(); ++p) {
+      Multiply(in, out, static_cast<const float*>(buffers.weights), p);
+    }
+    if (!backward_) {
+      out.bias = static_cast<const float*>(buffers.bias);
+      out.relu = buffers.activation == Activation::kRelu;
+    }
+    plan.transforms->output(out);
+  }
+
+  void Multiply(const TileJob& in, const TileJob& out, const float* weights, int64_t p) const {
+    const int64_t lanes = plan_.isa->lanes, depth = kMaxDepth / lanes;
+    for (int64_t v = 0; v < in.vectors; v += depth) {
+      for (const Panel& panel : panels_) {
+        ProductJob job = {};
+        job.v = in.planes + p * in.point_stride + v * in.vector_stride;
+        job.v_vector_stride = in.vector_stride;
+        job.vectors = std::min(depth, in.vectors - v);
+        job.count = in.count;
+        job.u = weights + p * weight_stride() + panel.vector * lanes * inputs_ +
+                v * lanes * panel.width * lanes;
+        job.m = out.planes + p * out.point_stride + panel.vector * out.vector_stride;
+        job.m_vector_stride = out.vector_stride;
+        job.accumulate = v > 0;
+        plan_.isa->product[panel.width - 1](job);
+      }
+    }
+  }
+
+  const Plan plan_;
+  const bool backward_;
+  const int64_t inputs_, outputs_;
+  const std::vector<Panel> panels_;
+  int64_t block_;
+};
+
+}  // namespace
+
+std::unique_ptr<ConvKernel> MakeTiled(const Plan& plan) { return std::make_unique<Tiled>(plan); }
+
+}  // namespace lockstep::cpu::winograd

@@ -1,0 +1,118 @@
+// The weights' gradient by blocks of tiles: each thread sums over its own tiles; the threads' sums
+// are then added in their order.
+#include <algorithm>
+
+#include "kernels/cpu/winograd/plan.h"
+
+namespace lockstep::cpu::winograd {
+namespace {
+
+constexpr int64_t kBlockBytes = 1 << 20;  // of planes of x and y
+constexpr int64_t kMinTiles = 32;
+constexpr int64_t kMaxTiles = 64;
+
+class TiledGradient : public ConvKernel {
+ public:
+  explicit TiledGradient(const Plan& plan)
+      : plan_(plan), panels_(Panels({0, plan.vectors(plan.shape.k)})) {
+    const int64_t fit = kBlockBytes / 4 / (plan.points() * (plan.shape.c + plan.shape.k));
+    block_ = std::min(std::clamp(fit, kMinTiles, kMaxTiles), plan.tiles());
+  }
+
+  size_t scratch_bytes() const override {
+    return static_cast<size_t>(plan_.parts * part_floats()) * 4;
+  }
+  size_t prepared_bytes() const override { return 0; }
+  void PrepareWeights(const void*, void*) override {}
+
+  void Run(const ConvBuffers& buffers) override {
+    auto* scratch = static_cast<float*>(buffers.scratch);
+    ForParts(plan_.parts, [&](int64_t part) {
+      float* sums = scratch + part * part_floats();
+      const Range mine = Part(plan_.tiles(), plan_.parts, part);
+      const int64_t blocks = (mine.size() + block_ - 1) / block_;
+      if (blocks == 0) std::fill_n(sums, plan_.points() * sum_stride(), 0.0F);
+      for (int64_t b = 0; b < blocks; ++b) {
+        const Range range = Part(mine.size(), blocks, b);
+        RunBlock(buffers, {mine.begin + range.begin, mine.begin + range.end}, sums, b > 0);
+      }
+    });
+    const auto panels = static_cast<int64_t>(panels_.size());
+    ParallelFor(panels * (plan_.shape.c / 8), 16, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        Finish(panels_[static_cast<size_t>(i % panels)], i / panels * 8, scratch,
+               static_cast<float*>(buffers.dw));
+      }
+    });
+  }
+
+ private:
+  int64_t sum_stride() const { return PointStride(plan_.shape.c * plan_.shape.k); }
+  int64_t plane_floats(int64_t channels) const {
+    return plan_.points() * PointStride(block_ * channels);
+  }
+  int64_t part_floats() const {
+    return plan_.points() * sum_stride() + plane_floats(plan_.shape.c) +
+           plane_floats(plan_.shape.k);
+  }
+
+  void RunBlock(const ConvBuffers& buffers, Range tiles, float* sums, bool accumulate) const {
+    const Plan& plan = plan_;
+    const int64_t c = plan.shape.c, k = plan.shape.k, lanes = plan.isa->lanes;
+    float* planes = sums + plan.points() * sum_stride();
+    const TileJob x = plan.MakeTileJob(plan.MakePicture(buffers.x, c, plan.x), tiles,
+                                       {0, plan.vectors(c)}, planes);
+    const TileJob y = plan.MakeTileJob(plan.MakePicture(buffers.y, k, plan.y), tiles,
+                                       {0, plan.vectors(k)}, planes + plane_floats(c));
+    plan.transforms->input(x);
+    plan.transforms->output_gradient(y);
+    for (int64_t p = 0; p < plan.points(); ++p) {
+      for (const Panel& panel : panels_) {
+        GradientJob job = {};
+        job.v = x.planes + p * x.point_stride;
+        job.v_vector_stride = x.vector_stride;
+        job.vectors = x.vectors;
+        job.count = x.count;
+        job.n = y.planes + p * y.point_stride + panel.vector * y.vector_stride;
+        job.n_vector_stride = y.vector_stride;
+        job.d = sums + p * sum_stride() + panel.vector * lanes * c;
+        job.accumulate = accumulate;
+        plan.isa->gradient[panel.width - 1](job);
+      }
+    }
+  }
+
+  // Adds the parts' sums of one panel and 8 inputs, and transforms them back.
+  void Finish(const Panel& panel, int64_t input, float* scratch, float* dw) const {
+    const int64_t lanes = plan_.isa->lanes, size = 8 * panel.width * lanes;
+    WeightJob job = {};
+    job.gradient = dw;
+    job.c = plan_.shape.c;
+    job.output = panel.vector * lanes;
+    job.width = panel.width;
+    job.input = input;
+    job.inputs = 8;
+    job.points = scratch + job.output * job.c + input * panel.width * lanes;
+    job.point_stride = sum_stride();
+    for (int64_t p = 0; p < plan_.points(); ++p) {
+      float* sum = job.points + p * job.point_stride;
+      for (int64_t part = 1; part < plan_.parts; ++part) {
+        const float* other = sum + part * part_floats();
+        for (int64_t i = 0; i < size; ++i) sum[i] += other[i];
+      }
+    }
+    plan_.transforms->weights_gradient(job);
+  }
+
+  const Plan plan_;
+  const std::vector<Panel> panels_;
+  int64_t block_;
+};
+
+}  // namespace
+
+std::unique_ptr<ConvKernel> MakeTiledGradient(const Plan& plan) {
+  return std::make_unique<TiledGradient>(plan);
+}
+
+}  // namespace lockstep::cpu::winograd

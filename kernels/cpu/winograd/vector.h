@@ -1,0 +1,60 @@
+// Vectors of floats for the files compiled once per instruction set; include from those only.
+// Everything has internal linkage, so that no copy for one instruction set serves another.
+#ifndef LOCKSTEP_KERNELS_CPU_WINOGRAD_VECTOR_H_
+#define LOCKSTEP_KERNELS_CPU_WINOGRAD_VECTOR_H_
+
+#include <cstdint>
+
+#include "kernels/cpu/winograd/isa.h"
+
+namespace lockstep::cpu::LOCKSTEP_ISA {
+namespace {
+
+#ifdef LOCKSTEP_ISA_avx512
+constexpr int kLanes = 16;
+#else
+constexpr int kLanes = 8;
+#endif
+
+using Vec = float __attribute__((vector_size(kLanes * 4)));
+using UnalignedVec = float __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
+using Vec8 = float __attribute__((vector_size(32)));
+using UnalignedVec8 = float __attribute__((vector_size(32), aligned(4), may_alias));
+
+#define LOCKSTEP_INLINE inline __attribute__((always_inline))
+
+LOCKSTEP_INLINE void Load(const float* from, Vec& v) {
+  v = *reinterpret_cast<const UnalignedVec*>(from);
+}
+LOCKSTEP_INLINE void Store(const Vec& v, float* to) { *reinterpret_cast<UnalignedVec*>(to) = v; }
+
+// to[i * to_stride + j] = from[j * from_stride + i] for i, j < 8.
+LOCKSTEP_INLINE void Transpose8(const float* from, int64_t from_stride, float* to,
+                                int64_t to_stride) {
+  Vec8 r[8], s[8];
+  for (int i = 0; i < 8; ++i) {
+    r[i] = *reinterpret_cast<const UnalignedVec8*>(from + i * from_stride);
+  }
+  for (int i = 0; i < 8; i += 2) {
+    s[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    s[i + 1] = __builtin_shufflevector(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    for (int j = 0; j < 2; ++j) {
+      const Vec8 a = s[i + j], b = s[i + 2 + j];
+      r[i + 2 * j] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
+      r[i + 2 * j + 1] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+  }
+  for (int i = 0; i < 4; ++i) {
+    const Vec8 low = __builtin_shufflevector(r[i], r[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    const Vec8 high = __builtin_shufflevector(r[i], r[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    *reinterpret_cast<UnalignedVec8*>(to + i * to_stride) = low;
+    *reinterpret_cast<UnalignedVec8*>(to + (i + 4) * to_stride) = high;
+  }
+}
+
+}  // namespace
+}  // namespace lockstep::cpu::LOCKSTEP_ISA
+
+#endif  // LOCKSTEP_KERNELS_CPU_WINOGRAD_VECTOR_H_

@@ -1,0 +1,110 @@
+#include "kernels/cpu/winograd/winograd.h"
+
+#include "kernels/cpu/winograd/plan.h"
+#include "kernels/error.h"
+
+namespace lockstep::cpu {
+namespace winograd {
+namespace {
+
+constexpr char kFusedSuffix[] = "_fused";
+// Planes of a whole batch that the fused gradient may hold, in bytes.
+constexpr int64_t kMaxPlaneBytes = 48 << 20;
+
+constexpr struct {
+  const char* name;
+  Algorithm algorithm;
+} kNames[] = {{"winograd_4x3", Algorithm::kF4},
+              {"winograd_2x3", Algorithm::kF2},
+              {"toeplitz_2x2", Algorithm::kToeplitz2}};
+
+bool BlockFits(Layout layout, int64_t lanes) { return layout.block % lanes == 0; }
+
+bool IsSupported(const ConvShape& s) {
+  return s.kh == 3 && s.kw == 3 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h == 1 &&
+         s.pad_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 && s.groups == 1 &&
+         s.dtype == DType::kFloat32 && s.n > 0 && s.c > 0 && s.k > 0 && s.h > 1 && s.w > 1;
+}
+
+const IsaKernels* BestIsa(const ConvShape& shape, Layout x, Layout y) {
+  for (const IsaKernels* isa : UsableIsas()) {
+    if (Runs(shape, x, y, *isa)) return isa;
+  }
+  return nullptr;
+}
+
+Plan MakePlan(const ConvShape& shape, ConvPass pass, Algorithm algorithm, Layout x, Layout y,
+              const IsaKernels& isa) {
+  return {shape, pass, x, y, &isa, &isa.transforms[static_cast<int>(algorithm)], GetThreads()};
+}
+
+// Whether the transformed weights are the larger part of the work's memory.
+bool WeightsDominate(const ConvShape& shape, int64_t tiles) {
+  return shape.c * shape.k > 2 * tiles * (shape.c + shape.k);
+}
+
+int64_t PlaneBytes(const Plan& plan) {
+  return plan.points() * plan.tiles() * (plan.shape.c + plan.shape.k) * 4;
+}
+
+}  // namespace
+
+bool Runs(const ConvShape& shape, Layout x, Layout y, const IsaKernels& isa) {
+  const int64_t lanes = isa.lanes;
+  return IsSupported(shape) && shape.c % lanes == 0 && shape.k % lanes == 0 &&
+         BlockFits(x, lanes) && BlockFits(y, lanes);
+}
+
+std::unique_ptr<ConvKernel> Make(const ConvShape& shape, ConvPass pass,
+                                 const std::string& algorithm, Layout x, Layout y,
+                                 const IsaKernels& isa) {
+  for (const auto& known : kNames) {
+    const bool fused = algorithm == std::string(known.name) + kFusedSuffix;
+    if (!fused && algorithm != known.name) continue;
+    const bool square2 = shape.h == 2 && shape.w == 2;
+    if (known.algorithm == Algorithm::kToeplitz2 && !square2) continue;
+    const Plan plan = MakePlan(shape, pass, known.algorithm, x, y, isa);
+    if (pass == ConvPass::kBackwardWeights) {
+      return fused ? MakeFusedGradient(plan) : MakeTiledGradient(plan);
+    }
+    return fused ? MakeFused(plan) : MakeTiled(plan);
+  }
+  throw ConfigError("convolution: no fast 3x3 algorithm \"" + algorithm +
+                    "\" for this shape; choose one that WinogradAlgorithms lists");
+}
+
+}  // namespace winograd
+
+std::vector<std::string> WinogradAlgorithms(const ConvShape& shape, ConvPass pass, Layout x,
+                                            Layout y) {
+  const winograd::IsaKernels* isa = winograd::BestIsa(shape, x, y);
+  if (isa == nullptr) return {};
+  std::vector<std::string> names;
+  const auto add = [&](const std::string& name, winograd::Algorithm algorithm) {
+    const winograd::Plan plan = winograd::MakePlan(shape, pass, algorithm, x, y, *isa);
+    bool fused = winograd::WeightsDominate(shape, plan.tiles());
+    if (pass == ConvPass::kBackwardWeights) {
+      fused = winograd::PlaneBytes(plan) <= winograd::kMaxPlaneBytes;
+    }
+    names.push_back(fused ? name + winograd::kFusedSuffix : name);
+  };
+  if (shape.h == 2 && shape.w == 2) {
+    add("toeplitz_2x2", winograd::Algorithm::kToeplitz2);
+    return names;
+  }
+  add("winograd_4x3", winograd::Algorithm::kF4);
+  return names;
+}
+
+std::unique_ptr<ConvKernel> MakeWinograd(const ConvShape& shape, ConvPass pass,
+                                         const std::string& algorithm, Layout x, Layout y) {
+  const winograd::IsaKernels* isa = winograd::BestIsa(shape, x, y);
+  if (isa == nullptr) {
+    throw ConfigError("convolution: \"" + algorithm +
+                      "\" needs a float32 3x3 kernel of stride 1 and padding 1, and channels in "
+                      "multiples of 8");
+  }
+  return winograd::Make(shape, pass, algorithm, x, y, *isa);
+}
+
+}  // namespace lockstep::cpu

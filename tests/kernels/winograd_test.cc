@@ -1,0 +1,313 @@
+// The fast 3x3 convolutions against the sum of products in double.
+#include "kernels/cpu/winograd/winograd.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/winograd/plan.h"
+#include "kernels/error.h"
+
+namespace lockstep::cpu {
+namespace {
+
+constexpr double kTolerance = 3e-6;  // relative root mean square
+
+using Floats = std::vector<float>;
+using Doubles = std::vector<double>;
+
+ConvShape Shape(int64_t n, int64_t c, int64_t h, int64_t w, int64_t k) {
+  ConvShape shape;
+  shape.n = n, shape.c = c, shape.h = h, shape.w = w, shape.k = k;
+  shape.kh = shape.kw = 3;
+  shape.pad_h = shape.pad_w = 1;
+  return shape;
+}
+
+Floats Random(int64_t size, uint32_t seed) {
+  Floats values(static_cast<size_t>(size));
+  for (float& value : values) {
+    seed = seed * 1664525U + 1013904223U;
+    value = static_cast<float>(seed >> 8) / static_cast<float>(1 << 24) - 0.5F;
+  }
+  return values;
+}
+
+// Position of plain NCHW element i of (n, c, h * w) in `layout`.
+int64_t Position(int64_t i, int64_t c, int64_t pixels, Layout layout) {
+  const int64_t pixel = i % pixels, channel = i / pixels % c, image = i / pixels / c;
+  const int64_t block = layout.block;
+  return ((image * (c / block) + channel / block) * pixels + pixel) * block + channel % block;
+}
+
+Floats ToLayout(const Floats& plain, int64_t c, int64_t pixels, Layout layout) {
+  Floats out(plain.size());
+  for (size_t i = 0; i < plain.size(); ++i) {
+    out[static_cast<size_t>(Position(static_cast<int64_t>(i), c, pixels, layout))] = plain[i];
+  }
+  return out;
+}
+
+Floats FromLayout(const Floats& laid, int64_t c, int64_t pixels, Layout layout) {
+  Floats out(laid.size());
+  for (size_t i = 0; i < laid.size(); ++i) {
+    out[i] = laid[static_cast<size_t>(Position(static_cast<int64_t>(i), c, pixels, layout))];
+  }
+  return out;
+}
+
+// Operands and true results of all three passes, plain.
+struct Case {
+  ConvShape shape;
+  Floats x, dy, weights, bias;
+  Doubles y, dx, dw;
+
+  explicit Case(const ConvShape& s)
+      : shape(s),
+        x(Random(s.n * s.c * s.h * s.w, 1)),
+        dy(Random(s.n * s.k * s.h * s.w, 2)),
+        weights(Random(s.k * s.c * 9, 3)),
+        bias(Random(s.k, 4)),
+        y(dy.size()),
+        dx(x.size()),
+        dw(weights.size()) {
+    for (int64_t n = 0; n < s.n; ++n) {
+      for (int64_t k = 0; k < s.k; ++k) {
+        for (int64_t c = 0; c < s.c; ++c) Add(n, k, c);
+      }
+    }
+  }
+
+  // Adds what image n contributes between channels c and k to all three results.
+  void Add(int64_t n, int64_t k, int64_t c) {
+    const int64_t h = shape.h, w = shape.w;
+    const size_t x0 = static_cast<size_t>((n * shape.c + c) * h * w);
+    const size_t y0 = static_cast<size_t>((n * shape.k + k) * h * w);
+    for (int64_t tap = 0; tap < 9; ++tap) {
+      const int64_t dy_ = tap / 3 - 1, dx_ = tap % 3 - 1;
+      const size_t wi = static_cast<size_t>((k * shape.c + c) * 9 + tap);
+      for (int64_t i = std::max<int64_t>(0, -dy_); i < std::min(h, h - dy_); ++i) {
+        for (int64_t j = std::max<int64_t>(0, -dx_); j < std::min(w, w - dx_); ++j) {
+          const size_t yi = y0 + static_cast<size_t>(i * w + j);
+          const size_t xi = x0 + static_cast<size_t>((i + dy_) * w + j + dx_);
+          y[yi] += static_cast<double>(x[xi]) * weights[wi];
+          dx[xi] += static_cast<double>(dy[yi]) * weights[wi];
+          dw[wi] += static_cast<double>(dy[yi]) * x[xi];
+        }
+      }
+    }
+  }
+};
+
+double RelativeError(const Floats& found, const Doubles& wanted) {
+  double error = 0, size = 0;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    error += (found[i] - wanted[i]) * (found[i] - wanted[i]);
+    size += wanted[i] * wanted[i];
+  }
+  return std::sqrt(error / size);
+}
+
+struct Options {
+  ConvPass pass = ConvPass::kForward;
+  Layout x, y;
+  bool epilogue = false;
+};
+
+Floats Garbage(size_t bytes) {
+  return Floats(bytes / 4 + 16, std::numeric_limits<float>::quiet_NaN());
+}
+
+float* Aligned(Floats& floats) {
+  const auto address = reinterpret_cast<uintptr_t>(floats.data());
+  return floats.data() + (64 - address % 64) % 64 / 4;
+}
+
+// The plain result of one pass, from buffers full of NaN.
+Floats Run(const Case& test, const Options& options, ConvKernel& kernel) {
+  const ConvShape& s = test.shape;
+  const int64_t pixels = s.h * s.w;
+  Floats x = ToLayout(test.x, s.c, pixels, options.x);
+  Floats y = ToLayout(test.dy, s.k, pixels, options.y);
+  Floats dw = Garbage(test.weights.size() * 4);
+  dw.resize(test.weights.size());
+  Floats scratch = Garbage(kernel.scratch_bytes());
+  Floats prepared = Garbage(kernel.prepared_bytes());
+  ConvBuffers buffers;
+  buffers.x = x.data();
+  buffers.y = y.data();
+  buffers.dw = dw.data();
+  buffers.weights = test.weights.data();
+  buffers.scratch = Aligned(scratch);
+  if (kernel.prepared_bytes() > 0) {
+    kernel.PrepareWeights(test.weights.data(), Aligned(prepared));
+    buffers.weights = Aligned(prepared);
+  }
+  if (options.epilogue) {
+    buffers.bias = test.bias.data();
+    buffers.activation = Activation::kRelu;
+  }
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  if (options.pass == ConvPass::kForward) std::fill(y.begin(), y.end(), nan);
+  if (options.pass == ConvPass::kBackwardData) std::fill(x.begin(), x.end(), nan);
+  kernel.Run(buffers);
+  switch (options.pass) {
+    case ConvPass::kForward:
+      return FromLayout(y, s.k, pixels, options.y);
+    case ConvPass::kBackwardData:
+      return FromLayout(x, s.c, pixels, options.x);
+    default:
+      return dw;
+  }
+}
+
+Doubles Wanted(const Case& test, const Options& options) {
+  if (options.pass == ConvPass::kBackwardData) return test.dx;
+  if (options.pass == ConvPass::kBackwardWeights) return test.dw;
+  Doubles y = test.y;
+  if (!options.epilogue) return y;
+  const size_t pixels = static_cast<size_t>(test.shape.h * test.shape.w);
+  for (size_t i = 0; i < y.size(); ++i) {
+    y[i] = std::max(0.0, y[i] + test.bias[i / pixels % test.bias.size()]);
+  }
+  return y;
+}
+
+bool SameBits(const Floats& a, const Floats& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * 4) == 0;
+}
+
+std::vector<int64_t> Blocks(int64_t c) {
+  std::set<int64_t> blocks = {8, c};
+  if (c % 16 == 0) blocks.insert(16);
+  return {blocks.begin(), blocks.end()};
+}
+
+void Check(const Case& test, const Options& options, const std::string& algorithm) {
+  const Doubles wanted = Wanted(test, options);
+  for (const winograd::IsaKernels* isa : winograd::UsableIsas()) {
+    if (!winograd::Runs(test.shape, options.x, options.y, *isa)) continue;
+    for (int threads = 1; threads <= 3; ++threads) {
+      SCOPED_TRACE(std::string(isa->name) + " threads " + std::to_string(threads));
+      SetThreads(threads);
+      const auto kernel =
+          winograd::Make(test.shape, options.pass, algorithm, options.x, options.y, *isa);
+      const Floats found = Run(test, options, *kernel);
+      EXPECT_LT(RelativeError(found, wanted), kTolerance);
+      SetThreads(threads % 3 + 1);
+      EXPECT_TRUE(SameBits(found, Run(test, options, *kernel)));
+    }
+  }
+  SetThreads(1);
+}
+
+class WinogradTest : public testing::TestWithParam<ConvShape> {};
+
+TEST_P(WinogradTest, EveryPassEqualsTheDirectSum) {
+  const Case test(GetParam());
+  std::vector<std::string> algorithms = {"winograd_4x3", "winograd_2x3"};
+  if (test.shape.h == 2 && test.shape.w == 2) algorithms.push_back("toeplitz_2x2");
+  bool epilogue = false;
+  for (const auto& algorithm : algorithms) {
+    for (const char* suffix : {"", "_fused"}) {
+      for (const ConvPass pass :
+           {ConvPass::kForward, ConvPass::kBackwardData, ConvPass::kBackwardWeights}) {
+        for (const int64_t x : Blocks(test.shape.c)) {
+          const auto y_blocks = Blocks(test.shape.k);
+          const int64_t y = y_blocks[static_cast<size_t>(x) / 8 % y_blocks.size()];
+          SCOPED_TRACE(algorithm + suffix + " pass " + std::to_string(static_cast<int>(pass)) +
+                       " blocks " + std::to_string(x) + " " + std::to_string(y));
+          Check(test, {pass, Layout{x}, Layout{y}, epilogue = !epilogue}, algorithm + suffix);
+        }
+      }
+    }
+  }
+}
+
+std::string Name(const testing::TestParamInfo<ConvShape>& info) {
+  const ConvShape& s = info.param;
+  return "N" + std::to_string(s.n) + "C" + std::to_string(s.c) + "H" + std::to_string(s.h) + "W" +
+         std::to_string(s.w) + "K" + std::to_string(s.k);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, WinogradTest,
+                         testing::Values(Shape(1, 8, 4, 4, 8), Shape(3, 16, 5, 7, 24),
+                                         Shape(2, 24, 7, 7, 8), Shape(1, 32, 28, 28, 16),
+                                         Shape(3, 40, 2, 2, 56), Shape(2, 16, 2, 3, 32),
+                                         Shape(5, 136, 4, 4, 104), Shape(2, 288, 3, 6, 280),
+                                         Shape(41, 16, 9, 11, 16), Shape(133, 32, 2, 2, 16),
+                                         Shape(1, 64, 32, 32, 48)),
+                         Name);
+
+TEST(WinogradAlgorithmsTest, AreOfferedOnlyWhereTheyRun) {
+  const Layout block8{8};
+  const auto offered = [&](const ConvShape& shape, Layout x, Layout y) {
+    return !WinogradAlgorithms(shape, ConvPass::kForward, x, y).empty();
+  };
+  const ConvShape good = Shape(2, 16, 8, 8, 24);
+  EXPECT_TRUE(offered(good, block8, block8));
+  EXPECT_TRUE(offered(good, Layout{16}, Layout{24}));
+  EXPECT_FALSE(offered(good, Layout{1}, block8));
+  EXPECT_FALSE(offered(good, block8, Layout{12}));
+  EXPECT_FALSE(offered(Shape(2, 3, 8, 8, 24), Layout{3}, block8));
+  EXPECT_FALSE(offered(Shape(2, 16, 8, 8, 12), block8, Layout{12}));
+  EXPECT_FALSE(offered(Shape(0, 16, 8, 8, 16), block8, block8));
+  for (const auto change : {&ConvShape::stride_h, &ConvShape::stride_w, &ConvShape::pad_h,
+                            &ConvShape::pad_w, &ConvShape::dilation_h, &ConvShape::groups}) {
+    ConvShape shape = good;
+    shape.*change = 2;
+    EXPECT_FALSE(offered(shape, block8, block8));
+  }
+  ConvShape shape = good;
+  shape.dtype = DType::kFloat64;
+  EXPECT_FALSE(offered(shape, block8, block8));
+}
+
+TEST(WinogradAlgorithmsTest, EveryOfferedNameCanBeMade) {
+  for (const int64_t side : {2, 4, 7, 32}) {
+    const ConvShape shape = Shape(4, 64, side, side, 64);
+    for (const ConvPass pass :
+         {ConvPass::kForward, ConvPass::kBackwardData, ConvPass::kBackwardWeights}) {
+      for (const auto& name : WinogradAlgorithms(shape, pass, Layout{8}, Layout{64})) {
+        EXPECT_NE(MakeWinograd(shape, pass, name, Layout{8}, Layout{64}), nullptr);
+      }
+    }
+  }
+}
+
+TEST(WinogradAlgorithmsTest, AnUnknownNameIsAnError) {
+  const ConvShape shape = Shape(1, 8, 4, 4, 8);
+  EXPECT_THROW(MakeWinograd(shape, ConvPass::kForward, "toeplitz_2x2", Layout{8}, Layout{8}),
+               ConfigError);
+  EXPECT_THROW(MakeWinograd(shape, ConvPass::kForward, "direct", Layout{8}, Layout{8}),
+               ConfigError);
+}
+
+TEST(WinogradTest, ScratchOfTheVggLayersIsBounded) {
+  SetThreads(2);
+  const int64_t layers[][3] = {{64, 64, 32},  {64, 128, 16}, {128, 128, 16}, {128, 256, 8},
+                               {256, 256, 8}, {256, 512, 4}, {512, 512, 4},  {512, 512, 2}};
+  for (const auto& [c, k, side] : layers) {
+    const ConvShape shape = Shape(64, c, side, side, k);
+    for (const ConvPass pass :
+         {ConvPass::kForward, ConvPass::kBackwardData, ConvPass::kBackwardWeights}) {
+      for (const auto& name : WinogradAlgorithms(shape, pass, Layout{8}, Layout{8})) {
+        const auto kernel = MakeWinograd(shape, pass, name, Layout{8}, Layout{8});
+        EXPECT_LE(kernel->scratch_bytes(), size_t{64} << 20) << name;
+        EXPECT_LE(kernel->prepared_bytes(), size_t{16} << 20) << name;
+      }
+    }
+  }
+  SetThreads(1);
+}
+
+}  // namespace
+}  // namespace lockstep::cpu
