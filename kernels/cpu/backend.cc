@@ -1,0 +1,62 @@
+#include "kernels/cpu/backend.h"
+
+#include <sched.h>
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <oneapi/dnnl/dnnl.hpp>
+
+#include "kernels/cpu/parallel.h"
+#include "kernels/error.h"
+
+namespace lockstep::cpu {
+namespace {
+
+constexpr size_t kAlignment = 64;
+// From this size on huge pages are asked for: fewer page faults and misses of the page tables.
+constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kHugeFrom = 2 * kHugePage;
+
+int CoresOfAffinityMask() {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  if (sched_getaffinity(0, sizeof cores, &cores) != 0) return 1;
+  return CPU_COUNT(&cores);
+}
+
+}  // namespace
+
+CpuBackend::CpuBackend(int threads, const IsaTable& isa)
+    : threads_(threads > 0 ? threads : CoresOfAffinityMask()), isa_(isa) {
+  SetThreads(threads_);
+}
+
+std::string CpuBackend::fingerprint() const {
+  const dnnl_version_t* v = dnnl_version();
+  return "cpu " + std::string(isa_.name) + " onednn-" + std::to_string(v->major) + "." +
+         std::to_string(v->minor) + "." + std::to_string(v->patch);
+}
+
+void* CpuBackend::Allocate(size_t bytes, const std::string& purpose) {
+  const size_t alignment = bytes >= kHugeFrom ? kHugePage : kAlignment;
+  const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+  void* p = rounded < bytes ? nullptr : std::aligned_alloc(alignment, rounded > 0 ? rounded : 64);
+  if (p == nullptr) {
+    throw DeviceError("out of memory: " + std::to_string(bytes) + " bytes for " + purpose +
+                      " on cpu; use a smaller batch or network");
+  }
+  if (alignment == kHugePage) madvise(p, rounded, MADV_HUGEPAGE);  // a hint: failure is harmless
+  return p;
+}
+
+void CpuBackend::Free(void* pointer) noexcept { std::free(pointer); }
+
+}  // namespace lockstep::cpu
+
+namespace lockstep {
+
+std::unique_ptr<Backend> MakeCpuBackend(int threads) {
+  return std::make_unique<cpu::CpuBackend>(threads, cpu::SupportedIsas().back());
+}
+
+}  // namespace lockstep

@@ -1,0 +1,59 @@
+#ifndef LOCKSTEP_KERNELS_CPU_BACKEND_H_
+#define LOCKSTEP_KERNELS_CPU_BACKEND_H_
+
+#include <memory>
+#include <string>
+
+#include "kernels/backend.h"
+#include "kernels/cpu/conv/conv.h"
+#include "kernels/cpu/elementwise.h"
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/norm.h"
+#include "kernels/cpu/optimizer.h"
+#include "kernels/cpu/pool.h"
+#include "kernels/cpu/random.h"
+#include "kernels/cpu/reduce.h"
+#include "kernels/cpu/softmax.h"
+
+namespace lockstep::cpu {
+
+// The host's processors. The constructor sets the calling thread's kernel threads; a thread that
+// wants another number calls SetThreads itself.
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(int threads, const IsaTable& isa);
+
+  std::string name() const override { return "cpu"; }
+  std::string fingerprint() const override;
+  int threads() const override { return threads_; }
+
+  void* Allocate(size_t bytes, const std::string& purpose) override;
+  void Free(void* pointer) noexcept override;
+
+  ConvKernels& conv() override { return conv_; }
+  ElementwiseKernels& elementwise() override { return elementwise_; }
+  GemmKernels& gemm() override { return gemm_; }
+  NormKernels& norm() override { return norm_; }
+  OptimizerKernels& optimizer() override { return optimizer_; }
+  PoolKernels& pool() override { return pool_; }
+  RandomKernels& random() override { return random_; }
+  ReduceKernels& reduce() override { return reduce_; }
+  SoftmaxKernels& softmax() override { return softmax_; }
+
+ private:
+  int threads_;
+  IsaTable isa_;  // before the kernels, which point at it
+  CpuGemm gemm_;
+  CpuConv conv_{&gemm_};
+  CpuElementwise elementwise_{&isa_};
+  CpuNorm norm_{&isa_};
+  CpuOptimizer optimizer_{&isa_};
+  CpuPool pool_{&isa_};
+  CpuRandom random_{&isa_};
+  CpuReduce reduce_{&isa_};
+  CpuSoftmax softmax_{&isa_};
+};
+
+}  // namespace lockstep::cpu
+
+#endif  // LOCKSTEP_KERNELS_CPU_BACKEND_H_

@@ -1,0 +1,100 @@
+#include "kernels/cpu/elementwise.h"
+
+#include "kernels/cpu/parallel.h"
+
+namespace lockstep::cpu {
+namespace {
+
+// Elements that are worth a thread: sigmoid and tanh take longer over each.
+int64_t ActivationGrain(Activation f) {
+  return f == Activation::kSigmoid || f == Activation::kTanh ? kGrain / 4 : kGrain;
+}
+
+}  // namespace
+
+void CpuElementwise::ActivationForward(DType dtype, Activation f, double slope, int64_t size,
+                                       const void* x, void* y) {
+  WithType(*isa_, dtype, [&](const auto& loops, auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    ParallelFor(size, ActivationGrain(f), [&](int64_t begin, int64_t end) {
+      loops.elementwise.activation_forward(f, static_cast<T>(slope), end - begin,
+                                           As(x, type) + begin, As(y, type) + begin);
+    });
+  });
+}
+
+void CpuElementwise::ActivationBackward(DType dtype, Activation f, double slope, int64_t size,
+                                        const void* y, const void* dy, void* dx) {
+  WithType(*isa_, dtype, [&](const auto& loops, auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    ParallelFor(size, kGrain, [&](int64_t begin, int64_t end) {
+      loops.elementwise.activation_backward(f, static_cast<T>(slope), end - begin,
+                                            As(y, type) + begin, As(dy, type) + begin,
+                                            As(dx, type) + begin);
+    });
+  });
+}
+
+void CpuElementwise::Add(DType dtype, int64_t size, const void* a, const void* b, void* y) {
+  WithType(*isa_, dtype, [&](const auto& loops, auto* type) {
+    ParallelFor(size, kGrain, [&](int64_t begin, int64_t end) {
+      loops.elementwise.add(end - begin, As(a, type) + begin, As(b, type) + begin,
+                            As(y, type) + begin);
+    });
+  });
+}
+
+void CpuElementwise::Scale(DType dtype, double scale, int64_t size, const void* x, void* y) {
+  WithType(*isa_, dtype, [&](const auto& loops, auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    ParallelFor(size, kGrain, [&](int64_t begin, int64_t end) {
+      loops.elementwise.scale(static_cast<T>(scale), end - begin, As(x, type) + begin,
+                              As(y, type) + begin);
+    });
+  });
+}
+
+void CpuElementwise::BiasForward(DType dtype, Activation f, int64_t rows, int64_t columns,
+                                 const void* x, const void* bias, void* y) {
+  WithType(*isa_, dtype, [&](const auto& loops, auto* type) {
+    ParallelFor(rows, GrainOf(columns), [&](int64_t begin, int64_t end) {
+      loops.elementwise.bias_forward(f, end - begin, columns, As(x, type) + begin * columns,
+                                     As(bias, type), As(y, type) + begin * columns);
+    });
+  });
+}
+
+void CpuElementwise::Reorder(DType dtype, const PictureShape& shape, Layout from, Layout to,
+                             const void* x, void* y) {
+  CopyChannels(dtype, shape, from, 0, x, shape, to, 0, shape.c, y);
+}
+
+void CpuElementwise::CopyChannels(DType dtype, const PictureShape& x_shape, Layout x_layout,
+                                  int64_t x_offset, const void* x, const PictureShape& y_shape,
+                                  Layout y_layout, int64_t y_offset, int64_t channels, void* y) {
+  const int64_t pixels = x_shape.h * x_shape.w;
+  // The order of channels at a single pixel is the same in every layout.
+  const int64_t x_block = pixels == 1 ? x_shape.c : x_layout.block;
+  const int64_t y_block = pixels == 1 ? y_shape.c : y_layout.block;
+  const ChannelCopy copy{channels, pixels,    x_shape.c, x_block,
+                         x_offset, y_shape.c, y_block,   y_offset};
+  WithType(*isa_, dtype, [&](const auto& loops, auto* type) {
+    ParallelFor(x_shape.n * pixels, GrainOf(channels), [&](int64_t begin, int64_t end) {
+      loops.elementwise.copy_channels(copy, begin, end, As(x, type), As(y, type));
+    });
+  });
+}
+
+void CpuElementwise::PictureFromUint8(DType dtype, const PictureShape& shape, double scale,
+                                      const float* mean, const float* inv_std, const uint8_t* x,
+                                      Layout to, void* y) {
+  const int64_t pixels = shape.h * shape.w;
+  const ByteCopy copy{shape.c, pixels, to.block, scale, mean, inv_std};
+  WithType(*isa_, dtype, [&](const auto& loops, auto* type) {
+    ParallelFor(shape.n * pixels, GrainOf(shape.c), [&](int64_t begin, int64_t end) {
+      loops.elementwise.from_bytes(copy, begin, end, x, As(y, type));
+    });
+  });
+}
+
+}  // namespace lockstep::cpu

@@ -1,0 +1,158 @@
+#include "kernels/cpu/isa/families.h"
+#include "kernels/cpu/isa/vec.h"
+
+namespace lockstep::cpu::LOCKSTEP_ISA {
+namespace {
+
+// The part of one output's window that lies inside the picture, along both axes.
+struct Window {
+  int64_t h0, h1, w0, w1;
+  double count;  // divisor of an average
+};
+
+LOCKSTEP_FORMULA Window WindowOf(const PoolShape& s, int64_t oh, int64_t ow) {
+  const int64_t h = oh * s.stride_h - s.pad_h;
+  const int64_t w = ow * s.stride_w - s.pad_w;
+  Window k{h < 0 ? 0 : h, h + s.kh < s.x.h ? h + s.kh : s.x.h, w < 0 ? 0 : w,
+           w + s.kw < s.x.w ? w + s.kw : s.x.w, 0};
+  const bool empty = k.h0 >= k.h1 || k.w0 >= k.w1;
+  const int64_t inside = empty ? 1 : (k.h1 - k.h0) * (k.w1 - k.w0);
+  k.count = static_cast<double>(s.count_include_pad ? s.kh * s.kw : inside);
+  return k;
+}
+
+// body(window, offset of its output) for the outputs of a plane, in order.
+template <typename Body>
+LOCKSTEP_FORMULA void ForWindows(const PoolShape& s, const Body& body) {
+  for (int64_t oh = 0; oh < s.out_h; ++oh) {
+    for (int64_t ow = 0; ow < s.out_w; ++ow) {
+      body(WindowOf(s, oh, ow), (oh * s.out_w + ow) * s.layout.block);
+    }
+  }
+}
+
+// body(V{}, j) over the channels of a block: whole vectors, then single elements.
+template <typename T, typename Body>
+LOCKSTEP_FORMULA void ForLanes(int64_t block, const Body& body) {
+  int64_t j = 0;
+  for (; j + kLanes<T> <= block; j += kLanes<T>) body(Vec<T>{}, j);
+  for (; j < block; ++j) body(T{}, j);
+}
+
+// body(offset of pixel) over a window in row-major order.
+template <typename Body>
+LOCKSTEP_FORMULA void ForPixels(const PoolShape& s, const Window& k, const Body& body) {
+  for (int64_t h = k.h0; h < k.h1; ++h) {
+    for (int64_t w = k.w0; w < k.w1; ++w) body((h * s.x.w + w) * s.layout.block);
+  }
+}
+
+// A NaN is the largest value, as in NumPy's maximum.
+template <typename V>
+LOCKSTEP_FORMULA V Larger(V m, V v) {
+  return ((v > m) | (v != v)) ? v : m;
+}
+
+template <typename T>
+LOCKSTEP_FORMULA void MaxPlane(const PoolShape& s, const T* x, T* y) {
+  ForWindows(s, [&](const Window& k, int64_t out) {
+    ForLanes<T>(s.layout.block, [&](auto zero, int64_t j) {
+      auto m = zero - static_cast<T>(__builtin_inf());
+      ForPixels(s, k, [&](int64_t at) { m = Larger(m, Load<decltype(m)>(x + at + j)); });
+      Store(y + out + j, m);
+    });
+  });
+}
+
+template <typename T>
+LOCKSTEP_FORMULA void AveragePlane(const PoolShape& s, const T* x, T* y) {
+  ForWindows(s, [&](const Window& k, int64_t out) {
+    const T count = static_cast<T>(k.count);
+    ForLanes<T>(s.layout.block, [&](auto zero, int64_t j) {
+      auto sum = zero;
+      ForPixels(s, k, [&](int64_t at) { sum += Load<decltype(sum)>(x + at + j); });
+      Store(y + out + j, sum / count);
+    });
+  });
+}
+
+// Windows that neither overlap nor leave a pixel out: the gradient is written once, not summed.
+LOCKSTEP_FORMULA bool Tiles(const PoolShape& s) {
+  return s.kh == s.stride_h && s.kw == s.stride_w && s.pad_h == 0 && s.pad_w == 0 &&
+         s.out_h * s.kh >= s.x.h && s.out_w * s.kw >= s.x.w;
+}
+
+// The first maximum of each window takes its gradient.
+template <bool kTiles, typename T>
+LOCKSTEP_FORMULA void MaxGradientPlane(const PoolShape& s, const T* x, const T* y, const T* dy,
+                                       T* dx) {
+  ForWindows(s, [&](const Window& k, int64_t out) {
+    ForLanes<T>(s.layout.block, [&](auto zero, int64_t j) {
+      using V = decltype(zero);
+      const V top = Load<V>(y + out + j);
+      const V gradient = Load<V>(dy + out + j);
+      auto open = (top == top) | (top != top);  // lanes that have not met their maximum
+      ForPixels(s, k, [&](int64_t at) {
+        const V v = Load<V>(x + at + j);
+        const auto hit = open & ((v == top) | ((v != v) & (top != top)));
+        open = open & (hit == 0);
+        const V part = hit ? gradient : V{};
+        Store(dx + at + j, kTiles ? part : Load<V>(dx + at + j) + part);
+      });
+    });
+  });
+}
+
+template <typename T>
+LOCKSTEP_FORMULA void AverageGradientPlane(const PoolShape& s, const T* dy, T* dx) {
+  ForWindows(s, [&](const Window& k, int64_t out) {
+    const T count = static_cast<T>(k.count);
+    ForLanes<T>(s.layout.block, [&](auto zero, int64_t j) {
+      using V = decltype(zero);
+      const V part = Load<V>(dy + out + j) / count;
+      ForPixels(s, k, [&](int64_t at) { Store(dx + at + j, Load<V>(dx + at + j) + part); });
+    });
+  });
+}
+
+template <typename T>
+void Forward(const PoolShape& s, int64_t begin, int64_t end, const T* x, T* y) {
+  const int64_t x_plane = s.x.h * s.x.w * s.layout.block;
+  const int64_t y_plane = s.out_h * s.out_w * s.layout.block;
+  for (int64_t i = begin; i < end; ++i) {
+    const T* from = x + i * x_plane;
+    T* to = y + i * y_plane;
+    s.kind == PoolKind::kMax ? MaxPlane(s, from, to) : AveragePlane(s, from, to);
+  }
+}
+
+template <typename T>
+void Backward(const PoolShape& s, int64_t begin, int64_t end, const T* x, const T* y, const T* dy,
+              T* dx) {
+  const int64_t x_plane = s.x.h * s.x.w * s.layout.block;
+  const int64_t y_plane = s.out_h * s.out_w * s.layout.block;
+  const bool tiles = s.kind == PoolKind::kMax && Tiles(s);
+  for (int64_t i = begin; i < end; ++i) {
+    T* to = dx + i * x_plane;
+    const T* from = dy + i * y_plane;
+    if (tiles) {
+      MaxGradientPlane<true>(s, x + i * x_plane, y + i * y_plane, from, to);
+      continue;
+    }
+    __builtin_memset(to, 0, static_cast<size_t>(x_plane) * sizeof(T));
+    if (s.kind == PoolKind::kMax) {
+      MaxGradientPlane<false>(s, x + i * x_plane, y + i * y_plane, from, to);
+    } else {
+      AverageGradientPlane(s, from, to);
+    }
+  }
+}
+
+}  // namespace
+
+void GetPool(PoolLoops<float>* f32, PoolLoops<double>* f64) {
+  *f32 = {Forward<float>, Backward<float>};
+  *f64 = {Forward<double>, Backward<double>};
+}
+
+}  // namespace lockstep::cpu::LOCKSTEP_ISA

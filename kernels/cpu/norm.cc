@@ -1,0 +1,178 @@
+#include "kernels/cpu/norm.h"
+
+#include <cmath>
+
+#include "kernels/cpu/channel_groups.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/random.h"
+
+namespace lockstep::cpu {
+namespace {
+
+// body(run, chunk's first position, its end, channel offset of the results in [chunk][channel])
+// for every chunk of every run of a group, in parallel.
+template <typename Body>
+void ForChunks(const ChannelRows& g, const Body& body) {
+  const int64_t chunks = ChunkCount(g);
+  const int64_t positions = g.samples * g.rows;
+  ParallelFor(chunks * g.blocks, GrainOf(positions * g.width / chunks),
+              [&](int64_t begin, int64_t end) {
+                for (int64_t i = begin; i < end; ++i) {
+                  const int64_t k = i / g.blocks;
+                  const int64_t b = i % g.blocks;
+                  body(b, positions * k / chunks, positions * (k + 1) / chunks,
+                       (k * g.blocks + b) * g.width);
+                }
+              });
+}
+
+// Chan, Golub and LeVeque, 1979: moments of the union from the moments of its parts.
+void MergeMoments(const ChannelRows& g, const double* part_mean, const double* part_m2,
+                  double* mean, double* m2) {
+  const int64_t chunks = ChunkCount(g);
+  const int64_t positions = g.samples * g.rows;
+  const int64_t channels = g.blocks * g.width;
+  for (int64_t c = 0; c < channels; ++c) {
+    double count = static_cast<double>(positions / chunks);
+    double m = part_mean[c];
+    double s = part_m2[c];
+    for (int64_t k = 1; k < chunks; ++k) {
+      const double more =
+          static_cast<double>(positions * (k + 1) / chunks - positions * k / chunks);
+      const double delta = part_mean[k * channels + c] - m;
+      const double total = count + more;
+      m += delta * (more / total);
+      s += part_m2[k * channels + c] + delta * delta * (count * more / total);
+      count = total;
+    }
+    mean[g.c0 + c] = m;
+    m2[g.c0 + c] = s;
+  }
+}
+
+// Constants of a group's channels in T; see NormalizeArgs and GradientArgs.
+template <typename T>
+struct GroupConstants {
+  alignas(64) T high[kGroupChannels];
+  alignas(64) T factor[kGroupChannels];
+  alignas(64) T offset[kGroupChannels];
+  alignas(64) T x_factor[kGroupChannels];
+};
+
+bool IsFused(const BatchNormShape& s) {
+  return s.activation == Activation::kRelu || s.dropout.ratio > 0;
+}
+
+void CheckFusion(const BatchNormShape& s) {
+  const bool relu = s.activation == Activation::kRelu;
+  if (relu || (s.activation == Activation::kIdentity && s.dropout.ratio == 0)) return;
+  throw Error(ExitCode::kBug,
+              "batch normalisation fuses ReLU, with or without a dropout behind it, "
+              "and nothing else");
+}
+
+}  // namespace
+
+void CpuNorm::Moments(const BatchNormShape& shape, const void* x, double* mean, double* m2) {
+  WithType(*isa_, shape.dtype, [&](const auto& loops, auto* type) {
+    ForChannelGroups(shape.picture, shape.layout, true, [&](const ChannelRows& g) {
+      double part_mean[kMaxChunks * kGroupChannels];
+      double part_m2[kMaxChunks * kGroupChannels];
+      ForChunks(g, [&](int64_t b, int64_t begin, int64_t end, int64_t at) {
+        loops.norm.moments(g, b, begin, end, As(x, type), part_mean + at, part_m2 + at);
+      });
+      MergeMoments(g, part_mean, part_m2, mean, m2);
+    });
+  });
+}
+
+void CpuNorm::Normalize(const BatchNormShape& shape, const void* x, const double* mean,
+                        const double* inv_std, const void* gamma, const void* beta, void* y) {
+  CheckFusion(shape);
+  const DropoutDraw draw = DrawOf(shape.dropout);
+  WithType(*isa_, shape.dtype, [&](const auto& loops, auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    ForChannelGroups(shape.picture, shape.layout, draw.scale == 0, [&](const ChannelRows& g) {
+      GroupConstants<T> k;
+      for (int64_t i = 0; i < g.blocks * g.width; ++i) {
+        const int64_t c = g.c0 + i;
+        const double factor = inv_std[c] * static_cast<double>(As(gamma, type)[c]);
+        k.high[i] = static_cast<T>(mean[c]);
+        k.factor[i] = static_cast<T>(factor);
+        k.offset[i] = static_cast<T>(static_cast<double>(As(beta, type)[c]) -
+                                     (mean[c] - static_cast<double>(k.high[i])) * factor);
+      }
+      const NormalizeArgs<T> args{k.high, k.factor, k.offset, shape.activation == Activation::kRelu,
+                                  draw};
+      ParallelFor(g.samples * g.blocks * g.rows, GrainOf(g.width), [&](int64_t begin, int64_t end) {
+        loops.norm.normalize(g, begin, end, args, As(x, type), As(y, type));
+      });
+    });
+  });
+}
+
+void CpuNorm::GradientSums(const BatchNormShape& shape, const void* x, const void* y,
+                           const void* dy, const double* mean, const double* inv_std,
+                           double* sum_dz, double* sum_dz_xhat) {
+  CheckFusion(shape);
+  WithType(*isa_, shape.dtype, [&](const auto& loops, auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    ForChannelGroups(shape.picture, shape.layout, true, [&](const ChannelRows& g) {
+      double parts[2][kMaxChunks * kGroupChannels];
+      alignas(64) T high[kGroupChannels];
+      const int64_t channels = g.blocks * g.width;
+      for (int64_t i = 0; i < channels; ++i) high[i] = static_cast<T>(mean[g.c0 + i]);
+      const GradientArgs<T> args{
+          high,    IsFused(shape), static_cast<T>(1 / (1 - shape.dropout.ratio)),
+          nullptr, nullptr,        nullptr};
+      ForChunks(g, [&](int64_t b, int64_t begin, int64_t end, int64_t at) {
+        loops.norm.gradient_sums(g, b, begin, end, args, As(x, type), As(y, type), As(dy, type),
+                                 parts[0] + at, parts[1] + at);
+      });
+      const int64_t chunks = ChunkCount(g);
+      for (int64_t i = 0; i < channels; ++i) {
+        double sum = 0;
+        double sum_x = 0;
+        for (int64_t k = 0; k < chunks; ++k) {
+          sum += parts[0][k * channels + i];
+          sum_x += parts[1][k * channels + i];
+        }
+        const int64_t c = g.c0 + i;
+        sum_dz[c] = sum;
+        sum_dz_xhat[c] = inv_std[c] * (sum_x - (mean[c] - static_cast<double>(high[i])) * sum);
+      }
+    });
+  });
+}
+
+void CpuNorm::GradientApply(const BatchNormShape& shape, const void* x, const void* y,
+                            const void* dy, const double* mean, const double* inv_std,
+                            const void* gamma, const double* sum_dz, const double* sum_dz_xhat,
+                            double m, void* dx) {
+  CheckFusion(shape);
+  WithType(*isa_, shape.dtype, [&](const auto& loops, auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    ForChannelGroups(shape.picture, shape.layout, true, [&](const ChannelRows& g) {
+      GroupConstants<T> k;
+      for (int64_t i = 0; i < g.blocks * g.width; ++i) {
+        const int64_t c = g.c0 + i;
+        const double factor = inv_std[c] * static_cast<double>(As(gamma, type)[c]);
+        const double x_factor = factor * inv_std[c] * sum_dz_xhat[c] / m;
+        k.high[i] = static_cast<T>(mean[c]);
+        k.factor[i] = static_cast<T>(factor);
+        k.x_factor[i] = static_cast<T>(x_factor);
+        k.offset[i] = static_cast<T>(factor * sum_dz[c] / m -
+                                     (mean[c] - static_cast<double>(k.high[i])) * x_factor);
+      }
+      const GradientArgs<T> args{
+          k.high,   IsFused(shape), static_cast<T>(1 / (1 - shape.dropout.ratio)),
+          k.factor, k.offset,       k.x_factor};
+      ParallelFor(g.samples * g.blocks * g.rows, GrainOf(g.width), [&](int64_t begin, int64_t end) {
+        loops.norm.gradient_apply(g, begin, end, args, As(x, type), As(y, type), As(dy, type),
+                                  As(dx, type));
+      });
+    });
+  });
+}
+
+}  // namespace lockstep::cpu

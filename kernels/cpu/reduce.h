@@ -1,0 +1,25 @@
+#ifndef LOCKSTEP_KERNELS_CPU_REDUCE_H_
+#define LOCKSTEP_KERNELS_CPU_REDUCE_H_
+
+#include "kernels/cpu/dispatch.h"
+#include "kernels/reduce.h"
+
+namespace lockstep::cpu {
+
+class CpuReduce final : public ReduceKernels {
+ public:
+  // `isa` must outlive this.
+  explicit CpuReduce(const IsaTable* isa) : isa_(isa) {}
+
+  double SumOfSquares(DType dtype, int64_t size, const void* x) override;
+  void ChannelSums(DType dtype, const PictureShape& shape, Layout layout, const void* x,
+                   void* y) override;
+  int64_t FirstNonFinite(DType dtype, int64_t size, const void* x) override;
+
+ private:
+  const IsaTable* isa_;
+};
+
+}  // namespace lockstep::cpu
+
+#endif  // LOCKSTEP_KERNELS_CPU_REDUCE_H_

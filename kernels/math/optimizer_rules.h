@@ -1,0 +1,117 @@
+// The update rules of kernels/optimizer.h for one element. Sources: Chainer 7's
+// chainer/optimizers/*.py, run in the parameter's own precision; kNesterov is Keras' and MXNet's.
+// Hyperparameters are computed in double and rounded to T once.
+#ifndef LOCKSTEP_KERNELS_MATH_OPTIMIZER_RULES_H_
+#define LOCKSTEP_KERNELS_MATH_OPTIMIZER_RULES_H_
+
+#include "kernels/math/host_device.h"
+#include "kernels/optimizer.h"
+
+namespace lockstep::math {
+
+LOCKSTEP_FORMULA float Sqrt(float x) { return __builtin_sqrtf(x); }
+LOCKSTEP_FORMULA double Sqrt(double x) { return __builtin_sqrt(x); }
+
+// Every rule: (g, p, s0, s1), the last three in and out; kStates says which of them exist.
+
+template <typename T>
+struct SgdRule {
+  static constexpr int kStates = 0;
+  T lr;
+  LOCKSTEP_FORMULA explicit SgdRule(const UpdateArgs& a) : lr(static_cast<T>(a.lr)) {}
+  LOCKSTEP_FORMULA void operator()(T g, T& p, T&, T&) const { p -= lr * g; }
+};
+
+template <typename T>
+struct MomentumRule {
+  static constexpr int kStates = 1;
+  T lr, momentum;
+  LOCKSTEP_FORMULA explicit MomentumRule(const UpdateArgs& a)
+      : lr(static_cast<T>(a.lr)), momentum(static_cast<T>(a.momentum)) {}
+  LOCKSTEP_FORMULA void operator()(T g, T& p, T& v, T&) const {
+    v = momentum * v - lr * g;
+    p += v;
+  }
+};
+
+// Both Nesterov forms: p += velocity_factor * v - gradient_factor * g with the new v.
+template <typename T>
+struct NesterovRule {
+  static constexpr int kStates = 1;
+  T lr, momentum, velocity_factor, gradient_factor;
+  LOCKSTEP_FORMULA explicit NesterovRule(const UpdateArgs& a)
+      : lr(static_cast<T>(a.lr)),
+        momentum(static_cast<T>(a.momentum)),
+        velocity_factor(static_cast<T>(
+            a.rule == UpdateRule::kNesterovChainer ? a.momentum * a.momentum : a.momentum)),
+        gradient_factor(static_cast<T>(
+            a.rule == UpdateRule::kNesterovChainer ? (1.0 + a.momentum) * a.lr : a.lr)) {}
+  LOCKSTEP_FORMULA void operator()(T g, T& p, T& v, T&) const {
+    v = momentum * v - lr * g;
+    p += velocity_factor * v - gradient_factor * g;
+  }
+};
+
+template <typename T>
+struct AdamRule {
+  static constexpr int kStates = 2;
+  T one_minus_beta1, one_minus_beta2, step, eps, keep;
+  LOCKSTEP_FORMULA explicit AdamRule(const UpdateArgs& a)
+      : one_minus_beta1(static_cast<T>(1.0 - a.beta1)),
+        one_minus_beta2(static_cast<T>(1.0 - a.beta2)),
+        step(static_cast<T>(a.eta * a.lr)),
+        eps(static_cast<T>(a.eps)),
+        keep(static_cast<T>(1.0 - a.eta * a.decoupled_decay)) {}
+  LOCKSTEP_FORMULA void operator()(T g, T& p, T& m, T& v) const {
+    m += one_minus_beta1 * (g - m);
+    v += one_minus_beta2 * (g * g - v);
+    p = keep * p - step * m / (Sqrt(v) + eps);
+  }
+};
+
+template <typename T>
+struct RmsPropRule {
+  static constexpr int kStates = 1;
+  T lr, rho, one_minus_rho, eps;
+  LOCKSTEP_FORMULA explicit RmsPropRule(const UpdateArgs& a)
+      : lr(static_cast<T>(a.lr)),
+        rho(static_cast<T>(a.rho)),
+        one_minus_rho(static_cast<T>(1.0 - a.rho)),
+        eps(static_cast<T>(a.eps)) {}
+  LOCKSTEP_FORMULA void operator()(T g, T& p, T& ms, T&) const {
+    ms = rho * ms + one_minus_rho * g * g;
+    p -= lr * g / (Sqrt(ms) + eps);
+  }
+};
+
+template <typename T>
+struct AdaGradRule {
+  static constexpr int kStates = 1;
+  T lr, eps;
+  LOCKSTEP_FORMULA explicit AdaGradRule(const UpdateArgs& a)
+      : lr(static_cast<T>(a.lr)), eps(static_cast<T>(a.eps)) {}
+  LOCKSTEP_FORMULA void operator()(T g, T& p, T& h, T&) const {
+    h += g * g;
+    p -= lr * g / (Sqrt(h) + eps);
+  }
+};
+
+template <typename T>
+struct AdaDeltaRule {
+  static constexpr int kStates = 2;
+  T rho, one_minus_rho, eps;
+  LOCKSTEP_FORMULA explicit AdaDeltaRule(const UpdateArgs& a)
+      : rho(static_cast<T>(a.rho)),
+        one_minus_rho(static_cast<T>(1.0 - a.rho)),
+        eps(static_cast<T>(a.eps)) {}
+  LOCKSTEP_FORMULA void operator()(T g, T& p, T& msg, T& msdx) const {
+    msg = rho * msg + one_minus_rho * g * g;
+    const T dx = Sqrt((msdx + eps) / (msg + eps)) * g;
+    msdx = rho * msdx + one_minus_rho * dx * dx;
+    p -= dx;
+  }
+};
+
+}  // namespace lockstep::math
+
+#endif  // LOCKSTEP_KERNELS_MATH_OPTIMIZER_RULES_H_
