@@ -1,0 +1,147 @@
+#include "data/batch_iterator.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "data/batch_pipeline.h"
+#include "data/batch_schedule.h"
+#include "kernels/error.h"
+
+namespace lockstep {
+namespace {
+
+// Below this a batch is assembled in less time than threads take to hand it over.
+constexpr size_t kSmallBatchBytes = 16 << 10;
+
+void Check(bool good, const std::string& message) {
+  if (!good) throw ConfigError(message);
+}
+
+void CheckOptions(const SourceOptions& options) {
+  Check(options.batch_size > 0,
+        "batch size " + std::to_string(options.batch_size) + "; wanted at least 1");
+  Check(options.ranks > 0 && options.rank >= 0 && options.rank < options.ranks,
+        "rank " + std::to_string(options.rank) + " of " + std::to_string(options.ranks) +
+            " does not exist");
+  Check(options.threads >= 0 && options.prefetch >= 1,
+        "wanted 0 or more prefetch threads and 1 or more batches ahead");
+}
+
+ScheduleOptions ScheduleOf(const SourceOptions& options, int64_t size) {
+  return {size,         options.batch_size, options.seed, options.shuffle, options.drop_last,
+          options.rank, options.ranks};
+}
+
+size_t BytesOf(const TensorType& type) {
+  return static_cast<size_t>(type.shape.size()) * SizeOf(type.dtype);
+}
+
+}  // namespace
+
+class DatasetSource::Impl {
+ public:
+  Impl(Dataset dataset, SourceOptions options)
+      : dataset_(std::move(dataset)),
+        options_(std::move(options)),
+        transform_(dataset_.sample_type(), options_.transform, options_.seed),
+        schedule_(ScheduleOf(options_, dataset_.size())),
+        sample_bytes_(BytesOf(transform_.output())),
+        label_bytes_(BytesOf(dataset_.label_type())),
+        stored_bytes_(BytesOf(dataset_.sample_type())) {
+    if (schedule_.epoch_samples() == 0) {
+      throw FormatError(dataset_.Describe(0) + ": " + std::to_string(dataset_.size()) +
+                        " rows are fewer than a batch of " + std::to_string(options_.batch_size) +
+                        ", and incomplete batches are left "
+                        "out; use a smaller batch");
+    }
+    const auto rows = static_cast<size_t>(schedule_.largest_part());
+    const bool background = options_.threads > 0 && rows * sample_bytes_ > kSmallBatchBytes;
+    pipeline_ = std::make_unique<BatchPipeline>(
+        background ? options_.threads : 0, background ? options_.prefetch + 1 : 1,
+        rows * sample_bytes_, rows * label_bytes_, [this] { return ScheduleNext(); },
+        [this](const ScheduledBatch& batch, uint8_t* x, uint8_t* labels) {
+          Assemble(batch, x, labels);
+        });
+  }
+
+  const Batch& Next() {
+    const BatchPipeline::Slot& slot = pipeline_->Next();
+    const ScheduledBatch& scheduled = slot.scheduled;
+    batch_ = {slot.x.data(),   slot.labels.data(),
+              scheduled.ids,   static_cast<int64_t>(scheduled.ids.size()),
+              scheduled.epoch, scheduled.last_of_epoch};
+    position_ = scheduled.behind;
+    return batch_;
+  }
+
+  void Seek(SourcePosition position) {
+    BatchSchedule checked(ScheduleOf(options_, dataset_.size()));
+    checked.Seek(position);
+    pipeline_->Stop();
+    schedule_.Seek(position);
+    position_ = schedule_.position();
+    ended_ = false;
+  }
+
+  const Dataset& dataset() const { return dataset_; }
+  const SourceOptions& options() const { return options_; }
+  TensorType output() const { return transform_.output(); }
+  const BatchSchedule& schedule() const { return schedule_; }
+  SourcePosition position() const { return position_; }
+
+ private:
+  // The pipeline calls this for one batch at a time.
+  std::optional<ScheduledBatch> ScheduleNext() {
+    if (ended_) return std::nullopt;
+    ScheduledBatch batch = schedule_.Next();
+    ended_ = batch.last_of_epoch && !options_.repeat;
+    return batch;
+  }
+
+  void Assemble(const ScheduledBatch& batch, uint8_t* x, uint8_t* labels) const {
+    const auto* stored = static_cast<const uint8_t*>(dataset_.features().data());
+    const auto* stored_labels = static_cast<const uint8_t*>(dataset_.labels().data());
+    for (const int64_t id : batch.ids) {
+      const auto row = static_cast<size_t>(id);
+      transform_.Apply(stored + row * stored_bytes_, id, batch.epoch, x);
+      std::memcpy(labels, stored_labels + row * label_bytes_, label_bytes_);
+      x += sample_bytes_;
+      labels += label_bytes_;
+    }
+  }
+
+  Dataset dataset_;
+  SourceOptions options_;
+  RowTransform transform_;
+  BatchSchedule schedule_;
+  size_t sample_bytes_, label_bytes_, stored_bytes_;
+  bool ended_ = false;
+  SourcePosition position_;
+  Batch batch_;
+  std::unique_ptr<BatchPipeline> pipeline_;  // last: its threads use all of the above
+};
+
+DatasetSource::DatasetSource(Dataset dataset, SourceOptions options) {
+  CheckOptions(options);
+  impl_ = std::make_unique<Impl>(std::move(dataset), std::move(options));
+}
+
+DatasetSource::~DatasetSource() = default;
+
+TensorType DatasetSource::sample_type() const { return impl_->output(); }
+TensorType DatasetSource::label_type() const { return impl_->dataset().label_type(); }
+int64_t DatasetSource::size() const { return impl_->dataset().size(); }
+int64_t DatasetSource::batch_size() const { return impl_->schedule().largest_part(); }
+const Batch& DatasetSource::Next() { return impl_->Next(); }
+SourcePosition DatasetSource::position() const { return impl_->position(); }
+void DatasetSource::Seek(SourcePosition position) { impl_->Seek(position); }
+std::string DatasetSource::Describe(int64_t id) const { return impl_->dataset().Describe(id); }
+const Dataset& DatasetSource::dataset() const { return impl_->dataset(); }
+
+int64_t DatasetSource::batches_per_epoch() const {
+  const int64_t batch = impl_->options().batch_size;
+  return (impl_->schedule().epoch_samples() + batch - 1) / batch;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,56 @@
+// Which samples make up which batch.
+#ifndef LOCKSTEP_DATA_BATCH_SCHEDULE_H_
+#define LOCKSTEP_DATA_BATCH_SCHEDULE_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/train/batch_source.h"
+
+namespace lockstep {
+
+struct ScheduleOptions {
+  int64_t size = 0;        // samples of the data set
+  int64_t batch_size = 0;  // of all ranks together
+  uint64_t seed = 0;
+  bool shuffle = true;
+  bool drop_last = false;
+  int rank = 0;
+  int ranks = 1;
+};
+
+// One rank's part of a batch.
+struct ScheduledBatch {
+  std::shared_ptr<const std::vector<int64_t>> order;  // keeps `ids` alive
+  std::span<const int64_t> ids;
+  int64_t epoch = 0;
+  bool last_of_epoch = false;
+  SourcePosition behind;  // where the next batch begins
+};
+
+// Walks over the batches of all epochs. Not for two threads at once.
+class BatchSchedule {
+ public:
+  explicit BatchSchedule(const ScheduleOptions& options) : options_(options) {}
+
+  ScheduledBatch Next();
+  SourcePosition position() const { return position_; }
+  // ConfigError for a position outside the data set.
+  void Seek(SourcePosition position);
+  // Samples an epoch hands out: all, or all whole batches.
+  int64_t epoch_samples() const;
+  // The most ids of one batch of this rank.
+  int64_t largest_part() const;
+
+ private:
+  ScheduleOptions options_;
+  SourcePosition position_;
+  std::shared_ptr<const std::vector<int64_t>> order_;
+  int64_t order_epoch_ = -1;
+};
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_DATA_BATCH_SCHEDULE_H_

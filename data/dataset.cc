@@ -1,0 +1,261 @@
+#include "data/dataset.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <sstream>
+
+#include "data/bytes.h"
+#include "kernels/error.h"
+
+namespace lockstep {
+namespace {
+
+// Class labels are below this, so that the number of classes is an int32. As a float it is 2^31.
+constexpr int32_t kClassLimit = std::numeric_limits<int32_t>::max();
+
+Tensor AtLeastTwoAxes(const Tensor& rows) {
+  return rows.shape().ndim() == 1 ? rows.Reshape({rows.shape()[0], 1}) : rows;
+}
+
+Tensor FeaturesOf(const Tensor& features) {
+  const bool integers = features.dtype() == DType::kInt32 || features.dtype() == DType::kInt64;
+  return AtLeastTwoAxes(integers ? features.Cast(DType::kFloat32) : features);
+}
+
+Tensor TargetsOf(const Tensor& labels) { return AtLeastTwoAxes(labels.Cast(DType::kFloat32)); }
+
+template <typename T>
+std::string Text(T value) {
+  std::ostringstream text;
+  text.imbue(std::locale::classic());
+  text.precision(17);
+  text << value;
+  return text.str();
+}
+
+// The first row that is no class label; -1 when all are. Converts into `to`.
+template <typename T>
+int64_t ConvertClasses(std::span<const T> from, std::span<int32_t> to) {
+  for (size_t i = 0; i < from.size(); ++i) {
+    // Written so that a NaN fails.
+    if (!(from[i] >= T{-1} && from[i] < static_cast<T>(kClassLimit))) {
+      return static_cast<int64_t>(i);
+    }
+    to[i] = static_cast<int32_t>(from[i]);
+    if (static_cast<T>(to[i]) != from[i]) return static_cast<int64_t>(i);
+  }
+  return -1;
+}
+
+template <>
+int64_t ConvertClasses(std::span<const uint8_t> from, std::span<int32_t> to) {
+  std::copy(from.begin(), from.end(), to.begin());
+  return -1;
+}
+
+template <typename T>
+int64_t FirstNonFinite(const Tensor& tensor) {
+  const auto values = tensor.values<T>();
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!std::isfinite(values[i])) return static_cast<int64_t>(i);
+  }
+  return -1;
+}
+
+// The first element that is not finite; -1 when there is none.
+int64_t FirstNonFinite(const Tensor& tensor) {
+  if (tensor.dtype() == DType::kFloat32) return FirstNonFinite<float>(tensor);
+  return tensor.dtype() == DType::kFloat64 ? FirstNonFinite<double>(tensor) : -1;
+}
+
+std::string ElementText(const Tensor& tensor, int64_t index) {
+  const auto i = static_cast<size_t>(index);
+  switch (tensor.dtype()) {
+    case DType::kFloat32:
+      return Text(tensor.values<float>()[i]);
+    case DType::kFloat64:
+      return Text(tensor.values<double>()[i]);
+    case DType::kInt32:
+      return Text(tensor.values<int32_t>()[i]);
+    case DType::kInt64:
+      return Text(tensor.values<int64_t>()[i]);
+    case DType::kUint8:
+      return Text(int{tensor.values<uint8_t>()[i]});
+  }
+  return {};
+}
+
+std::string FilesText(const std::vector<Dataset::Part>& parts) {
+  if (parts.empty()) return "data set";
+  return parts.front().file + (parts.size() > 1 ? " to " + parts.back().file : "");
+}
+
+std::string RowText(const Dataset& dataset) {
+  const auto text = [](const TensorType& type) {
+    return std::string(Name(type.dtype)) + " " + type.shape.ToString();
+  };
+  return text(dataset.sample_type()) + " with label " + text(dataset.label_type());
+}
+
+}  // namespace
+
+Dataset::Dataset(const Tensor& features, const Tensor& labels, std::vector<Part> parts,
+                 LabelKind kind)
+    : parts_(std::move(parts)) {
+  const std::string files = FilesText(parts_);
+  if (features.shape().ndim() == 0 || labels.shape().ndim() == 0) {
+    throw FormatError(files + ": data of shape " + features.shape().ToString() +
+                      " and labels of shape " + labels.shape().ToString() +
+                      "; both need a first axis of rows");
+  }
+  features_ = FeaturesOf(features);
+  if (labels.shape()[0] != size()) {
+    throw FormatError(files + ": " + std::to_string(size()) + " rows of data but " +
+                      std::to_string(labels.shape()[0]) + " labels; each row needs one");
+  }
+  if (size() == 0) throw FormatError(files + ": holds no rows");
+  if (features_.size() == 0 || labels.size() == 0) {
+    throw FormatError(files + ": rows without values, data of shape " +
+                      features.shape().ToString() + " and labels of shape " +
+                      labels.shape().ToString());
+  }
+  const bool classes =
+      kind == LabelKind::kClasses || (kind == LabelKind::kAuto && !IsFloating(labels.dtype()));
+  labels_ = classes ? ClassesOf(labels) : TargetsOf(labels);
+  if (!classes) return;
+  const auto values = labels_.values<int32_t>();
+  classes_ = *std::max_element(values.begin(), values.end()) + 1;
+}
+
+Tensor Dataset::ClassesOf(const Tensor& labels) const {
+  if (labels.shape().row_size() != 1) {
+    throw FormatError(FilesText(parts_) + ": class labels of shape " + labels.shape().ToString() +
+                      "; wanted one a row, shape (" + std::to_string(size()) + ",)");
+  }
+  Tensor classes(DType::kInt32, {size()});
+  const std::span<int32_t> to = classes.values<int32_t>();
+  int64_t bad = -1;
+  switch (labels.dtype()) {
+    case DType::kFloat32:
+      bad = ConvertClasses(labels.values<float>(), to);
+      break;
+    case DType::kFloat64:
+      bad = ConvertClasses(labels.values<double>(), to);
+      break;
+    case DType::kInt32:
+      bad = ConvertClasses(labels.values<int32_t>(), to);
+      break;
+    case DType::kInt64:
+      bad = ConvertClasses(labels.values<int64_t>(), to);
+      break;
+    case DType::kUint8:
+      bad = ConvertClasses(labels.values<uint8_t>(), to);
+      break;
+  }
+  if (bad < 0) return classes;
+  throw FormatError(Describe(bad) + ": label " + ElementText(labels, bad) +
+                    " is not a class; wanted a whole number from 0, or -1 to ignore the row");
+}
+
+TensorType Dataset::sample_type() const {
+  return {Shape(features_.shape().dims().subspan(1)), features_.dtype()};
+}
+
+TensorType Dataset::label_type() const {
+  return {Shape(labels_.shape().dims().subspan(1)), labels_.dtype()};
+}
+
+std::string Dataset::Describe(int64_t id) const {
+  int64_t row = id;
+  for (const Part& part : parts_) {
+    if (row < part.rows) return part.file + " row " + std::to_string(part.first_row + row);
+    row -= part.rows;
+  }
+  return "row " + std::to_string(id);
+}
+
+void Dataset::CheckLabels(int32_t classes) const {
+  if (!has_classes()) return;
+  const auto labels = labels_.values<int32_t>();
+  for (size_t i = 0; i < labels.size(); ++i) {
+    if (labels[i] < classes) continue;
+    throw FormatError(Describe(static_cast<int64_t>(i)) + ": label " + std::to_string(labels[i]) +
+                      " is outside 0.." + std::to_string(classes - 1) +
+                      ", the classes of the network (-1 is ignored)");
+  }
+}
+
+void Dataset::CheckFinite() const {
+  for (const Tensor* tensor : {&features_, &labels_}) {
+    const int64_t bad = FirstNonFinite(*tensor);
+    if (bad < 0) continue;
+    const int64_t width = tensor->shape().row_size();
+    throw FormatError(Describe(bad / width) + ": " +
+                      (tensor == &features_ ? "feature " : "target ") +
+                      std::to_string(bad % width) + " is " + ElementText(*tensor, bad) +
+                      "; wanted finite numbers");
+  }
+}
+
+Dataset Dataset::Slice(int64_t begin, int64_t end) const {
+  if (begin < 0 || end > size() || begin >= end) {
+    throw ConfigError("rows " + std::to_string(begin) + " to " + std::to_string(end) + " of " +
+                      FilesText(parts_) + " do not exist; it holds " + std::to_string(size()));
+  }
+  const auto part = [&](Tensor tensor) {
+    const size_t row = static_cast<size_t>(tensor.shape().row_size()) * SizeOf(tensor.dtype());
+    auto owner = std::make_shared<Tensor>(tensor);
+    return Tensor::Wrap(tensor.dtype(), tensor.shape().WithDim(0, end - begin),
+                        static_cast<uint8_t*>(tensor.data()) + row * static_cast<size_t>(begin),
+                        owner);
+  };
+  Dataset slice;
+  slice.features_ = part(features_);
+  slice.labels_ = part(labels_);
+  int64_t part_begin = 0;
+  for (const Part& whole : parts_) {
+    const int64_t from = std::max(begin, part_begin);
+    const int64_t to = std::min(end, part_begin + whole.rows);
+    if (from < to) {
+      slice.parts_.push_back({whole.file, to - from, whole.first_row + from - part_begin});
+    }
+    part_begin += whole.rows;
+  }
+  slice.classes_ = classes_;
+  return slice;
+}
+
+Dataset Dataset::Concatenate(const std::vector<Dataset>& datasets) {
+  if (datasets.empty()) throw ConfigError("no data sets to join");
+  if (datasets.size() == 1) return datasets[0];
+  const Dataset& first = datasets[0];
+  int64_t rows = 0;
+  for (const Dataset& dataset : datasets) {
+    rows += dataset.size();
+    if (dataset.sample_type() == first.sample_type() &&
+        dataset.label_type() == first.label_type()) {
+      continue;
+    }
+    throw FormatError(dataset.Describe(0) + " is " + RowText(dataset) + " but " +
+                      first.Describe(0) + " is " + RowText(first) +
+                      "; files of one channel must agree");
+  }
+  Tensor features(first.features().dtype(), first.features().shape().WithDim(0, rows));
+  Tensor labels(first.labels().dtype(), first.labels().shape().WithDim(0, rows));
+  std::vector<Part> parts;
+  auto* x = static_cast<uint8_t*>(features.data());
+  auto* y = static_cast<uint8_t*>(labels.data());
+  for (const Dataset& dataset : datasets) {
+    std::memcpy(x, dataset.features().data(), dataset.features().bytes());
+    std::memcpy(y, dataset.labels().data(), dataset.labels().bytes());
+    x += dataset.features().bytes();
+    y += dataset.labels().bytes();
+    parts.insert(parts.end(), dataset.parts_.begin(), dataset.parts_.end());
+  }
+  return Dataset(features, labels, std::move(parts),
+                 first.has_classes() ? LabelKind::kClasses : LabelKind::kTargets);
+}
+
+}  // namespace lockstep

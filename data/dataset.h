@@ -1,0 +1,71 @@
+// A data set in memory.
+#ifndef LOCKSTEP_DATA_DATASET_H_
+#define LOCKSTEP_DATA_DATASET_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/tensor/tensor.h"
+
+namespace lockstep {
+
+// How the labels of a data set are understood.
+enum class LabelKind : uint8_t {
+  kAuto,     // integers are classes, floating-point numbers are targets
+  kClasses,  // whole numbers, -1 for "ignored"
+  kTargets,  // float32 numbers to be predicted
+};
+
+// Rows of features with a label each. Immutable; copies share the elements.
+class Dataset {
+ public:
+  // Which file rows come from, for messages, in order.
+  struct Part {
+    std::string file;
+    int64_t rows = 0;
+    int64_t first_row = 0;  // number within the file of the first one
+  };
+
+  // Features (n, ...) become uint8 (as is), float32 or float64 (integers wider than a byte become
+  // float32). Labels (n,) or (n, 1) become int32 classes, or (n, ...) float32 targets, where (n,)
+  // becomes (n, 1), as do features. FormatError (65), naming file and row: other counts of rows
+  // than of labels, no rows or values, class labels below -1, above 2^31 - 2 or not whole.
+  Dataset(const Tensor& features, const Tensor& labels, std::vector<Part> parts,
+          LabelKind kind = LabelKind::kAuto);
+
+  int64_t size() const { return features_.shape()[0]; }
+  const Tensor& features() const { return features_; }
+  const Tensor& labels() const { return labels_; }
+  // One row's, as stored.
+  TensorType sample_type() const;
+  TensorType label_type() const;
+  bool has_classes() const { return labels_.dtype() == DType::kInt32; }
+  // One more than the largest class label seen; 0 for targets.
+  int32_t classes() const { return classes_; }
+
+  // "train.npz row 17".
+  std::string Describe(int64_t id) const;
+  // Throws FormatError (65) naming the first row whose label is not in 0..classes-1 or -1.
+  void CheckLabels(int32_t classes) const;
+  // Throws FormatError (65) naming the first row with a NaN or an infinity, feature or target.
+  void CheckFinite() const;
+  // Rows [begin, end), sharing the elements.
+  Dataset Slice(int64_t begin, int64_t end) const;
+  // The rows of all, in order. FormatError (65) naming the two files whose rows differ in shape or
+  // type.
+  static Dataset Concatenate(const std::vector<Dataset>& datasets);
+
+ private:
+  Dataset() = default;
+  Tensor ClassesOf(const Tensor& labels) const;
+
+  Tensor features_;
+  Tensor labels_;
+  std::vector<Part> parts_;
+  int32_t classes_ = 0;
+};
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_DATA_DATASET_H_

@@ -1,0 +1,213 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+#include "data/batch_iterator.h"
+#include "data/epoch_order.h"
+#include "data/synthetic.h"
+#include "tests/data/expect_error.h"
+
+namespace lockstep {
+namespace {
+
+// Row r holds r * width ... in float32, label r.
+Dataset Numbered(int64_t rows, int64_t width) {
+  Tensor features(DType::kFloat32, {rows, width});
+  const auto x = features.values<float>();
+  std::iota(x.begin(), x.end(), 0.0F);
+  Tensor labels(DType::kInt32, {rows});
+  const auto y = labels.values<int32_t>();
+  std::iota(y.begin(), y.end(), 0);
+  return Dataset(features, labels, {{"numbers.npz", rows}});
+}
+
+// Every batch of the next epoch, checked against the data set.
+std::vector<std::vector<int64_t>> TakeEpoch(DatasetSource* source) {
+  std::vector<std::vector<int64_t>> batches;
+  const auto stored = source->dataset().features().values<float>();
+  const int64_t width = source->dataset().features().shape().row_size();
+  for (bool last = false; !last;) {
+    const Batch& batch = source->Next();
+    last = batch.last_of_epoch;
+    EXPECT_EQ(batch.rows, static_cast<int64_t>(batch.ids.size()));
+    batches.emplace_back(batch.ids.begin(), batch.ids.end());
+    const auto* x = static_cast<const float*>(batch.x);
+    const auto* y = static_cast<const int32_t*>(batch.labels);
+    for (int64_t row = 0; row < batch.rows; ++row) {
+      const int64_t id = batch.ids[static_cast<size_t>(row)];
+      EXPECT_EQ(y[row], id);
+      EXPECT_TRUE(std::equal(x + row * width, x + (row + 1) * width, stored.begin() + id * width));
+    }
+  }
+  return batches;
+}
+
+std::vector<int64_t> Join(const std::vector<std::vector<int64_t>>& batches) {
+  std::vector<int64_t> ids;
+  for (const auto& batch : batches) ids.insert(ids.end(), batch.begin(), batch.end());
+  return ids;
+}
+
+std::vector<int64_t> Sorted(std::vector<int64_t> ids) {
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+std::vector<int64_t> Identity(int64_t size) {
+  std::vector<int64_t> ids(static_cast<size_t>(size));
+  std::iota(ids.begin(), ids.end(), 0);
+  return ids;
+}
+
+TEST(EpochOrder, IsAPermutationOfSeedAndEpoch) {
+  for (const int64_t size : {0, 1, 2, 3, 7, 100, 1009}) {
+    const auto order = EpochOrder(5, 3, size);
+    EXPECT_EQ(Sorted(order), Identity(size));
+    EXPECT_EQ(order, EpochOrder(5, 3, size));
+  }
+  EXPECT_NE(EpochOrder(5, 3, 100), EpochOrder(5, 4, 100));
+  EXPECT_NE(EpochOrder(5, 3, 100), EpochOrder(6, 3, 100));
+}
+
+TEST(EpochOrder, StaysTheSameForEver) {
+  // A changed order would change every model trained with the same seed.
+  EXPECT_EQ(EpochOrder(0, 0, 10), (std::vector<int64_t>{2, 9, 1, 6, 8, 7, 3, 0, 5, 4}));
+  EXPECT_EQ(EpochOrder(42, 7, 5), (std::vector<int64_t>{3, 4, 2, 1, 0}));
+}
+
+TEST(EpochOrder, EveryPermutationIsAboutEquallyLikely) {
+  std::map<std::vector<int64_t>, int> seen;
+  constexpr int kDraws = 24000;
+  for (int epoch = 0; epoch < kDraws; ++epoch) ++seen[EpochOrder(1, epoch, 4)];
+  EXPECT_EQ(seen.size(), 24U);
+  // 1000 each, standard deviation 31.
+  for (const auto& [order, count] : seen) EXPECT_NEAR(count, kDraws / 24, 160);
+}
+
+struct Sizes {
+  int64_t rows, width, batch;
+  int threads;
+};
+
+class SourceSizes : public testing::TestWithParam<Sizes> {};
+
+TEST_P(SourceSizes, UseEverySampleOnceAnEpoch) {
+  const auto [rows, width, batch, threads] = GetParam();
+  DatasetSource source(Numbered(rows, width),
+                       {.batch_size = batch, .seed = 9, .threads = threads, .prefetch = 3});
+  EXPECT_EQ(source.batches_per_epoch(), (rows + batch - 1) / batch);
+  for (int64_t epoch = 0; epoch < 3; ++epoch) {
+    EXPECT_EQ(source.position(), (SourcePosition{epoch, 0}));
+    const auto batches = TakeEpoch(&source);
+    EXPECT_EQ(static_cast<int64_t>(batches.size()), source.batches_per_epoch());
+    EXPECT_EQ(Join(batches), EpochOrder(9, epoch, rows));
+    for (size_t i = 0; i + 1 < batches.size(); ++i) {
+      EXPECT_EQ(static_cast<int64_t>(batches[i].size()), batch);
+    }
+  }
+}
+
+TEST_P(SourceSizes, SlicesOfRanksMakeUpTheGlobalBatches) {
+  const auto [rows, width, batch, threads] = GetParam();
+  DatasetSource whole(Numbered(rows, width), {.batch_size = batch, .seed = 9, .threads = 0});
+  const auto wanted = TakeEpoch(&whole);
+  for (int ranks = 1; ranks <= 4; ++ranks) {
+    std::vector<std::vector<int64_t>> joined(wanted.size());
+    for (int rank = 0; rank < ranks; ++rank) {
+      DatasetSource part(
+          Numbered(rows, width),
+          {.batch_size = batch, .seed = 9, .rank = rank, .ranks = ranks, .threads = threads});
+      const auto batches = TakeEpoch(&part);
+      ASSERT_EQ(batches.size(), wanted.size());
+      for (size_t i = 0; i < wanted.size(); ++i) {
+        EXPECT_LE(static_cast<int64_t>(batches[i].size()), part.batch_size());
+        joined[i].insert(joined[i].end(), batches[i].begin(), batches[i].end());
+      }
+    }
+    EXPECT_EQ(joined, wanted);
+  }
+}
+
+TEST_P(SourceSizes, SeekIsExact) {
+  const auto [rows, width, batch, threads] = GetParam();
+  const SourceOptions options{.batch_size = batch, .seed = 4, .threads = threads};
+  DatasetSource straight(Numbered(rows, width), options);
+  DatasetSource jumping(Numbered(rows, width), options);
+  for (int i = 0; i < 7; ++i) {
+    jumping.Next();
+    jumping.Seek(straight.position());
+    EXPECT_EQ(jumping.position(), straight.position());
+    const Batch& a = straight.Next();
+    const Batch& b = jumping.Next();
+    EXPECT_EQ(std::vector(a.ids.begin(), a.ids.end()), std::vector(b.ids.begin(), b.ids.end()));
+    EXPECT_EQ(a.epoch, b.epoch);
+    EXPECT_EQ(jumping.position(), straight.position());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Odd, SourceSizes,
+                         testing::Values(Sizes{1, 3, 4, 1}, Sizes{7, 7, 3, 1}, Sizes{97, 5, 10, 1},
+                                         Sizes{97, 1111, 10, 1}, Sizes{53, 901, 13, 3},
+                                         Sizes{64, 1500, 16, 2}, Sizes{10, 9000, 10, 2}));
+
+TEST(DatasetSource, EvaluationKeepsTheOrderAndTheSmallTail) {
+  DatasetSource source(Numbered(10, 2), {.batch_size = 4, .shuffle = false, .repeat = false});
+  EXPECT_EQ(TakeEpoch(&source),
+            (std::vector<std::vector<int64_t>>{{0, 1, 2, 3}, {4, 5, 6, 7}, {8, 9}}));
+  ExpectError(ExitCode::kBug, {"end"}, [&] { source.Next(); });
+  source.Seek({0, 0});
+  EXPECT_EQ(Join(TakeEpoch(&source)), Identity(10));
+}
+
+TEST(DatasetSource, EndIsAlsoSeenBehindPrefetchedBatches) {
+  DatasetSource source(Numbered(10, 5000), {.batch_size = 4, .shuffle = false, .repeat = false});
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_EQ(Join(TakeEpoch(&source)), Identity(10));
+    ExpectError(ExitCode::kBug, {"end"}, [&] { source.Next(); });
+    source.Seek({0, 0});
+  }
+}
+
+TEST(DatasetSource, DropLastLeavesOutTheTail) {
+  DatasetSource source(Numbered(10, 2), {.batch_size = 4, .drop_last = true});
+  const auto batches = TakeEpoch(&source);
+  EXPECT_EQ(batches.size(), 2U);
+  EXPECT_EQ(source.position(), (SourcePosition{1, 0}));
+  ExpectError(ExitCode::kBadData, {"numbers.npz", "3 rows", "batch of 4"},
+              [] { DatasetSource(Numbered(3, 2), {.batch_size = 4, .drop_last = true}); });
+}
+
+TEST(DatasetSource, FewerRowsThanABatchAreOneBatch) {
+  DatasetSource source(Numbered(3, 2), {.batch_size = 64});
+  EXPECT_EQ(source.batch_size(), 3);
+  EXPECT_EQ(Sorted(Join(TakeEpoch(&source))), Identity(3));
+}
+
+TEST(DatasetSource, ImpossibleOptionsAreUsageErrors) {
+  const auto make = [](SourceOptions options) {
+    ExpectError(ExitCode::kUsage, {}, [&] { DatasetSource(Numbered(5, 2), options); });
+  };
+  make({.batch_size = 0});
+  make({.batch_size = -3});
+  make({.rank = 2, .ranks = 2});
+  make({.prefetch = 0});
+  make({.transform = {.padding = 1}});
+  make({.transform = {.mean = {0.1F, 0.2F}}});
+  make({.transform = {.dtype = DType::kUint8}});
+  DatasetSource source(Numbered(5, 2), {});
+  ExpectError(ExitCode::kUsage, {"position 6"}, [&] { source.Seek({0, 6}); });
+}
+
+TEST(DatasetSource, BatchesAreAligned) {
+  DatasetSource source(SyntheticDataset({3, 5, 7}, 4, 50, 1), {.batch_size = 9});
+  for (int i = 0; i < 12; ++i) {
+    const Batch& batch = source.Next();
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(batch.x) % 64, 0U);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(batch.labels) % 64, 0U);
+  }
+}
+
+}  // namespace
+}  // namespace lockstep
