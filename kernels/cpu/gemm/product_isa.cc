@@ -20,7 +20,7 @@ constexpr int kMaxRows = 6;
 constexpr int kVectorBytes = 16;
 constexpr int kMaxRows = 6;
 #endif
-constexpr int64_t kMaxDepth = 384;            // of one pass over k: a panel stays in the L1 cache
+constexpr int64_t kMaxDepth = 512;            // of one pass over k: a panel stays in the L1 cache
 constexpr int64_t kPackedBytes = 256 * 1024;  // of the packed operand: stays in the L2 cache
 
 template <typename T>
@@ -53,28 +53,83 @@ struct TileArgs {
   const T* bias_m;
   const T* bias_n;
   bool relu;
+  bool plain;  // neither C, bias nor ReLU to apply
 };
 
+// Four elements, for transposing; the same on every instruction set.
 template <typename T>
-void StoreElements(const TileArgs<T>& t, int rows, const T* tile, int tile_columns) {
-  const bool rows_inside = t.c_m == 1;
-  const int outer = rows_inside ? t.columns : rows;
-  const int inner = rows_inside ? rows : t.columns;
-  for (int o = 0; o < outer; ++o) {
-    for (int q = 0; q < inner; ++q) {
-      const int i = rows_inside ? q : o, j = rows_inside ? o : q;
-      T* c = t.c + i * t.c_m + j * t.c_n;
-      T sum = tile[i * tile_columns + j];
-      if (t.accumulate) sum = *c + sum;
-      if (t.bias_m != nullptr) sum += t.bias_m[i];
-      if (t.bias_n != nullptr) sum += t.bias_n[j];
-      *c = t.relu && sum < T{0} ? T{0} : sum;
+struct FourOf;
+template <>
+struct FourOf<float> {
+  typedef float Type __attribute__((vector_size(16), aligned(4), may_alias));
+};
+template <>
+struct FourOf<double> {
+  typedef double Type __attribute__((vector_size(32), aligned(8), may_alias));
+};
+template <typename T>
+using Four = typename FourOf<T>::Type;
+
+// to[j] = (from[0][j], from[1][j], from[2][j], from[3][j]) of rows `stride` elements apart.
+template <typename T>
+inline void Transpose4(const T* from, int64_t stride, Four<T> (&to)[4]) {
+  const Four<T> r0 = *reinterpret_cast<const Four<T>*>(from);
+  const Four<T> r1 = *reinterpret_cast<const Four<T>*>(from + stride);
+  const Four<T> r2 = *reinterpret_cast<const Four<T>*>(from + 2 * stride);
+  const Four<T> r3 = *reinterpret_cast<const Four<T>*>(from + 3 * stride);
+  const Four<T> low01 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5);
+  const Four<T> low23 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
+  const Four<T> high01 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
+  const Four<T> high23 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+  to[0] = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
+  to[1] = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
+  to[2] = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
+  to[3] = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
+}
+
+template <typename T>
+void StoreElement(const TileArgs<T>& t, int i, int j, T sum) {
+  T* c = t.c + i * t.c_m + j * t.c_n;
+  if (t.accumulate) sum = *c + sum;
+  if (t.bias_m != nullptr) sum += t.bias_m[i];
+  if (t.bias_n != nullptr) sum += t.bias_n[j];
+  *c = t.relu && sum < T{0} ? T{0} : sum;
+}
+
+// Four rows of a tile to where columns lie in memory one after the other.
+template <typename T>
+void StoreFourRows(const TileArgs<T>& t, int i, const T* tile, int tile_columns) {
+  using F = Four<T>;
+  for (int j0 = 0; j0 < t.columns; j0 += 4) {
+    F sums[4];
+    Transpose4(tile + i * tile_columns + j0, tile_columns, sums);
+    const int columns = t.columns - j0 < 4 ? t.columns - j0 : 4;
+    for (int j = 0; j < columns; ++j) {
+      F* c = reinterpret_cast<F*>(t.c + i + (j0 + j) * t.c_n);
+      F s = sums[j];
+      if (t.accumulate) s = *c + s;
+      if (t.bias_m != nullptr) s += *reinterpret_cast<const F*>(t.bias_m + i);
+      if (t.bias_n != nullptr) s += t.bias_n[j0 + j];
+      if (t.relu) s = s < F{} ? F{} : s;
+      *c = s;
     }
   }
 }
 
+template <typename T>
+void StoreTile(const TileArgs<T>& t, int rows, const T* tile, int tile_columns) {
+  int i = 0;
+  if (t.c_m == 1) {
+    for (; i + 4 <= rows; i += 4) StoreFourRows(t, i, tile, tile_columns);
+  }
+  for (; i < rows; ++i) {
+    for (int j = 0; j < t.columns; ++j) StoreElement(t, i, j, tile[i * tile_columns + j]);
+  }
+}
+
 template <typename T, int kRows, int kVectors>
-void StoreVectors(const TileArgs<T>& t, Vector<T> (&sum)[kRows][kVectors]) {
+__attribute__((always_inline)) inline void StoreVectors(const TileArgs<T>& t,
+                                                        const Vector<T> (&sum)[kRows][kVectors]) {
   using V = Vector<T>;
   const V zero{};
 #pragma GCC unroll 16
@@ -95,7 +150,13 @@ void StoreVectors(const TileArgs<T>& t, Vector<T> (&sum)[kRows][kVectors]) {
 template <typename T, int kRows, int kVectors>
 void Tile(const TileArgs<T>& t) {
   using V = Vector<T>;
-  V sum[kRows][kVectors] = {};
+  V sum[kRows][kVectors];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    __builtin_prefetch(t.c + i * t.c_m, 1);
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) sum[i][v] = V{};
+  }
   const T* a = t.a;
   const T* b = t.b;
   for (int64_t step = 0; step < t.k; ++step) {
@@ -112,16 +173,28 @@ void Tile(const TileArgs<T>& t) {
     b += t.b_k;
   }
   if (t.c_n == 1 && t.columns == kVectors * kLanes<T>) {
-    StoreVectors<T, kRows, kVectors>(t, sum);
+    if (t.plain) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+        for (int v = 0; v < kVectors; ++v) {
+          *reinterpret_cast<V*>(t.c + i * t.c_m + v * kLanes<T>) = sum[i][v];
+        }
+      }
+    } else {
+      StoreVectors<T, kRows, kVectors>(t, sum);
+    }
     return;
   }
   alignas(64) T tile[kRows * kVectors * kLanes<T>];
+#pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
       *reinterpret_cast<V*>(tile + (i * kVectors + v) * kLanes<T>) = sum[i][v];
     }
   }
-  StoreElements(t, kRows, tile, kVectors * kLanes<T>);
+  StoreTile(t, kRows, tile, kVectors * kLanes<T>);
 }
 
 template <typename T>
@@ -155,37 +228,86 @@ int PanelVectors(int64_t columns_left) {
   return columns_left > kLanes<T> ? 2 : 1;
 }
 
-// packed[step][column] of one panel; columns beyond the matrix are zero.
-template <typename T>
-void PackPanel(const T* b, int64_t b_k, int64_t b_n, int64_t depth, int columns, int width,
-               T* packed) {
-  if (b_n == 1) {
-    for (int64_t step = 0; step < depth; ++step) {
-      for (int j = 0; j < columns; ++j) packed[step * width + j] = b[step * b_k + j];
+// packed[step][j] = b[step][j], for one panel whose columns lie one after the other.
+template <typename T, int kWidth>
+void CopyPanel(const T* b, int64_t b_k, int64_t depth, T* packed) {
+  using V = Vector<T>;
+  for (int64_t step = 0; step < depth; ++step) {
+#pragma GCC unroll 2
+    for (int j = 0; j < kWidth; j += kLanes<T>) {
+      *reinterpret_cast<V*>(packed + step * kWidth + j) =
+          *reinterpret_cast<const V*>(b + step * b_k + j);
     }
-  } else {
-    for (int64_t step0 = 0; step0 < depth; step0 += 8) {
-      const int64_t step1 = Min(step0 + 8, depth);
-      for (int j = 0; j < columns; ++j) {
-        for (int64_t step = step0; step < step1; ++step) {
-          packed[step * width + j] = b[step * b_k + j * b_n];
-        }
+  }
+}
+
+// The same from columns whose steps lie one after the other; `columns` is a multiple of 4.
+template <typename T>
+void TransposePanel(const T* b, int64_t b_n, int64_t depth, int columns, int width, T* packed) {
+  int64_t step = 0;
+  for (; step + 4 <= depth; step += 4) {
+    for (int j = 0; j < columns; j += 4) {
+      Four<T> steps[4];
+      Transpose4(b + step + j * b_n, b_n, steps);
+      for (int q = 0; q < 4; ++q) {
+        *reinterpret_cast<Four<T>*>(packed + (step + q) * width + j) = steps[q];
       }
     }
   }
-  if (columns == width) return;
-  for (int64_t step = 0; step < depth; ++step) {
-    for (int j = columns; j < width; ++j) packed[step * width + j] = T{0};
+  for (; step < depth; ++step) {
+    for (int j = 0; j < columns; ++j) packed[step * width + j] = b[step + j * b_n];
   }
+}
+
+// Columns [first, width) of a panel of which `columns` exist; the others are zero.
+template <typename T>
+void PackColumns(const T* b, int64_t b_k, int64_t b_n, int64_t depth, int first, int columns,
+                 int width, T* packed) {
+  for (int64_t step = 0; step < depth; ++step) {
+    T* row = packed + step * width;
+    for (int j = first; j < columns; ++j) row[j] = b[step * b_k + j * b_n];
+    for (int j = columns; j < width; ++j) row[j] = T{0};
+  }
+}
+
+template <typename T>
+void PackPanel(const T* b, int64_t b_k, int64_t b_n, int64_t depth, int columns, int width,
+               T* packed) {
+  if (b_n == 1 && columns == 2 * kLanes<T>) {
+    CopyPanel<T, 2 * kLanes<T>>(b, b_k, depth, packed);
+  } else if (b_n == 1 && columns == kLanes<T>) {
+    CopyPanel<T, kLanes<T>>(b, b_k, depth, packed);
+  } else {
+    const int transposed = b_k == 1 ? columns / 4 * 4 : 0;
+    if (transposed > 0) TransposePanel(b, b_n, depth, transposed, width, packed);
+    if (transposed < width) PackColumns(b, b_k, b_n, depth, transposed, columns, width, packed);
+  }
+}
+
+// Whether tiles read whole panels of B where they lie: when its rows run along n and either few
+// tiles use a panel, or the rows are close enough to each other.
+template <typename T>
+bool ReadsInPlace(const Product<T>& p) {
+  constexpr int64_t kNearBytes = 1024;
+  if (p.b_n != 1) return false;
+  return p.m <= 2 * kMaxRows || (p.m <= 16 * kMaxRows && p.b_k * int64_t{sizeof(T)} <= kNearBytes);
 }
 
 template <typename T>
 void PackBlock(const Product<T>& p, int64_t k0, int64_t depth, int64_t j0, int64_t columns,
                T* packed) {
-  for (int64_t j = 0; j < columns; j += 2 * kLanes<T>) {
-    const int width = PanelVectors<T>(columns - j) * kLanes<T>;
-    PackPanel(p.b + k0 * p.b_k + (j0 + j) * p.b_n, p.b_k, p.b_n, depth,
-              static_cast<int>(Min(columns - j, width)), width, packed + j * depth);
+  const bool in_place = ReadsInPlace(p);
+  // A few steps at a time: whole rows of B are read one after the other.
+  const int64_t slice = p.b_n == 1 ? 8 : depth;
+  for (int64_t step = 0; step < depth; step += slice) {
+    const int64_t steps = Min(slice, depth - step);
+    for (int64_t j = 0; j < columns; j += 2 * kLanes<T>) {
+      const int width = PanelVectors<T>(columns - j) * kLanes<T>;
+      if (in_place && columns - j >= width) continue;
+      PackPanel(p.b + (k0 + step) * p.b_k + (j0 + j) * p.b_n, p.b_k, p.b_n, steps,
+                static_cast<int>(Min(columns - j, width)), width,
+                packed + j * depth + step * width);
+    }
   }
 }
 
@@ -200,7 +322,7 @@ void PackRows(const T* a, int64_t a_m, int64_t a_k, int64_t depth, int rows, T* 
 template <typename T>
 void RowOfTiles(const Product<T>& p, int64_t i0, int rows, int64_t k0, int64_t depth, int64_t j0,
                 int64_t columns, const T* packed) {
-  const bool last = k0 + depth == p.k;
+  const bool last = k0 + depth == p.k, in_place = ReadsInPlace(p);
   alignas(64) T rows_packed[kMaxRows * kMaxDepth];
   TileArgs<T> t;
   t.k = depth;
@@ -222,9 +344,14 @@ void RowOfTiles(const Product<T>& p, int64_t i0, int rows, int64_t k0, int64_t d
     const int vectors = PanelVectors<T>(columns - j);
     t.b = packed + j * depth;
     t.b_k = vectors * kLanes<T>;
+    if (in_place && columns - j >= t.b_k) {
+      t.b = p.b + k0 * p.b_k + j0 + j;
+      t.b_k = p.b_k;
+    }
     t.c = p.c + i0 * p.c_m + (j0 + j) * p.c_n;
     t.columns = static_cast<int>(Min(columns - j, vectors * kLanes<T>));
     t.bias_n = last && p.bias_n != nullptr ? p.bias_n + j0 + j : nullptr;
+    t.plain = !t.accumulate && t.bias_m == nullptr && t.bias_n == nullptr && !t.relu;
     RunTile(rows, vectors, t);
   }
 }
@@ -260,9 +387,9 @@ double Cost(const Product<T>& p) {
   const double m = static_cast<double>(p.m), n = static_cast<double>(p.n);
   const double k = static_cast<double>(p.k);
   const double panels = static_cast<double>(CeilDiv(p.n, kLanes<T>)) / 2;
-  const double pack = k * n * (p.b_n == 1 ? 4.0 / kLanes<T> : 1.0);
+  const double pack = ReadsInPlace(p) ? 0 : k * n * (p.b_n == 1 ? 4.0 / kLanes<T> : 0.5);
   const double pack_rows = p.a_k != 1 && p.n > 2 * kLanes<T> ? k * m * 0.5 : 0;
-  const double store = m * n * (p.c_n == 1 ? 2.0 / kLanes<T> : 1.0) * (1 + k / kMaxDepth);
+  const double store = m * n * (p.c_n == 1 ? 2.0 / kLanes<T> : 0.8) * (1 + k / kMaxDepth);
   return m * panels * k + pack + pack_rows + store;
 }
 
@@ -285,7 +412,7 @@ void Run(const Product<T>& p) {
 
 }  // namespace
 
-extern const gemm::Table kTable;
-const gemm::Table kTable = {kLanes<float>, Run<float>, Run<double>};
+extern const gemm::Table kGemmTable;
+const gemm::Table kGemmTable = {kLanes<float>, Run<float>, Run<double>};
 
 }  // namespace lockstep::cpu::LOCKSTEP_ISA
