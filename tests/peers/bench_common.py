@@ -1,0 +1,87 @@
+"""What every peer benchmark shares: the work, the clock and the JSON line.
+
+Each bench_<peer>.py times the same training steps as `lockstep bench train`: forward, backward and
+optimizer on one synthetic batch that is already in memory, float32. It prints one JSON object with
+median_ms, min_ms, images_per_s, peak_rss_mb and the settings.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import time
+
+PROCESS_START = time.perf_counter()
+
+# Width of the output and shape of one sample; None marks the regression (mean squared error).
+WORKS = {
+    "vgg": {"sample": (3, 32, 32), "classes": 10},
+    "mlp": {"sample": (784,), "classes": 10},
+    "lenet": {"sample": (1, 28, 28), "classes": 10},
+    "regression": {"sample": (7,), "classes": None},
+}
+# (name, width, what follows the block: dropout ratio or pooling) of the CIFAR VGG.
+VGG_PLAN = [
+    ("block1_1", 64, 0.3), ("block1_2", 64, "pool"),
+    ("block2_1", 128, 0.4), ("block2_2", 128, "pool"),
+    ("block3_1", 256, 0.4), ("block3_2", 256, 0.4), ("block3_3", 256, "pool"),
+    ("block4_1", 512, 0.4), ("block4_2", 512, 0.4), ("block4_3", 512, "pool"),
+    ("block5_1", 512, 0.4), ("block5_2", 512, 0.4), ("block5_3", 512, "pool"),
+]
+
+
+def arguments(modes=("default",)):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", choices=sorted(WORKS), default="vgg")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--mode", choices=modes, default=modes[0])
+    parser.add_argument("--learning-rate", type=float, default=0.05)
+    parser.add_argument("--first-step", action="store_true",
+                        help="time from process start to the end of the first step instead")
+    parser.add_argument("--json", action="store_true", help="accepted; the output is always JSON")
+    return parser.parse_args()
+
+
+def batch(args):
+    """One batch of pictures in 0..1 (or features) and labels (or targets), as NumPy arrays."""
+    import numpy as np
+    work = WORKS[args.model]
+    random = np.random.RandomState(7)
+    x = random.rand(args.batch_size, *work["sample"]).astype(np.float32)
+    if work["classes"] is None:
+        return x, random.rand(args.batch_size, 1).astype(np.float32)
+    return x, random.randint(0, work["classes"], args.batch_size).astype(np.int64)
+
+
+def process_age_s():
+    """Seconds since the kernel started this process: counts the interpreter and every import."""
+    with open("/proc/self/stat") as stat:
+        started = int(stat.read().rsplit(")", 1)[1].split()[19])
+    with open("/proc/uptime") as uptime:
+        ticks = __import__("os").sysconf("SC_CLK_TCK")
+        return float(uptime.read().split()[0]) - started / ticks
+
+
+def measure(args, step, peer):
+    """Times step(), which must return only when its work is done, and prints the JSON object."""
+    report = {"peer": peer, "mode": args.mode, "model": args.model,
+              "batch_size": args.batch_size, "threads": args.threads}
+    if args.first_step:
+        step()
+        report["first_step_s"] = process_age_s()
+    else:
+        for _ in range(args.warmup):
+            step()
+        times = []
+        for _ in range(args.steps):
+            began = time.perf_counter()
+            step()
+            times.append(1e3 * (time.perf_counter() - began))
+        median = statistics.median(times)
+        report.update(steps=args.steps, median_ms=median, min_ms=min(times),
+                      images_per_s=1e3 * args.batch_size / median)
+    report["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(report))
