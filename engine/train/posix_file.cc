@@ -1,8 +1,11 @@
 #include "engine/train/posix_file.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <system_error>
 
 namespace lockstep {
@@ -76,6 +79,29 @@ void ThrowReadError(const std::string& what, const std::string& path, int error)
   ExitCode code = WriteErrorCode(error);
   if (code == ExitCode::kCannotCreate) code = ExitCode::kNoInput;
   throw IoError(what + " " + Printable(path) + ": " + ErrorText(error), code);
+}
+
+std::string ReadSmallFile(const std::string& path, size_t most_bytes) {
+  // O_NONBLOCK: a pipe under this name is refused instead of waited for.
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  struct stat info {};
+  if (!file || ::fstat(file.get(), &info) != 0) ThrowReadError("cannot open", path, errno);
+  if (!S_ISREG(info.st_mode) || static_cast<uint64_t>(info.st_size) > most_bytes) {
+    throw IoError("cannot read " + Printable(path) + ": not a regular file of at most " +
+                      std::to_string(most_bytes) + " bytes",
+                  ExitCode::kNoInput);
+  }
+  std::string text(static_cast<size_t>(info.st_size), '\0');
+  size_t size = 0;
+  while (size < text.size()) {
+    const ssize_t got = ::read(file.get(), text.data() + size, text.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) ThrowReadError("cannot read", path, errno);
+    if (got == 0) break;
+    size += static_cast<size_t>(got);
+  }
+  text.resize(size);
+  return text;
 }
 
 std::string Printable(const std::string& text) {

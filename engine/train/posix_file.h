@@ -2,6 +2,7 @@
 #ifndef LOCKSTEP_ENGINE_TRAIN_POSIX_FILE_H_
 #define LOCKSTEP_ENGINE_TRAIN_POSIX_FILE_H_
 
+#include <cstddef>
 #include <string>
 #include <utility>
 
@@ -36,6 +37,9 @@ ExitCode WriteErrorCode(int error);
 
 // As above for input: a missing file, a directory or a device is 66.
 [[noreturn]] void ThrowReadError(const std::string& what, const std::string& path, int error);
+
+// The content of a regular file of at most `most_bytes`. Throws IoError 66 or 74.
+std::string ReadSmallFile(const std::string& path, size_t most_bytes);
 
 // A name fit for a one-line message: control bytes become \xNN, long ones are cut in the middle.
 std::string Printable(const std::string& text);

@@ -1,0 +1,140 @@
+#include "engine/train/checkpoint_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "engine/train/crc32c.h"
+#include "engine/train/posix_file.h"
+#include "engine/train/publish.h"
+#include "kernels/error.h"
+
+namespace lockstep {
+namespace {
+
+// Bytes of known size, at hand or in a file.
+struct Source {
+  std::string name;
+  uint64_t bytes = 0;
+  // Fills `to` from `offset`; both lie inside.
+  std::function<void(uint64_t offset, std::span<std::byte> to)> read;
+};
+
+void ReadFully(int fd, const std::string& path, uint64_t offset, std::span<std::byte> to) {
+  while (!to.empty()) {
+    const ssize_t got = ::pread(fd, to.data(), to.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) ThrowReadError("cannot read", path, errno);
+    if (got == 0) {
+      throw FormatError(Printable(path) + ": ends at byte " + std::to_string(offset) +
+                        " while being read");
+    }
+    offset += static_cast<uint64_t>(got);
+    to = to.subspan(static_cast<size_t>(got));
+  }
+}
+
+Source OpenFile(const std::string& path, FileDescriptor* file) {
+  // O_NONBLOCK: a pipe under this name is refused below instead of waited for.
+  *file = FileDescriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!*file) ThrowReadError("cannot open the checkpoint", path, errno);
+  struct stat info {};
+  if (::fstat(file->get(), &info) != 0) ThrowReadError("cannot read", path, errno);
+  if (!S_ISREG(info.st_mode)) {
+    throw IoError("cannot read the checkpoint " + Printable(path) + ": not a regular file",
+                  ExitCode::kNoInput);
+  }
+  return {path, static_cast<uint64_t>(info.st_size),
+          [fd = file->get(), path](uint64_t offset, std::span<std::byte> to) {
+            ReadFully(fd, path, offset, to);
+          }};
+}
+
+CheckpointTable ReadTable(const Source& source) {
+  std::array<std::byte, kCheckpointPrefixBytes> prefix{};
+  const size_t at_hand = std::min<uint64_t>(prefix.size(), source.bytes);
+  source.read(0, std::span(prefix).first(at_hand));
+  std::vector<std::byte> header(
+      CheckpointHeaderBytes(std::span(prefix).first(at_hand), source.bytes, source.name));
+  source.read(0, header);
+  return DecodeCheckpointTable(header, source.name);
+}
+
+Tensor ReadArray(const Source& source, const CheckpointArray& array) {
+  Tensor tensor(array.type.dtype, array.type.shape);
+  const std::span bytes(static_cast<std::byte*>(tensor.data()), tensor.bytes());
+  source.read(array.offset, bytes);
+  const uint32_t sum = Crc32c(bytes);
+  if (sum == array.crc32c) return tensor;
+  std::array<char, 64> sums{};
+  std::snprintf(sums.data(), sums.size(), "CRC-32C %08x, the table says %08x", sum, array.crc32c);
+  throw FormatError(Printable(source.name) + ": array \"" + Printable(array.name) + "\" at byte " +
+                    std::to_string(array.offset) + " has " + sums.data() +
+                    "; the checkpoint is damaged");
+}
+
+void CheckPadding(const Source& source, uint64_t from, uint64_t to) {
+  std::array<std::byte, kCheckpointAlignment> padding{};
+  source.read(from, std::span(padding).first(to - from));
+  if (padding != std::array<std::byte, kCheckpointAlignment>{}) {
+    throw FormatError(Printable(source.name) + ": bytes " + std::to_string(from) + " to " +
+                      std::to_string(to) + " are not zero; the checkpoint is damaged");
+  }
+}
+
+CheckpointContents ReadAll(const Source& source, CheckpointTable* header = nullptr) {
+  CheckpointTable table = ReadTable(source);
+  CheckpointContents contents;
+  contents.values = std::move(table.values);
+  uint64_t end = table.header_bytes;
+  for (const CheckpointArray& array : table.arrays) {
+    CheckPadding(source, end, array.offset);
+    contents.tensors.emplace_hint(contents.tensors.end(), array.name, ReadArray(source, array));
+    end = array.offset + array.bytes;
+  }
+  if (header != nullptr) *header = std::move(table);
+  return contents;
+}
+
+}  // namespace
+
+CheckpointTable WriteCheckpoint(const std::string& path, const CheckpointContents& contents) {
+  CheckpointTable table = MakeCheckpointTable(contents);
+  Publisher file(path, static_cast<int64_t>(table.file_bytes));
+  file.Write(EncodeCheckpointTable(&table));
+  constexpr std::array<std::byte, kCheckpointAlignment> kZeros{};
+  for (const CheckpointArray& array : table.arrays) {
+    file.Write(std::span(kZeros).first(array.offset - static_cast<uint64_t>(file.size())));
+    const Tensor& tensor = contents.tensors.at(array.name);
+    file.Write(tensor.data(), tensor.bytes());
+  }
+  file.Commit();
+  return table;
+}
+
+CheckpointContents ReadCheckpoint(const std::string& path, CheckpointTable* table) {
+  FileDescriptor file;
+  return ReadAll(OpenFile(path, &file), table);
+}
+
+CheckpointTable ReadCheckpointTable(const std::string& path) {
+  FileDescriptor file;
+  return ReadTable(OpenFile(path, &file));
+}
+
+CheckpointContents ParseCheckpoint(std::span<const std::byte> data, const std::string& name) {
+  return ReadAll({name, data.size(), [data](uint64_t offset, std::span<std::byte> to) {
+                    if (!to.empty()) std::memcpy(to.data(), data.data() + offset, to.size());
+                  }});
+}
+
+}  // namespace lockstep
