@@ -37,6 +37,7 @@ class AlgorithmCache {
   const Choice* Find(const std::string& key) const;
   void Insert(const std::string& key, Choice choice);
   bool changed() const { return changed_; }
+  void MarkSaved() { changed_ = false; }
 
  private:
   std::string fingerprint_;

@@ -1,0 +1,129 @@
+#include "engine/optim/optimizer.h"
+
+#include <cmath>
+
+#include "engine/graph/ops/common.h"
+
+namespace lockstep {
+namespace {
+
+class Sgd : public Optimizer {
+ public:
+  std::string name() const override { return "sgd"; }
+  std::vector<std::string> state_names() const override { return {}; }
+  double default_learning_rate() const override { return 0.01; }
+  UpdateArgs Arguments(int64_t, double lr) const override {
+    return {.rule = UpdateRule::kSgd, .lr = lr};
+  }
+  std::string ToString() const override { return "sgd"; }
+};
+
+class Momentum : public Optimizer {
+ public:
+  Momentum(std::string name, UpdateRule rule, double momentum)
+      : name_(std::move(name)), rule_(rule), momentum_(momentum) {}
+  std::string name() const override { return name_; }
+  std::vector<std::string> state_names() const override { return {"v"}; }
+  double default_learning_rate() const override { return 0.01; }
+  UpdateArgs Arguments(int64_t, double lr) const override {
+    return {.rule = rule_, .lr = lr, .momentum = momentum_};
+  }
+  std::string ToString() const override { return name_ + " momentum=" + Text(momentum_); }
+
+ private:
+  std::string name_;
+  UpdateRule rule_;
+  double momentum_;
+};
+
+class Adam : public Optimizer {
+ public:
+  explicit Adam(const AdamOptions& options) : o_(options) {}
+  std::string name() const override { return o_.decoupled_weight_decay > 0 ? "adamw" : "adam"; }
+  std::vector<std::string> state_names() const override { return {"m", "v"}; }
+  double default_learning_rate() const override { return 0.001; }
+  UpdateArgs Arguments(int64_t t, double lr) const override {
+    const auto steps = static_cast<double>(t);
+    const double correction =
+        std::sqrt(1.0 - std::pow(o_.beta2, steps)) / (1.0 - std::pow(o_.beta1, steps));
+    return {.rule = UpdateRule::kAdam,
+            .lr = lr * correction,
+            .beta1 = o_.beta1,
+            .beta2 = o_.beta2,
+            .eps = o_.eps,
+            .eta = o_.eta,
+            .decoupled_decay = o_.decoupled_weight_decay};
+  }
+  std::string ToString() const override {
+    return name() + " beta1=" + Text(o_.beta1) + " beta2=" + Text(o_.beta2) +
+           " eps=" + Text(o_.eps) + " eta=" + Text(o_.eta) +
+           " decoupled_weight_decay=" + Text(o_.decoupled_weight_decay);
+  }
+
+ private:
+  AdamOptions o_;
+};
+
+// RMSprop, AdaGrad and AdaDelta: a decay rate, an epsilon and accumulated squares.
+class Adaptive : public Optimizer {
+ public:
+  Adaptive(std::string name, UpdateRule rule, double lr, double rho, double eps,
+           std::vector<std::string> states)
+      : name_(std::move(name)),
+        rule_(rule),
+        lr_(lr),
+        rho_(rho),
+        eps_(eps),
+        states_(std::move(states)) {}
+  std::string name() const override { return name_; }
+  std::vector<std::string> state_names() const override { return states_; }
+  double default_learning_rate() const override { return lr_; }
+  UpdateArgs Arguments(int64_t, double lr) const override {
+    return {.rule = rule_, .lr = lr, .rho = rho_, .eps = eps_};
+  }
+  std::string ToString() const override {
+    return name_ + " rho=" + Text(rho_) + " eps=" + Text(eps_);
+  }
+
+ private:
+  std::string name_;
+  UpdateRule rule_;
+  double lr_, rho_, eps_;
+  std::vector<std::string> states_;
+};
+
+}  // namespace
+
+std::unique_ptr<Optimizer> MakeSgd() { return std::make_unique<Sgd>(); }
+
+std::unique_ptr<Optimizer> MakeMomentum(double momentum) {
+  return std::make_unique<Momentum>("momentum", UpdateRule::kMomentum, momentum);
+}
+
+std::unique_ptr<Optimizer> MakeNesterov(double momentum, NesterovForm form) {
+  if (form == NesterovForm::kChainer) {
+    return std::make_unique<Momentum>("nag", UpdateRule::kNesterovChainer, momentum);
+  }
+  return std::make_unique<Momentum>("nesterov", UpdateRule::kNesterov, momentum);
+}
+
+std::unique_ptr<Optimizer> MakeAdam(const AdamOptions& options) {
+  return std::make_unique<Adam>(options);
+}
+
+std::unique_ptr<Optimizer> MakeRmsProp(double rho, double eps) {
+  return std::make_unique<Adaptive>("rmsprop", UpdateRule::kRmsProp, 0.01, rho, eps,
+                                    std::vector<std::string>{"ms"});
+}
+
+std::unique_ptr<Optimizer> MakeAdaGrad(double eps) {
+  return std::make_unique<Adaptive>("adagrad", UpdateRule::kAdaGrad, 0.001, 0.0, eps,
+                                    std::vector<std::string>{"h"});
+}
+
+std::unique_ptr<Optimizer> MakeAdaDelta(double rho, double eps) {
+  return std::make_unique<Adaptive>("adadelta", UpdateRule::kAdaDelta, 1.0, rho, eps,
+                                    std::vector<std::string>{"msg", "msdx"});
+}
+
+}  // namespace lockstep

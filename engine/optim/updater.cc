@@ -1,0 +1,102 @@
+#include "engine/optim/updater.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/error.h"
+
+namespace lockstep {
+namespace {
+
+char* At(void* base, int64_t element, DType dtype) {
+  return static_cast<char*>(base) + element * static_cast<int64_t>(SizeOf(dtype));
+}
+
+}  // namespace
+
+Updater::Updater(Variables& variables, Backend& backend, std::unique_ptr<Optimizer> optimizer,
+                 UpdateHooks hooks)
+    : variables_(variables),
+      backend_(backend),
+      optimizer_(std::move(optimizer)),
+      hooks_(std::move(hooks)) {
+  const auto bytes = static_cast<size_t>(variables.flat_size()) * SizeOf(variables.dtype());
+  for (const std::string& state : optimizer_->state_names()) {
+    states_.push_back(backend.Allocate(std::max<size_t>(bytes, 64), "optimizer state " + state));
+    std::memset(states_.back(), 0, bytes);
+  }
+  // Entries follow each other in memory; the padding between two trained ones is zero and stays so.
+  bool open = false;
+  for (const Variables::Entry& entry : variables.entries()) {
+    if (entry.role != Role::kParameter) continue;
+    const bool trained = !hooks_.frozen.contains(entry.name);
+    if (trained && !open) ranges_.push_back({entry.offset, 0});
+    if (trained) ranges_.back().end = entry.offset + entry.type.shape.size();
+    open = trained;
+  }
+}
+
+Updater::~Updater() {
+  for (void* state : states_) backend_.Free(state);
+}
+
+double Updater::ClippingRate(double grad_scale) const {
+  if (hooks_.gradient_clipping <= 0.0) return 1.0;
+  double squares = 0.0;
+  for (const Range& range : ranges_) {
+    squares +=
+        backend_.reduce().SumOfSquares(variables_.dtype(), range.end - range.begin,
+                                       At(variables_.gradients(), range.begin, variables_.dtype()));
+  }
+  const double norm = std::sqrt(squares) * grad_scale;
+  return norm > hooks_.gradient_clipping ? hooks_.gradient_clipping / norm : 1.0;
+}
+
+void Updater::Update(int64_t count, double learning_rate) {
+  if (count == 0) return;
+  UpdateArgs args = optimizer_->Arguments(++updates_, learning_rate);
+  args.grad_scale = 1.0 / static_cast<double>(count);
+  args.grad_scale *= ClippingRate(args.grad_scale);
+  args.weight_decay = hooks_.weight_decay;
+  const DType dtype = variables_.dtype();
+  for (const Range& range : ranges_) {
+    const auto state = [&](size_t i) -> void* {
+      return i < states_.size() ? At(states_[i], range.begin, dtype) : nullptr;
+    };
+    backend_.optimizer().Update(dtype, args, range.end - range.begin,
+                                At(variables_.parameters(), range.begin, dtype),
+                                At(variables_.gradients(), range.begin, dtype), state(0), state(1));
+  }
+  variables_.MarkChanged();
+}
+
+void* Updater::StatePointer(const std::string& parameter, const std::string& state) const {
+  const std::vector<std::string> names = optimizer_->state_names();
+  const auto found = std::find(names.begin(), names.end(), state);
+  if (found == names.end()) {
+    throw ConfigError(optimizer_->name() + " keeps no array named " + state);
+  }
+  return At(states_[static_cast<size_t>(found - names.begin())], variables_.Find(parameter).offset,
+            variables_.dtype());
+}
+
+Tensor Updater::GetState(const std::string& parameter, const std::string& state) const {
+  const Variables::Entry& entry = variables_.Find(parameter);
+  return Tensor::Wrap(entry.type.dtype, entry.type.shape, StatePointer(parameter, state), nullptr)
+      .Clone();
+}
+
+void Updater::SetState(const std::string& parameter, const std::string& state,
+                       const Tensor& value) {
+  const Variables::Entry& entry = variables_.Find(parameter);
+  if (!(value.shape() == entry.type.shape)) {
+    throw ShapeError("optimizer state " + parameter + "/" + state + " has shape " +
+                     value.shape().ToString() + "; the network wants " +
+                     entry.type.shape.ToString());
+  }
+  const Tensor cast = value.Cast(entry.type.dtype);
+  std::memcpy(StatePointer(parameter, state), cast.data(), cast.bytes());
+}
+
+}  // namespace lockstep

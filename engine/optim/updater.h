@@ -1,0 +1,64 @@
+// Applies an optimizer and its hooks to all parameters of a network.
+#ifndef LOCKSTEP_ENGINE_OPTIM_UPDATER_H_
+#define LOCKSTEP_ENGINE_OPTIM_UPDATER_H_
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/optim/optimizer.h"
+#include "engine/plan/variables.h"
+
+namespace lockstep {
+
+// Hooks act on the mean gradient, clipping first, as Chainer's in that order of registration.
+struct UpdateHooks {
+  double weight_decay = 0.0;       // g += weight_decay * p, for every parameter
+  double gradient_clipping = 0.0;  // largest L2 norm of all gradients together; 0: no limit
+  std::set<std::string> frozen;    // parameters left alone
+};
+
+// Owns the optimizer's state arrays: flat blocks laid out as the parameters are.
+class Updater {
+ public:
+  // Variables and backend must outlive this.
+  Updater(Variables& variables, Backend& backend, std::unique_ptr<Optimizer> optimizer,
+          UpdateHooks hooks);
+  ~Updater();
+  Updater(const Updater&) = delete;
+  Updater& operator=(const Updater&) = delete;
+
+  // One step: gradients hold the sum over `count` samples. A count of 0 changes nothing and is not
+  // counted as a step, so that a batch of ignored labels leaves no trace.
+  void Update(int64_t count, double learning_rate);
+
+  // Updates made so far: t of the next one, less one.
+  int64_t updates() const { return updates_; }
+  void set_updates(int64_t updates) { updates_ = updates; }
+  const Optimizer& optimizer() const { return *optimizer_; }
+  const UpdateHooks& hooks() const { return hooks_; }
+
+  // State array `state` ("v") of a parameter; copies.
+  Tensor GetState(const std::string& parameter, const std::string& state) const;
+  void SetState(const std::string& parameter, const std::string& state, const Tensor& value);
+
+ private:
+  struct Range {
+    int64_t begin = 0, end = 0;  // elements of the flat block
+  };
+  void* StatePointer(const std::string& parameter, const std::string& state) const;
+  double ClippingRate(double grad_scale) const;
+
+  Variables& variables_;
+  Backend& backend_;
+  std::unique_ptr<Optimizer> optimizer_;
+  UpdateHooks hooks_;
+  std::vector<void*> states_;  // one flat block for each state name
+  std::vector<Range> ranges_;  // what is trained, in long runs
+  int64_t updates_ = 0;
+};
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_ENGINE_OPTIM_UPDATER_H_

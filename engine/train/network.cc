@@ -1,0 +1,85 @@
+#include "engine/train/network.h"
+
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "engine/train/publish.h"
+#include "kernels/error.h"
+
+namespace lockstep {
+namespace {
+
+constexpr std::streamsize kMaxAlgorithmFile = 4 << 20;
+
+std::string ReadBounded(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text(static_cast<size_t>(kMaxAlgorithmFile), '\0');
+  file.read(text.data(), kMaxAlgorithmFile);
+  text.resize(static_cast<size_t>(file.gcount()));
+  return text;
+}
+
+}  // namespace
+
+Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
+    : graph_(graph),
+      backend_(backend),
+      options_(std::move(options)),
+      variables_(graph, backend, options_.dtype),
+      arena_(backend),
+      cache_(backend.fingerprint() + " threads " + std::to_string(backend.threads())),
+      chooser_(backend, cache_, {.exact = options_.exact_math}) {
+  if (!options_.algorithm_file.empty()) cache_.Parse(ReadBounded(options_.algorithm_file));
+  variables_.Initialize(options_.seed);
+}
+
+Plan& Network::plan(Mode mode, int64_t rows) {
+  auto& slot = plans_[{mode, rows}];
+  if (!slot) {
+    slot =
+        std::make_unique<Plan>(graph_, variables_, backend_, arena_, chooser_,
+                               PlanOptions{.mode = mode, .batch = rows, .frozen = options_.frozen});
+    RememberAlgorithms();
+  }
+  return *slot;
+}
+
+LossSums Network::Run(Mode mode, const Batch& batch) {
+  Plan& plan = this->plan(mode, batch.rows);
+  plan.SetInput(options_.x, batch.x);
+  plan.SetInput(options_.labels, batch.labels);
+  return plan.Run({.seed = options_.seed, .epoch = batch.epoch, .ids = batch.ids.data()});
+}
+
+LossSums Network::Train(const Batch& batch) { return Run(Mode::kTrain, batch); }
+
+LossSums Network::Evaluate(const Batch& batch) { return Run(Mode::kEvaluate, batch); }
+
+Tensor Network::Predict(const Tensor& x) {
+  const int input = graph_.Find(options_.x);
+  if (input < 0) throw ConfigError("the network has no input named " + options_.x);
+  const Shape& wanted = graph_.values()[static_cast<size_t>(input)].type.shape;
+  if (x.shape().ndim() == 0 || !(x.shape().WithDim(0, 1) == wanted)) {
+    throw ShapeError("input has shape " + x.shape().ToString() + "; the network wants " +
+                         wanted.ToString() + " with any number of rows",
+                     ExitCode::kBadData);
+  }
+  const Tensor cast = x.Cast(options_.dtype);
+  Plan& plan = this->plan(Mode::kPredict, x.shape()[0]);
+  plan.SetInput(options_.x, cast.data());
+  plan.Run({});
+  return plan.Output();
+}
+
+void Network::RememberAlgorithms() noexcept {
+  if (options_.algorithm_file.empty() || !cache_.changed()) return;
+  try {
+    Publish(options_.algorithm_file, cache_.ToString());
+    cache_.MarkSaved();
+  } catch (const Error&) {
+    // Only time is lost: the next process measures again.
+  }
+}
+
+}  // namespace lockstep

@@ -1,0 +1,70 @@
+// A graph with its variables and the plans for the batch sizes that come.
+#ifndef LOCKSTEP_ENGINE_TRAIN_NETWORK_H_
+#define LOCKSTEP_ENGINE_TRAIN_NETWORK_H_
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "engine/graph/graph.h"
+#include "engine/plan/arena.h"
+#include "engine/plan/chooser.h"
+#include "engine/plan/plan.h"
+#include "engine/plan/variables.h"
+#include "engine/train/batch_source.h"
+
+namespace lockstep {
+
+struct NetworkOptions {
+  DType dtype = DType::kFloat32;  // kFloat32 or kFloat64
+  uint64_t seed = 0;
+  std::set<std::string> frozen;  // parameters that get no gradient
+  bool exact_math = false;       // no Winograd: errors of an ordinary sum of products
+  // Where the timed choices of algorithms are remembered; empty: only in this object.
+  std::string algorithm_file;
+  // Names of the graph's inputs.
+  std::string x = "x", labels = "t";
+};
+
+// Plans for training, evaluation and tail batches share one arena. Used from one thread; graph and
+// backend must outlive it. Variables start as their initializers say.
+class Network {
+ public:
+  Network(const Graph& graph, Backend& backend, NetworkOptions options = {});
+
+  // Forward and backward: gradients of the sum of the losses are then in variables().
+  LossSums Train(const Batch& batch);
+  // Loss and metric with running statistics and without dropout.
+  LossSums Evaluate(const Batch& batch);
+  // The graph's output for rows of plain (n,) + sample shape of this network's dtype.
+  Tensor Predict(const Tensor& x);
+
+  // The plan that a batch of `rows` runs on; compiled at first use.
+  Plan& plan(Mode mode, int64_t rows);
+
+  const Graph& graph() const { return graph_; }
+  Backend& backend() const { return backend_; }
+  Variables& variables() { return variables_; }
+  const NetworkOptions& options() const { return options_; }
+  AlgorithmCache& algorithms() { return cache_; }
+  // Writes the choices made since the file was read, if any; never fails the caller.
+  void RememberAlgorithms() noexcept;
+
+ private:
+  LossSums Run(Mode mode, const Batch& batch);
+
+  const Graph& graph_;
+  Backend& backend_;
+  NetworkOptions options_;
+  Variables variables_;
+  Arena arena_;
+  AlgorithmCache cache_;
+  AlgorithmChooser chooser_;
+  std::map<std::pair<Mode, int64_t>, std::unique_ptr<Plan>> plans_;
+};
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_ENGINE_TRAIN_NETWORK_H_

@@ -1,0 +1,80 @@
+#include "engine/train/state.h"
+
+#include "engine/graph/ops/common.h"
+
+namespace lockstep {
+namespace {
+
+std::string StateKey(const std::string& state, const std::string& parameter) {
+  return "optimizer/" + state + "/" + parameter;
+}
+
+std::string Settings(const Updater& updater) {
+  std::string text = updater.optimizer().ToString() +
+                     " weight_decay=" + Text(updater.hooks().weight_decay) +
+                     " gradient_clipping=" + Text(updater.hooks().gradient_clipping);
+  for (const std::string& name : updater.hooks().frozen) text += " frozen=" + name;
+  return text;
+}
+
+template <typename Visit>
+void ForEachState(const Updater& updater, const Variables& variables, const Visit& visit) {
+  for (const std::string& state : updater.optimizer().state_names()) {
+    for (const Variables::Entry& entry : variables.entries()) {
+      if (entry.role == Role::kParameter) visit(state, entry);
+    }
+  }
+}
+
+}  // namespace
+
+void SaveVariables(const Variables& variables, CheckpointContents* contents) {
+  for (const Variables::Entry& entry : variables.entries()) {
+    contents->tensors["variables/" + entry.name] = variables.Get(entry.name);
+  }
+}
+
+void RestoreVariables(const CheckpointContents& contents, Variables* variables) {
+  const std::string prefix = "variables/";
+  for (const auto& [key, tensor] : contents.tensors) {
+    if (key.starts_with(prefix) && !variables->Contains(key.substr(prefix.size()))) {
+      throw ShapeError("the checkpoint holds " + key.substr(prefix.size()) + " of shape " +
+                       tensor.shape().ToString() + ", which this network does not have");
+    }
+  }
+  for (const Variables::Entry& entry : variables->entries()) {
+    variables->Set(entry.name, contents.Array(prefix + entry.name, entry.type));
+  }
+}
+
+void SaveUpdater(const Updater& updater, const Variables& variables, CheckpointContents* contents) {
+  contents->values["optimizer/settings"] = Settings(updater);
+  contents->values["optimizer/updates"] = updater.updates();
+  ForEachState(updater, variables, [&](const std::string& state, const Variables::Entry& entry) {
+    contents->tensors[StateKey(state, entry.name)] = updater.GetState(entry.name, state);
+  });
+}
+
+void RestoreUpdater(const CheckpointContents& contents, const Variables& variables,
+                    Updater* updater) {
+  const std::string& stored = contents.Text("optimizer/settings");
+  if (stored != Settings(*updater)) {
+    throw ShapeError("the checkpoint was written with optimizer '" + stored + "', this job has '" +
+                     Settings(*updater) + "'");
+  }
+  ForEachState(*updater, variables, [&](const std::string& state, const Variables::Entry& entry) {
+    updater->SetState(entry.name, state, contents.Array(StateKey(state, entry.name), entry.type));
+  });
+  updater->set_updates(contents.Integer("optimizer/updates"));
+}
+
+void RequireSame(const CheckpointContents& contents, const std::string& key, int64_t wanted,
+                 const std::string& what) {
+  const int64_t stored = contents.Integer(key);
+  if (stored != wanted) {
+    throw ShapeError(what + ": the checkpoint has " + std::to_string(stored) + ", this job " +
+                     std::to_string(wanted));
+  }
+}
+
+}  // namespace lockstep

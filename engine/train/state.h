@@ -1,0 +1,30 @@
+// The arrays of a network and its optimizer as entries of a checkpoint.
+#ifndef LOCKSTEP_ENGINE_TRAIN_STATE_H_
+#define LOCKSTEP_ENGINE_TRAIN_STATE_H_
+
+#include <cstdint>
+#include <string>
+
+#include "engine/optim/updater.h"
+#include "engine/plan/variables.h"
+#include "engine/train/checkpoint_contents.h"
+
+namespace lockstep {
+
+// "variables/<name>".
+void SaveVariables(const Variables& variables, CheckpointContents* contents);
+// Throws ShapeError (76) naming the array, stored and wanted shape, and arrays of only one side.
+void RestoreVariables(const CheckpointContents& contents, Variables* variables);
+
+// "optimizer/<state>/<parameter>", and the settings, which must be the same on restore.
+void SaveUpdater(const Updater& updater, const Variables& variables, CheckpointContents* contents);
+void RestoreUpdater(const CheckpointContents& contents, const Variables& variables,
+                    Updater* updater);
+
+// Throws ShapeError (76) "…: checkpoint has A, this job B" unless equal.
+void RequireSame(const CheckpointContents& contents, const std::string& key, int64_t wanted,
+                 const std::string& what);
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_ENGINE_TRAIN_STATE_H_

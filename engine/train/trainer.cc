@@ -1,0 +1,188 @@
+#include "engine/train/trainer.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "engine/train/state.h"
+#include "kernels/error.h"
+
+namespace lockstep {
+namespace {
+
+// The first row of the batch with a value that is not finite, or -1.
+int64_t FirstBadRow(Backend& backend, const void* data, const TensorType& type, int64_t rows) {
+  if (!IsFloating(type.dtype)) return -1;
+  const int64_t row = type.shape.size();
+  const int64_t bad = backend.reduce().FirstNonFinite(type.dtype, rows * row, data);
+  return bad < 0 ? -1 : bad / row;
+}
+
+}  // namespace
+
+Trainer::Trainer(Network& network, BatchSource& source, Updater& updater, const Schedule& schedule,
+                 ParamSync& sync, TrainerOptions options)
+    : network_(network),
+      source_(source),
+      updater_(updater),
+      schedule_(schedule),
+      sync_(sync),
+      options_(std::move(options)) {
+  if (options_.learning_rate == 0.0) {
+    options_.learning_rate = updater_.optimizer().default_learning_rate();
+  }
+}
+
+void Trainer::Extend(std::unique_ptr<Extension> extension) {
+  extensions_.push_back(std::move(extension));
+}
+
+ScheduleTime Trainer::Now() const {
+  const SourcePosition position = source_.position();
+  return {.iteration = clock_.iteration,
+          .epoch = clock_.epoch,
+          .epoch_fraction = static_cast<double>(position.epoch) +
+                            static_cast<double>(position.offset) /
+                                static_cast<double>(std::max<int64_t>(source_.size(), 1))};
+}
+
+double Trainer::learning_rate() const { return schedule_.Rate(options_.learning_rate, Now()); }
+
+bool Trainer::Done() const {
+  return (options_.epochs > 0 && clock_.epoch >= options_.epochs) ||
+         (options_.iterations > 0 && clock_.iteration >= options_.iterations);
+}
+
+void Trainer::CheckFinite(const LossSums& sums, const Batch& batch) const {
+  if (std::isfinite(sums.loss)) return;
+  Backend& backend = network_.backend();
+  int64_t row = FirstBadRow(backend, batch.x, source_.sample_type(), batch.rows);
+  if (row < 0) row = FirstBadRow(backend, batch.labels, source_.label_type(), batch.rows);
+  const std::string where = "the loss is " + std::to_string(sums.loss) + " at iteration " +
+                            std::to_string(clock_.iteration + 1) + ", epoch " +
+                            std::to_string(batch.epoch + 1);
+  if (row >= 0) {
+    throw FormatError(where + ": " + source_.Describe(batch.ids[static_cast<size_t>(row)]) +
+                      " holds a value that is not finite; remove or repair it");
+  }
+  for (const Variables::Entry& entry : network_.variables().entries()) {
+    if (!IsFloating(entry.type.dtype)) continue;
+    if (backend.reduce().FirstNonFinite(entry.type.dtype, entry.type.shape.size(), entry.data) >=
+        0) {
+      throw FormatError(where + ": the data is finite, but " + entry.name +
+                        " is not: training diverged; lower the learning rate");
+    }
+  }
+  throw FormatError(where +
+                    " though data and weights are finite: training diverged; lower the "
+                    "learning rate");
+}
+
+void Trainer::Step() {
+  const double rate = learning_rate();
+  const Batch& batch = source_.Next();
+  LossSums sums = network_.Train(batch);
+  CheckFinite(sums, batch);
+  sync_.Reduce(network_.variables(), &sums);
+  updater_.Update(sums.count, rate);
+
+  last_sums_ = sums;
+  if (sums.count > 0) interval_.loss += sums.loss / static_cast<double>(sums.count);
+  if (sums.metric_count > 0) {
+    interval_.metric += sums.metric / static_cast<double>(sums.metric_count);
+  }
+  ++interval_.batches;
+  ++clock_.iteration;
+  clock_.epoch_ended = batch.last_of_epoch;
+  if (batch.last_of_epoch) ++clock_.epoch;
+  for (const auto& extension : extensions_) {
+    if (extension->trigger().Fires(clock_)) extension->Invoke(*this);
+  }
+}
+
+void Trainer::Run() {
+  stopped_ = false;
+  while (!Done()) {
+    if (options_.should_stop && options_.should_stop()) {
+      stopped_ = true;
+      break;
+    }
+    Step();
+  }
+  for (const auto& extension : extensions_) extension->Finish(*this);
+}
+
+IntervalMeans Trainer::TakeInterval() {
+  IntervalMeans means = interval_;
+  interval_ = {};
+  if (means.batches > 0) {
+    means.loss /= static_cast<double>(means.batches);
+    means.metric /= static_cast<double>(means.batches);
+  }
+  return means;
+}
+
+CheckpointContents Trainer::State() const {
+  CheckpointContents contents;
+  SaveVariables(network_.variables(), &contents);
+  SaveUpdater(updater_, network_.variables(), &contents);
+  auto& values = contents.values;
+  values["graph/hash"] = std::to_string(network_.graph().Hash());
+  values["network/seed"] = static_cast<int64_t>(network_.options().seed);
+  values["network/algorithms"] = network_.algorithms().ToString();
+  values["data/size"] = source_.size();
+  values["data/batch_size"] = source_.batch_size();
+  values["data/epoch"] = source_.position().epoch;
+  values["data/offset"] = source_.position().offset;
+  values["trainer/iteration"] = clock_.iteration;
+  values["trainer/epoch"] = clock_.epoch;
+  values["trainer/interval_loss"] = interval_.loss;
+  values["trainer/interval_metric"] = interval_.metric;
+  values["trainer/interval_batches"] = interval_.batches;
+  for (const auto& [name, value] : observation_) values["observation/" + name] = value;
+  for (const auto& extension : extensions_) extension->Save(&contents);
+  return contents;
+}
+
+void Trainer::Restore(const CheckpointContents& contents) {
+  RequireSame(contents, "data/size", source_.size(), "samples in the training data");
+  RequireSame(contents, "data/batch_size", source_.batch_size(), "samples in a batch");
+  RequireSame(contents, "network/seed", static_cast<int64_t>(network_.options().seed), "--seed");
+  RestoreVariables(contents, &network_.variables());
+  if (contents.Text("graph/hash") != std::to_string(network_.graph().Hash())) {
+    throw ShapeError("the checkpoint is of another network: same arrays, other operations");
+  }
+  RestoreUpdater(contents, network_.variables(), &updater_);
+  network_.algorithms().Parse(contents.Text("network/algorithms"));
+  source_.Seek({contents.Integer("data/epoch"), contents.Integer("data/offset")});
+  clock_ = {.iteration = contents.Integer("trainer/iteration"),
+            .epoch = contents.Integer("trainer/epoch")};
+  interval_ = {.loss = contents.Real("trainer/interval_loss"),
+               .metric = contents.Real("trainer/interval_metric"),
+               .batches = contents.Integer("trainer/interval_batches")};
+  observation_.clear();
+  const std::string prefix = "observation/";
+  for (const auto& [name, value] : contents.values) {
+    if (name.starts_with(prefix)) {
+      observation_[name.substr(prefix.size())] = contents.Real(name);
+    }
+  }
+  for (const auto& extension : extensions_) extension->Restore(contents);
+}
+
+LossSums EvaluateAll(Network& network, BatchSource& source) {
+  LossSums total;
+  source.Seek({source.position().epoch, 0});
+  int64_t rows = 0;
+  while (rows < source.size()) {
+    const Batch& batch = source.Next();
+    const LossSums sums = network.Evaluate(batch);
+    total.loss += sums.loss;
+    total.count += sums.count;
+    total.metric += sums.metric;
+    total.metric_count += sums.metric_count;
+    rows += batch.rows;
+  }
+  return total;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,96 @@
+// The training loop: batches, updates, extensions, and the complete state in between.
+#ifndef LOCKSTEP_ENGINE_TRAIN_TRAINER_H_
+#define LOCKSTEP_ENGINE_TRAIN_TRAINER_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/optim/schedule.h"
+#include "engine/optim/updater.h"
+#include "engine/train/batch_source.h"
+#include "engine/train/checkpoint_contents.h"
+#include "engine/train/extension.h"
+#include "engine/train/network.h"
+#include "engine/train/param_sync.h"
+#include "engine/train/trigger.h"
+
+namespace lockstep {
+
+struct TrainerOptions {
+  int64_t epochs = 1;                 // 0: no limit
+  int64_t iterations = 0;             // 0: no limit; whichever comes first
+  double learning_rate = 0.0;         // 0: the optimizer's default
+  std::function<bool()> should_stop;  // asked before each step
+};
+
+// Means of the batch values since the last report: a batch's loss is its sum divided by its count.
+struct IntervalMeans {
+  double loss = 0.0;
+  double metric = 0.0;
+  int64_t batches = 0;
+};
+
+// All parts must outlive the trainer. One thread.
+class Trainer {
+ public:
+  Trainer(Network& network, BatchSource& source, Updater& updater, const Schedule& schedule,
+          ParamSync& sync, TrainerOptions options);
+
+  // Extensions run in this order.
+  void Extend(std::unique_ptr<Extension> extension);
+
+  // Until a limit is reached or should_stop says so; then finishes the extensions.
+  void Run();
+  // One batch: forward, backward, update, due extensions. Throws FormatError (65) naming iteration
+  // and first bad row when the loss is not finite; nothing was updated then.
+  void Step();
+  bool Done() const;
+  // True when Run ended because it was asked to.
+  bool stopped() const { return stopped_; }
+
+  const TrainingClock& clock() const { return clock_; }
+  double learning_rate() const;  // of the next step
+  const LossSums& last_sums() const { return last_sums_; }
+  // What has been reported since TakeInterval() was last called.
+  IntervalMeans TakeInterval();
+  // Named numbers that extensions leave for each other: "validation/main/loss".
+  std::map<std::string, double>& observation() { return observation_; }
+
+  Network& network() { return network_; }
+  BatchSource& source() { return source_; }
+  Updater& updater() { return updater_; }
+  const TrainerOptions& options() const { return options_; }
+
+  // The complete state; Restore continues as if never interrupted. Restore throws ShapeError (76)
+  // naming what differs when the checkpoint belongs to another network, optimizer or data set.
+  CheckpointContents State() const;
+  void Restore(const CheckpointContents& contents);
+
+ private:
+  ScheduleTime Now() const;
+  void CheckFinite(const LossSums& sums, const Batch& batch) const;
+
+  Network& network_;
+  BatchSource& source_;
+  Updater& updater_;
+  const Schedule& schedule_;
+  ParamSync& sync_;
+  TrainerOptions options_;
+  std::vector<std::unique_ptr<Extension>> extensions_;
+  TrainingClock clock_;
+  LossSums last_sums_;
+  IntervalMeans interval_;  // sums until TakeInterval divides them
+  std::map<std::string, double> observation_;
+  bool stopped_ = false;
+};
+
+// Every sample of one pass, exactly once. `source` is set to the start of an epoch first.
+LossSums EvaluateAll(Network& network, BatchSource& source);
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_ENGINE_TRAIN_TRAINER_H_
