@@ -5,7 +5,8 @@
       x (5, batch, ...), t (5, batch), losses, accuracies, step<k>/<model key> for k = 0..5,
       step<k>/grad/<parameter> (mean gradient of step k, before hooks),
       step<k>/state/<parameter>/<v, m, ...> (the optimizer's)
-With --compare every array must agree with the file of the same name there, to 1e-4.
+With --compare every array must agree with the file of the same name there, to 1e-4, if there is such
+a folder.
 """
 
 import os
@@ -132,6 +133,9 @@ def arrays_of(path):
 
 
 def compare(folder, other):
+    if not os.path.isdir(other):
+        print("nothing to compare with at " + other)
+        return
     for name in sorted(os.listdir(folder)):
         ours, theirs = (arrays_of(os.path.join(where, name)) for where in (folder, other))
         assert ours.keys() == theirs.keys(), name
