@@ -1,0 +1,53 @@
+#include "kernels/backend.h"
+
+#include <cstdint>
+#include <limits>
+
+#include "kernels/error.h"
+#include "tests/kernels/kernel_test.h"
+
+namespace lockstep::test {
+namespace {
+
+TEST(CpuBackend, NamesItselfAndWhatItsBitsDependOn) {
+  const auto b = MakeCpuBackend(3);
+  EXPECT_EQ(b->name(), "cpu");
+  EXPECT_EQ(b->threads(), 3);
+  EXPECT_EQ(cpu::GetThreads(), 3);
+  EXPECT_NE(b->fingerprint().find("onednn-2."), std::string::npos) << b->fingerprint();
+}
+
+TEST(CpuBackend, UsesTheCoresOfTheAffinityMaskByDefault) {
+  EXPECT_GE(MakeCpuBackend()->threads(), 1);
+}
+
+TEST(CpuBackend, AllocatesAlignedMemoryOfEverySize) {
+  const auto b = MakeCpuBackend(1);
+  for (const size_t bytes : {size_t{0}, size_t{1}, size_t{1000}, size_t{5} << 20}) {
+    void* p = b->Allocate(bytes, "a test");
+    ASSERT_NE(p, nullptr);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(p) % 64, 0U);
+    b->Free(p);
+  }
+}
+
+TEST(CpuBackend, NamesPurposeAndBytesOfMemoryThatIsNotThere) {
+  const auto b = MakeCpuBackend(1);
+  for (const size_t bytes : {size_t{1} << 60, std::numeric_limits<size_t>::max()}) {
+    try {
+      b->Allocate(bytes, "the weights of fc1");
+      FAIL() << "got " << bytes << " bytes";
+    } catch (const DeviceError& e) {
+      EXPECT_NE(std::string(e.what()).find(std::to_string(bytes)), std::string::npos);
+      EXPECT_NE(std::string(e.what()).find("the weights of fc1"), std::string::npos);
+    }
+  }
+}
+
+TEST(CpuBackend, RefusesIntegersWhereNumbersAreWanted) {
+  int32_t x = 1;
+  EXPECT_THROW(MakeCpuBackend(1)->elementwise().Scale(DType::kInt32, 2, 1, &x, &x), Error);
+}
+
+}  // namespace
+}  // namespace lockstep::test

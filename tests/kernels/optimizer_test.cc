@@ -1,0 +1,115 @@
+#include "kernels/optimizer.h"
+
+#include "tests/kernels/kernel_test.h"
+
+namespace lockstep::test {
+namespace {
+
+// Chainer 7's rules as written there, in double.
+struct Element {
+  double p, s0 = 0, s1 = 0;
+};
+
+void Step(const UpdateArgs& a, double gradient, Element* e) {
+  const double g = a.grad_scale * gradient + a.weight_decay * e->p;
+  switch (a.rule) {
+    case UpdateRule::kSgd:
+      e->p -= a.lr * g;
+      break;
+    case UpdateRule::kMomentum:
+      e->s0 = a.momentum * e->s0 - a.lr * g;
+      e->p += e->s0;
+      break;
+    case UpdateRule::kNesterovChainer:
+      e->s0 *= a.momentum;
+      e->s0 -= a.lr * g;
+      e->p += a.momentum * a.momentum * e->s0 - (1 + a.momentum) * a.lr * g;
+      break;
+    case UpdateRule::kNesterov:
+      e->s0 = a.momentum * e->s0 - a.lr * g;
+      e->p += a.momentum * e->s0 - a.lr * g;
+      break;
+    case UpdateRule::kAdam:
+      e->s0 += (1 - a.beta1) * (g - e->s0);
+      e->s1 += (1 - a.beta2) * (g * g - e->s1);
+      e->p = (1 - a.eta * a.decoupled_decay) * e->p -
+             a.eta * a.lr * e->s0 / (std::sqrt(e->s1) + a.eps);
+      break;
+    case UpdateRule::kRmsProp:
+      e->s0 = a.rho * e->s0 + (1 - a.rho) * g * g;
+      e->p -= a.lr * g / (std::sqrt(e->s0) + a.eps);
+      break;
+    case UpdateRule::kAdaGrad:
+      e->s0 += g * g;
+      e->p -= a.lr * g / (std::sqrt(e->s0) + a.eps);
+      break;
+    case UpdateRule::kAdaDelta: {
+      e->s0 = a.rho * e->s0 + (1 - a.rho) * g * g;
+      const double dx = std::sqrt((e->s1 + a.eps) / (e->s0 + a.eps)) * g;
+      e->s1 = a.rho * e->s1 + (1 - a.rho) * dx * dx;
+      e->p -= dx;
+      break;
+    }
+  }
+}
+
+template <typename T>
+void CheckRule(Backend& b, UpdateArgs args, int64_t size) {
+  auto p = Numbers<T>(size, 1);
+  std::vector<T> s0(p.size()), s1(p.size());
+  std::vector<Element> wanted;
+  for (const T v : p) wanted.push_back({static_cast<double>(v)});
+  for (int t = 1; t <= 5; ++t) {
+    const auto g = Numbers<T>(size, static_cast<uint64_t>(10 + t), -3, 3);
+    UpdateArgs step = args;
+    if (args.rule == UpdateRule::kAdam) {
+      step.lr *= std::sqrt(1 - std::pow(args.beta2, t)) / (1 - std::pow(args.beta1, t));
+    }
+    const bool two = args.rule == UpdateRule::kAdam || args.rule == UpdateRule::kAdaDelta;
+    const bool one = args.rule != UpdateRule::kSgd;
+    b.optimizer().Update(DTypeOf<T>(), step, size, p.data(), g.data(), one ? s0.data() : nullptr,
+                         two ? s1.data() : nullptr);
+    for (size_t i = 0; i < g.size(); ++i) Step(step, static_cast<double>(g[i]), &wanted[i]);
+  }
+  const double tolerance = sizeof(T) == 4 ? 2e-6 : 1e-13;
+  for (size_t i = 0; i < p.size(); ++i) {
+    ASSERT_NEAR(p[i], wanted[i].p, tolerance) << "rule " << static_cast<int>(args.rule);
+    ASSERT_NEAR(s0[i], wanted[i].s0, tolerance * std::max(1.0, std::abs(wanted[i].s0)));
+    ASSERT_NEAR(s1[i], wanted[i].s1, tolerance * std::max(1.0, std::abs(wanted[i].s1)));
+  }
+}
+
+class OptimizerTest : public testing::TestWithParam<UpdateRule> {};
+
+TEST_P(OptimizerTest, FollowsChainerForFiveSteps) {
+  UpdateArgs args;
+  args.rule = GetParam();
+  if (args.rule == UpdateRule::kAdam) args.lr = 0.001;
+  if (args.rule == UpdateRule::kAdaDelta) args.rho = 0.95, args.eps = 1e-6;
+  for (const auto& b : Backends()) {
+    for (const int64_t size : {1, 10, 33, 50000}) {
+      CheckRule<float>(*b, args, size);
+      CheckRule<double>(*b, args, size);
+    }
+  }
+}
+
+TEST_P(OptimizerTest, ScalesTheGradientThenDecays) {
+  UpdateArgs args;
+  args.rule = GetParam();
+  args.grad_scale = 1.0 / 64;
+  args.weight_decay = 5e-4;
+  args.decoupled_decay = 0.01;
+  args.eta = 0.5;
+  CheckRule<float>(*BestBackend(), args, 777);
+  CheckRule<double>(*BestBackend(), args, 777);
+}
+
+INSTANTIATE_TEST_SUITE_P(Rules, OptimizerTest,
+                         testing::Values(UpdateRule::kSgd, UpdateRule::kMomentum,
+                                         UpdateRule::kNesterovChainer, UpdateRule::kNesterov,
+                                         UpdateRule::kAdam, UpdateRule::kRmsProp,
+                                         UpdateRule::kAdaGrad, UpdateRule::kAdaDelta));
+
+}  // namespace
+}  // namespace lockstep::test

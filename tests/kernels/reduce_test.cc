@@ -1,0 +1,96 @@
+#include "kernels/reduce.h"
+
+#include <limits>
+
+#include "tests/kernels/kernel_test.h"
+
+namespace lockstep::test {
+namespace {
+
+template <typename T>
+void CheckSumOfSquares(Backend& b, int64_t size) {
+  const auto x = Numbers<T>(size, 3, -2, 2);
+  double wanted = 0;
+  for (const T v : x) wanted += static_cast<double>(v) * static_cast<double>(v);
+  EXPECT_NEAR(b.reduce().SumOfSquares(DTypeOf<T>(), size, x.data()), wanted, 1e-12 * (1 + wanted));
+}
+
+TEST(SumOfSquares, IsExactInDouble) {
+  for (const auto& b : Backends()) {
+    for (const int64_t size : {0, 1, 31, 33, 100001}) {
+      CheckSumOfSquares<float>(*b, size);
+      CheckSumOfSquares<double>(*b, size);
+    }
+  }
+}
+
+TEST(SumOfSquares, SurvivesSquaresBeyondFloat) {
+  const std::vector<float> x(100, 1e30F);
+  EXPECT_NEAR(BestBackend()->reduce().SumOfSquares(DType::kFloat32, 100, x.data()), 1e62, 1e56);
+}
+
+template <typename T>
+void CheckChannelSums(Backend& b, const PictureShape& s) {
+  const auto x = Numbers<T>(Size(s), 3);
+  for (const Layout l : Layouts(s.c)) {
+    std::vector<double> wanted(static_cast<size_t>(s.c));
+    ForEach(s, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
+      wanted[static_cast<size_t>(c)] += static_cast<double>(x[At(s, l, n, c, h, w)]);
+    });
+    std::vector<T> y(wanted.size(), T(77));
+    b.reduce().ChannelSums(DTypeOf<T>(), s, l, x.data(), y.data());
+    ExpectClose(y, wanted, Tolerance<T>(), "block " + std::to_string(l.block));
+  }
+}
+
+TEST(ChannelSums, SumOverSamplesAndPixelsInEveryLayout) {
+  for (const auto& b : Backends()) {
+    for (const PictureShape& s :
+         {PictureShape{3, 16, 5, 7}, PictureShape{64, 10, 1, 1}, PictureShape{2, 48, 33, 31},
+          PictureShape{5, 3, 32, 32}, PictureShape{70, 600, 1, 1}, PictureShape{3, 320, 3, 5}}) {
+      CheckChannelSums<float>(*b, s);
+      CheckChannelSums<double>(*b, s);
+    }
+  }
+}
+
+TEST(Reduce, BitsDoNotDependOnTheNumberOfThreads) {
+  const PictureShape s{7, 48, 33, 31};
+  const auto x = Numbers<float>(Size(s), 3);
+  for (const Layout l : Layouts(s.c)) {
+    std::vector<float> first(48);
+    double squares = 0;
+    for (const int threads : {1, 2, 3}) {
+      const auto b = BestBackend(threads);
+      std::vector<float> y(48);
+      b->reduce().ChannelSums(DType::kFloat32, s, l, x.data(), y.data());
+      const double q = b->reduce().SumOfSquares(DType::kFloat32, Size(s), x.data());
+      if (threads == 1) first = y, squares = q;
+      EXPECT_EQ(first, y) << "block " << l.block << " threads " << threads;
+      EXPECT_EQ(squares, q);
+    }
+  }
+}
+
+template <typename T>
+void CheckFirstNonFinite(Backend& b) {
+  auto x = Numbers<T>(70000, 3);
+  x[5] = std::numeric_limits<T>::max();
+  x[6] = std::numeric_limits<T>::denorm_min();
+  EXPECT_EQ(b.reduce().FirstNonFinite(DTypeOf<T>(), 70000, x.data()), -1);
+  for (const size_t i : {size_t{69999}, size_t{50000}, size_t{1500}, size_t{0}}) {
+    x[i] = i % 2 == 0 ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::quiet_NaN();
+    EXPECT_EQ(b.reduce().FirstNonFinite(DTypeOf<T>(), 70000, x.data()), static_cast<int64_t>(i));
+  }
+  EXPECT_EQ(b.reduce().FirstNonFinite(DTypeOf<T>(), 0, x.data()), -1);
+}
+
+TEST(FirstNonFinite, NamesTheFirstNaNOrInfinity) {
+  for (const auto& b : Backends()) {
+    CheckFirstNonFinite<float>(*b);
+    CheckFirstNonFinite<double>(*b);
+  }
+}
+
+}  // namespace
+}  // namespace lockstep::test
