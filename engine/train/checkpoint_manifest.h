@@ -21,8 +21,8 @@ namespace lockstep {
 struct CheckpointTag {
   int64_t iteration = 0;
   int64_t world_size = 1;
-  std::string config_hash;
-  std::string build_id;
+  std::string config_hash{};
+  std::string build_id{};
   bool pinned = false;  // kept whatever the number of checkpoints to keep
 
   friend bool operator==(const CheckpointTag&, const CheckpointTag&) = default;

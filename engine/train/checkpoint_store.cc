@@ -18,7 +18,9 @@ namespace {
 
 bool Exists(const std::string& path) {
   struct stat info {};
-  return ::lstat(path.c_str(), &info) == 0 || errno != ENOENT;
+  if (::lstat(path.c_str(), &info) == 0) return true;
+  if (errno != ENOENT) ThrowWriteError("cannot look at", path, errno);
+  return false;
 }
 
 // All pinned ones and the `keep` newest of the others.

@@ -40,6 +40,15 @@ std::string CreateTemporary(int directory, const std::string& name, FileDescript
   }
 }
 
+// write, again when a signal interrupted it.
+ssize_t WriteSome(int fd, const void* data, size_t bytes) {
+  ssize_t written = 0;
+  do {
+    written = ::write(fd, data, bytes);
+  } while (written < 0 && errno == EINTR);
+  return written;
+}
+
 // The pid in a temporary's name; nothing when it is not one.
 std::optional<pid_t> WriterOf(std::string_view name) {
   const size_t mark = name.rfind(kMark);
@@ -143,8 +152,7 @@ void Publisher::Reserve() {
 void Publisher::Write(std::span<const std::byte> data) {
   if (!file_) throw Error(ExitCode::kBug, "Publisher of " + Printable(path_) + ": already closed");
   while (!data.empty()) {
-    const ssize_t written = ::write(file_.get(), data.data(), data.size());
-    if (written < 0 && errno == EINTR) continue;
+    const ssize_t written = WriteSome(file_.get(), data.data(), data.size());
     // A regular file that takes nothing without an error has no room left.
     if (written <= 0) {
       const int error = written == 0 ? ENOSPC : errno;
@@ -213,7 +221,7 @@ void CheckWritableDirectory(const std::string& path) {
   FileDescriptor file;
   const std::string probe = CreateTemporary(directory.get(), "lockstep", &file);
   if (probe.empty()) ThrowWriteError("cannot write into", path, errno);
-  const int error = ::write(file.get(), "x", 1) == 1 ? 0 : errno;
+  const int error = WriteSome(file.get(), "x", 1) == 1 ? 0 : errno;
   ::unlinkat(directory.get(), probe.c_str(), 0);
   if (error != 0) ThrowWriteError("cannot write into", path, error);
 }
