@@ -108,9 +108,10 @@ void Convert(const ItemType& type, const BoundedReader& where, const uint8_t* fr
   }
 }
 
-// True when the stored items are already those of a tensor.
+// True when the stored items are already those of a tensor, and none can be out of range.
 bool IsNative(const ItemType& type, DType dtype) {
-  return SizeOf(dtype) == type.size && (!type.big_endian || type.size == 1) && type.kind != 'b';
+  const bool checked = type.kind == 'b' || (type.kind == 'u' && type.size == 8);
+  return SizeOf(dtype) == type.size && (!type.big_endian || type.size == 1) && !checked;
 }
 
 }  // namespace
