@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "kernels/cpu/conv/im2col_conv.h"
+#include "kernels/cpu/conv/implicit_conv.h"
 #include "kernels/cpu/conv/onednn_conv.h"
 #include "kernels/cpu/conv/reference.h"
 #include "kernels/cpu/winograd/winograd.h"
@@ -13,6 +14,7 @@ namespace {
 
 constexpr char kOnednnDirect[] = "onednn_direct";
 constexpr char kOnednnWinograd[] = "onednn_winograd";
+constexpr char kImplicitGemm[] = "implicit_gemm";
 constexpr char kIm2colGemm[] = "im2col_gemm";
 constexpr char kReference[] = "reference";
 // Fewer input channels than this fill no vector: lowering beats the blocked algorithms.
@@ -66,6 +68,7 @@ std::vector<std::string> CpuConv::Algorithms(const ConvShape& shape, ConvPass pa
   }
   const bool few = shape.c / shape.groups < kFewChannels;
   names.insert(few ? names.begin() : names.end(), kIm2colGemm);
+  if (CanRunImplicitConv(shape, x, y)) names.insert(names.begin(), kImplicitGemm);
   names.emplace_back(kReference);
   return names;
 }
@@ -74,6 +77,14 @@ std::unique_ptr<ConvKernel> CpuConv::Make(const ConvShape& shape, ConvPass pass,
                                           const std::string& algorithm, Layout x, Layout y) const {
   Check(shape, x, y);
   if (algorithm == kReference) return MakeReferenceConv(shape, pass, x, y);
+  if (algorithm == kImplicitGemm) {
+    if (!CanRunImplicitConv(shape, x, y)) {
+      throw ConfigError(Describe(shape) +
+                        ": implicit_gemm needs plain float32 pictures and a "
+                        "horizontal stride of 1; choose another algorithm");
+    }
+    return MakeImplicitConv(shape, pass);
+  }
   if (algorithm == kIm2colGemm) return MakeIm2colConv(gemm_, shape, pass, x, y);
   if (algorithm == kOnednnDirect) {
     return MakeOnednnConv(shape, pass, OnednnAlgorithm::kDirect, x, y);

@@ -1,11 +1,10 @@
 #include "kernels/cpu/conv/im2col_conv.h"
 
 #include <algorithm>
-#include <thread>
 
 #include "kernels/cpu/conv/lower.h"
 #include "kernels/cpu/conv/picture.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/conv/work.h"
 
 namespace lockstep::cpu {
 namespace {
@@ -13,8 +12,6 @@ namespace {
 constexpr int64_t kColumnsBytes = 192 * 1024;  // of a chunk's lowered matrix: stays in the L2 cache
 constexpr int64_t kMinPixels = 32;             // of a chunk, else products have too short rows
 constexpr int64_t kMaxPixels = 512;
-// Backward weights sums over pictures in this many parts, whatever the number of threads.
-constexpr int64_t kSumParts = 8;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t RoundUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
@@ -58,9 +55,8 @@ class Im2colConv : public ConvKernel {
         taps_(s.c / s.groups * s.kh * s.kw),
         group_k_(s.k / s.groups),
         row_(RoundUp(chunks_.chunk_pixels, 16)),
-        slots_(std::min<int64_t>(chunks_.groups * chunks_.pieces,
-                                 std::max(1U, std::thread::hardware_concurrency()))),
-        parts_(std::min(chunks_.groups * chunks_.pieces, kSumParts)) {}
+        slots_(MaxSlots(chunks_.groups * chunks_.pieces)),
+        parts_(std::min(chunks_.groups * chunks_.pieces, kMaxSumParts)) {}
 
   size_t scratch_bytes() const override {
     const int64_t sums = pass_ == ConvPass::kBackwardWeights ? parts_ * weights_size() : 0;
@@ -81,7 +77,7 @@ class Im2colConv : public ConvKernel {
         break;
       case ConvPass::kBackwardWeights:
         ForEachSlot(b, parts_, [&](int64_t i, T* slot) { SumPart(b, i, slot); });
-        AddParts(b);
+        AddParts(Sums(b, 0), parts_, weights_size(), static_cast<T*>(b.dw));
         break;
     }
   }
@@ -91,17 +87,9 @@ class Im2colConv : public ConvKernel {
   // One thread's buffers: the lowered matrix, then y of a chunk where it has to be gathered.
   int64_t slot_size() const { return RoundUp(row_ * (taps_ + group_k_), 16); }
 
-  // body(i, slot) for i of [0, count), in order within a thread.
   template <typename Body>
-  void ForEachSlot(const ConvBuffers& b, int64_t count, Body&& body) const {
-    T* scratch = static_cast<T*>(b.scratch);
-    ParallelThreads([&](int thread, int threads) {
-      const int64_t workers = std::min<int64_t>(threads, slots_);
-      if (thread >= workers) return;
-      for (int64_t i = count * thread / workers; i < count * (thread + 1) / workers; ++i) {
-        body(i, scratch + thread * slot_size());
-      }
-    });
+  void ForEachSlot(const ConvBuffers& b, int64_t tasks, Body&& body) const {
+    ForEachOnSlots(tasks, static_cast<T*>(b.scratch), slots_, slot_size(), body);
   }
 
   Chunk At(int64_t index) const {
@@ -226,17 +214,6 @@ class Im2colConv : public ConvKernel {
                                         1, true, nullptr, nullptr, false});
       }
     }
-  }
-
-  void AddParts(const ConvBuffers& b) const {
-    T* dw = static_cast<T*>(b.dw);
-    ParallelFor(weights_size(), 16 * 1024, [&](int64_t begin, int64_t end) {
-      std::copy(Sums(b, 0) + begin, Sums(b, 0) + end, dw + begin);
-      for (int64_t part = 1; part < parts_; ++part) {
-        const T* sums = Sums(b, part);
-        for (int64_t i = begin; i < end; ++i) dw[i] += sums[i];
-      }
-    });
   }
 
   const CpuGemm* gemm_;

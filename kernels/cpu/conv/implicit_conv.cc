@@ -1,0 +1,354 @@
+#include "kernels/cpu/conv/implicit_conv.h"
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "kernels/cpu/conv/indexed_product.h"
+#include "kernels/cpu/conv/work.h"
+
+namespace lockstep::cpu {
+namespace {
+
+using Offsets = std::vector<int64_t>;
+
+constexpr int64_t kSumPixels = 1024;  // output pixels that one product of a weight gradient sums
+
+int64_t RoundUp(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
+
+Offsets Multiples(int64_t count, int64_t step) {
+  Offsets offsets(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) offsets[static_cast<size_t>(i)] = i * step;
+  return offsets;
+}
+
+// Offsets into one group's channels of a padded picture (channels, h + 2 pad_h, w + 2 pad_w).
+struct Geometry {
+  explicit Geometry(const ConvShape& shape)
+      : s(shape),
+        group_c(s.c / s.groups),
+        group_k(s.k / s.groups),
+        taps(group_c * s.kh * s.kw),
+        pixels(s.out_h() * s.out_w()),
+        row(s.w + 2 * s.pad_w),
+        plane((s.h + 2 * s.pad_h) * row),
+        padded(s.pad_h > 0 || s.pad_w > 0) {}
+
+  int64_t Filter(int64_t r, int64_t q) const { return r * s.dilation_h * row + q * s.dilation_w; }
+  // Of every tap (c, r, q).
+  Offsets Taps() const {
+    Offsets offsets;
+    for (int64_t t = 0; t < taps; ++t) {
+      offsets.push_back(t / (s.kh * s.kw) * plane + Filter(t / s.kw % s.kh, t % s.kw));
+    }
+    return offsets;
+  }
+  // What the first tap reads for output pixel (h, w).
+  int64_t Pixel(int64_t h, int64_t w) const { return h * s.stride_h * row + w; }
+
+  // Between the group's channels of the picture at `x` and a padded copy.
+  void Pad(const float* x, float* copy) const {
+    std::fill(copy, copy + group_c * plane, 0.0F);
+    for (int64_t i = 0; i < group_c * s.h; ++i) {
+      std::copy(x + i * s.w, x + (i + 1) * s.w, copy + PaddedRow(i));
+    }
+  }
+  void Unpad(const float* copy, float* x) const {
+    for (int64_t i = 0; i < group_c * s.h; ++i) {
+      std::copy(copy + PaddedRow(i), copy + PaddedRow(i) + s.w, x + i * s.w);
+    }
+  }
+  int64_t PaddedRow(int64_t i) const {
+    return i / s.h * plane + (i % s.h + s.pad_h) * row + s.pad_w;
+  }
+
+  ConvShape s;
+  int64_t group_c, group_k, taps, pixels;
+  int64_t row, plane;
+  bool padded;
+};
+
+// The output rows cut into vectors.
+struct Segments {
+  Segments(const Geometry& g, int64_t vector_lanes) {
+    for (int64_t h = 0; h < g.s.out_h(); ++h) {
+      for (int64_t w = 0; w < g.s.out_w(); w += vector_lanes) {
+        x.push_back(g.Pixel(h, w));
+        y.push_back(h * g.s.out_w() + w);
+        lanes.push_back(std::min(vector_lanes, g.s.out_w() - w));
+      }
+    }
+    whole = g.s.out_w() % vector_lanes == 0;
+  }
+
+  Offsets x, y, lanes;
+  bool whole;  // no vector reads beyond its row
+};
+
+class ImplicitConv : public ConvKernel {
+ public:
+  explicit ImplicitConv(const ConvShape& s)
+      : g_(s),
+        table_(BestIndexedTable()),
+        segments_(g_, table_.lanes),
+        slots_(MaxSlots(s.n * s.groups)) {}
+
+  size_t prepared_bytes() const override { return 0; }
+  void PrepareWeights(const void*, void*) override {}
+
+ protected:
+  // body(n, group, slot) for every picture and group.
+  template <typename Body>
+  void ForEachPicture(const ConvBuffers& b, int64_t slot_size, Body&& body) const {
+    ForEachOnSlots(g_.s.n * g_.s.groups, static_cast<float*>(b.scratch), slots_, slot_size,
+                   [&](int64_t i, float* slot) { body(i / g_.s.groups, i % g_.s.groups, slot); });
+  }
+  int64_t X(int64_t n, int64_t group) const {
+    return (n * g_.s.c + group * g_.group_c) * g_.s.h * g_.s.w;
+  }
+  int64_t Y(int64_t n, int64_t group) const {
+    return (n * g_.s.k + group * g_.group_k) * g_.pixels;
+  }
+  int64_t Vectors() const { return static_cast<int64_t>(segments_.x.size()); }
+
+  const Geometry g_;
+  const IndexedTable& table_;
+  const Segments segments_;
+  const int64_t slots_;
+};
+
+// y (k, pixels) = w (k, taps) * x (taps, pixels).
+class ImplicitForward : public ImplicitConv {
+ public:
+  explicit ImplicitForward(const ConvShape& s)
+      : ImplicitConv(s),
+        taps_(g_.Taps()),
+        ones_(Multiples(g_.taps, 1)),
+        w_rows_(Multiples(g_.group_k, g_.taps)),
+        y_rows_(Multiples(g_.group_k, g_.pixels)),
+        copies_(g_.padded || !segments_.whole),
+        slot_size_(copies_ ? RoundUp(g_.group_c * g_.plane + table_.lanes, 16) : 0) {}
+
+  size_t scratch_bytes() const override {
+    return static_cast<size_t>(slots_ * slot_size_) * sizeof(float);
+  }
+
+  void Run(const ConvBuffers& b) override {
+    ForEachPicture(b, slot_size_, [&](int64_t n, int64_t group, float* slot) {
+      const float* x = static_cast<const float*>(b.x) + X(n, group);
+      if (copies_) g_.Pad(x, slot);
+      IndexedProduct p{};
+      p.rows = g_.group_k;
+      p.vectors = Vectors();
+      p.steps = g_.taps;
+      p.a = static_cast<const float*>(b.weights) + group * g_.group_k * g_.taps;
+      p.a_row = w_rows_.data();
+      p.a_step = ones_.data();
+      p.b = copies_ ? slot : x;
+      p.b_vector = segments_.x.data();
+      p.b_step = taps_.data();
+      p.c = static_cast<float*>(b.y) + Y(n, group);
+      p.c_row = y_rows_.data();
+      p.c_vector = segments_.y.data();
+      p.c_lane = 1;
+      p.lanes = segments_.lanes.data();
+      const float* bias = static_cast<const float*>(b.bias);
+      p.bias = bias != nullptr ? bias + group * g_.group_k : nullptr;
+      p.relu = b.activation == Activation::kRelu;
+      table_.product(p);
+    });
+  }
+
+ private:
+  const Offsets taps_, ones_, w_rows_, y_rows_;
+  const bool copies_;
+  const int64_t slot_size_;
+};
+
+// For each place (r, q) of the filter, dx (c, pixels moved by it) += w (c, k) * dy (k, pixels).
+// One place after the other: the sums of neighbouring places overlap in memory.
+class ImplicitBackwardData : public ImplicitConv {
+ public:
+  explicit ImplicitBackwardData(const ConvShape& s)
+      : ImplicitConv(s),
+        ones_(Multiples(g_.group_k, 1)),
+        w_rows_(Multiples(g_.group_c, g_.group_k)),
+        dx_rows_(Multiples(g_.group_c, g_.plane)),
+        dy_steps_(Multiples(g_.group_k, g_.pixels)),
+        dx_size_(g_.padded ? RoundUp(g_.group_c * g_.plane, 16) : 0),
+        dy_size_(segments_.whole ? 0 : RoundUp(g_.group_k * g_.pixels + table_.lanes, 16)) {}
+
+  size_t scratch_bytes() const override {
+    return static_cast<size_t>(slots_ * (dx_size_ + dy_size_)) * sizeof(float);
+  }
+  size_t prepared_bytes() const override {
+    return static_cast<size_t>(g_.s.k * g_.taps) * sizeof(float);
+  }
+  // To (group, place, c, k).
+  void PrepareWeights(const void* weights, void* prepared) override {
+    const int64_t places = g_.s.kh * g_.s.kw, per_group = g_.group_k * g_.taps;
+    ParallelFor(g_.s.groups * places, 4, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const float* from =
+            static_cast<const float*>(weights) + i / places * per_group + i % places;
+        float* to = static_cast<float*>(prepared) + i * g_.group_c * g_.group_k;
+        for (int64_t c = 0; c < g_.group_c; ++c) {
+          for (int64_t k = 0; k < g_.group_k; ++k) {
+            to[c * g_.group_k + k] = from[k * g_.taps + c * places];
+          }
+        }
+      }
+    });
+  }
+
+  void Run(const ConvBuffers& b) override {
+    ForEachPicture(b, dx_size_ + dy_size_, [&](int64_t n, int64_t group, float* slot) {
+      float* dx = static_cast<float*>(b.x) + X(n, group);
+      const float* dy = static_cast<const float*>(b.y) + Y(n, group);
+      float* target = g_.padded ? slot : dx;
+      std::fill(target, target + g_.group_c * g_.plane, 0.0F);
+      if (!segments_.whole) {
+        std::copy(dy, dy + g_.group_k * g_.pixels, slot + dx_size_);
+        dy = slot + dx_size_;
+      }
+      AddPlaces(static_cast<const float*>(b.weights) + group * g_.group_k * g_.taps, dy, target);
+      if (g_.padded) g_.Unpad(target, dx);
+    });
+  }
+
+ private:
+  void AddPlaces(const float* weights, const float* dy, float* target) const {
+    IndexedProduct p{};
+    p.rows = g_.group_c;
+    p.vectors = Vectors();
+    p.steps = g_.group_k;
+    p.a_row = w_rows_.data();
+    p.a_step = ones_.data();
+    p.b = dy;
+    p.b_vector = segments_.y.data();
+    p.b_step = dy_steps_.data();
+    p.c_row = dx_rows_.data();
+    p.c_vector = segments_.x.data();
+    p.c_lane = 1;
+    p.lanes = segments_.lanes.data();
+    p.accumulate = true;
+    for (int64_t place = 0; place < g_.s.kh * g_.s.kw; ++place) {
+      p.a = weights + place * g_.group_c * g_.group_k;
+      p.c = target + g_.Filter(place / g_.s.kw, place % g_.s.kw);
+      table_.product(p);
+    }
+  }
+
+  const Offsets ones_, w_rows_, dx_rows_, dy_steps_;
+  const int64_t dx_size_, dy_size_;  // of a slot
+};
+
+// dw^T (taps, k) += x (taps, pixels) * dy^T (pixels, k), some pictures at a time.
+class ImplicitBackwardWeights : public ImplicitConv {
+ public:
+  explicit ImplicitBackwardWeights(const ConvShape& s)
+      : ImplicitConv(s),
+        pictures_(std::clamp<int64_t>(kSumPixels / g_.pixels, 1, s.n)),
+        parts_(std::min(s.n, kMaxSumParts)),
+        k_row_(RoundUp(g_.group_k, table_.lanes)),
+        picture_size_(g_.padded ? g_.group_c * g_.plane : s.c * s.h * s.w),
+        taps_(g_.Taps()),
+        ones_(Multiples(g_.taps, 1)),
+        dy_steps_(Multiples(pictures_ * g_.pixels, k_row_)),
+        k_vectors_(Multiples(k_row_ / table_.lanes, table_.lanes)),
+        dw_vectors_(Multiples(k_row_ / table_.lanes, table_.lanes * g_.taps)) {
+    for (int64_t i = 0; i < pictures_ * g_.pixels; ++i) {
+      const int64_t pixel = i % g_.pixels;
+      pixels_.push_back(i / g_.pixels * picture_size_ +
+                        g_.Pixel(pixel / s.out_w(), pixel % s.out_w()));
+    }
+    for (const int64_t k : k_vectors_) {
+      k_lanes_.push_back(std::min<int64_t>(table_.lanes, g_.group_k - k));
+    }
+  }
+
+  size_t scratch_bytes() const override {
+    return static_cast<size_t>(slots_ * slot_size() + parts_ * weights_size()) * sizeof(float);
+  }
+
+  void Run(const ConvBuffers& b) override {
+    float* sums = static_cast<float*>(b.scratch) + slots_ * slot_size();
+    ForEachOnSlots(
+        parts_, static_cast<float*>(b.scratch), slots_, slot_size(),
+        [&](int64_t part, float* slot) { SumPart(b, part, sums + part * weights_size(), slot); });
+    AddParts(sums, parts_, weights_size(), static_cast<float*>(b.dw));
+  }
+
+ private:
+  int64_t weights_size() const { return g_.s.k * g_.taps; }
+  int64_t x_size() const { return g_.padded ? RoundUp(pictures_ * picture_size_, 16) : 0; }
+  int64_t slot_size() const { return RoundUp(x_size() + pictures_ * g_.pixels * k_row_, 16); }
+
+  void SumPart(const ConvBuffers& b, int64_t part, float* dw, float* slot) const {
+    std::fill(dw, dw + weights_size(), 0.0F);
+    const int64_t end = g_.s.n * (part + 1) / parts_;
+    for (int64_t n = g_.s.n * part / parts_; n < end; n += pictures_) {
+      for (int64_t group = 0; group < g_.s.groups; ++group) {
+        AddPictures(b, n, std::min(pictures_, end - n), group, dw + group * g_.group_k * g_.taps,
+                    slot);
+      }
+    }
+  }
+
+  void AddPictures(const ConvBuffers& b, int64_t n, int64_t pictures, int64_t group, float* dw,
+                   float* slot) const {
+    const float* x = static_cast<const float*>(b.x) + X(n, group);
+    float* dy = slot + x_size();
+    for (int64_t i = 0; i < pictures; ++i) {
+      if (g_.padded) {
+        g_.Pad(static_cast<const float*>(b.x) + X(n + i, group), slot + i * picture_size_);
+      }
+      table_.transpose(static_cast<const float*>(b.y) + Y(n + i, group), g_.pixels, g_.group_k,
+                       g_.pixels, dy + i * g_.pixels * k_row_, k_row_);
+    }
+    IndexedProduct p{};
+    p.rows = g_.taps;
+    p.vectors = static_cast<int64_t>(k_vectors_.size());
+    p.steps = pictures * g_.pixels;
+    p.a = g_.padded ? slot : x;
+    p.a_row = taps_.data();
+    p.a_step = pixels_.data();
+    p.b = dy;
+    p.b_vector = k_vectors_.data();
+    p.b_step = dy_steps_.data();
+    p.c = dw;
+    p.c_row = ones_.data();
+    p.c_vector = dw_vectors_.data();
+    p.c_lane = g_.taps;
+    p.lanes = k_lanes_.data();
+    p.accumulate = true;
+    table_.product(p);
+  }
+
+  const int64_t pictures_;  // summed by one product
+  const int64_t parts_;
+  const int64_t k_row_;         // length of a row of the transposed dy
+  const int64_t picture_size_;  // from a picture to the next one
+  const Offsets taps_, ones_, dy_steps_, k_vectors_, dw_vectors_;
+  Offsets pixels_, k_lanes_;
+};
+
+}  // namespace
+
+bool CanRunImplicitConv(const ConvShape& s, Layout x, Layout y) {
+  return s.dtype == DType::kFloat32 && x.block == 1 && y.block == 1 && s.stride_w == 1;
+}
+
+std::unique_ptr<ConvKernel> MakeImplicitConv(const ConvShape& shape, ConvPass pass) {
+  switch (pass) {
+    case ConvPass::kForward:
+      return std::make_unique<ImplicitForward>(shape);
+    case ConvPass::kBackwardData:
+      return std::make_unique<ImplicitBackwardData>(shape);
+    case ConvPass::kBackwardWeights:
+      break;
+  }
+  return std::make_unique<ImplicitBackwardWeights>(shape);
+}
+
+}  // namespace lockstep::cpu

@@ -1,0 +1,48 @@
+// How convolutions spread pictures over threads.
+#ifndef LOCKSTEP_KERNELS_CPU_CONV_WORK_H_
+#define LOCKSTEP_KERNELS_CPU_CONV_WORK_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <thread>
+
+#include "kernels/cpu/parallel.h"
+
+namespace lockstep::cpu {
+
+// Weight gradients are summed in at most this many parts, each over some of the pictures; not the
+// number of threads, which bits must not depend on.
+constexpr int64_t kMaxSumParts = 8;
+
+// Threads that can ever work on `tasks` tasks; each has a slot of scratch of its own.
+inline int64_t MaxSlots(int64_t tasks) {
+  return std::min<int64_t>(tasks, std::max(1U, std::thread::hardware_concurrency()));
+}
+
+// body(task, slot) for every task, in order within a thread; slots are `slot_size` elements.
+template <typename T, typename Body>
+void ForEachOnSlots(int64_t tasks, T* scratch, int64_t slots, int64_t slot_size, Body&& body) {
+  ParallelThreads([&](int thread, int threads) {
+    const int64_t workers = std::min<int64_t>(threads, slots);
+    if (thread >= workers) return;
+    for (int64_t i = tasks * thread / workers; i < tasks * (thread + 1) / workers; ++i) {
+      body(i, scratch + thread * slot_size);
+    }
+  });
+}
+
+// out[i] = parts[0][i] + parts[1][i] + ...; the parts lie one after the other.
+template <typename T>
+void AddParts(const T* parts, int64_t count, int64_t size, T* out) {
+  ParallelFor(size, 16 * 1024, [&](int64_t begin, int64_t end) {
+    std::copy(parts + begin, parts + end, out + begin);
+    for (int64_t part = 1; part < count; ++part) {
+      const T* sums = parts + part * size;
+      for (int64_t i = begin; i < end; ++i) out[i] += sums[i];
+    }
+  });
+}
+
+}  // namespace lockstep::cpu
+
+#endif  // LOCKSTEP_KERNELS_CPU_CONV_WORK_H_
