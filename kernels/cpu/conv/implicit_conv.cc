@@ -12,7 +12,7 @@ namespace {
 
 using Offsets = std::vector<int64_t>;
 
-constexpr int64_t kSumPixels = 1024;  // output pixels that one product of a weight gradient sums
+constexpr int64_t kSumPixels = 256;  // output pixels that one product of a weight gradient sums
 
 int64_t RoundUp(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
 
@@ -243,7 +243,8 @@ class ImplicitBackwardData : public ImplicitConv {
   const int64_t dx_size_, dy_size_;  // of a slot
 };
 
-// dw^T (taps, k) += x (taps, pixels) * dy^T (pixels, k), some pictures at a time.
+// dw^T (taps, k) += x (taps, pixels) * dy^T (pixels, k), some pictures at a time. Rows of dw^T and
+// dy^T are padded to whole vectors, whose unused lanes hold anything.
 class ImplicitBackwardWeights : public ImplicitConv {
  public:
   explicit ImplicitBackwardWeights(const ConvShape& s)
@@ -253,44 +254,48 @@ class ImplicitBackwardWeights : public ImplicitConv {
         k_row_(RoundUp(g_.group_k, table_.lanes)),
         picture_size_(g_.padded ? g_.group_c * g_.plane : s.c * s.h * s.w),
         taps_(g_.Taps()),
-        ones_(Multiples(g_.taps, 1)),
-        dy_steps_(Multiples(pictures_ * g_.pixels, k_row_)),
-        k_vectors_(Multiples(k_row_ / table_.lanes, table_.lanes)),
-        dw_vectors_(Multiples(k_row_ / table_.lanes, table_.lanes * g_.taps)) {
+        dy_steps_(Multiples(pictures_ * g_.pixels, panel())),
+        k_vectors_(Multiples(2, table_.lanes)),
+        dw_rows_(Multiples(g_.taps, k_row_)),
+        k_lanes_(k_vectors_.size(), table_.lanes) {
     for (int64_t i = 0; i < pictures_ * g_.pixels; ++i) {
       const int64_t pixel = i % g_.pixels;
       pixels_.push_back(i / g_.pixels * picture_size_ +
                         g_.Pixel(pixel / s.out_w(), pixel % s.out_w()));
     }
-    for (const int64_t k : k_vectors_) {
-      k_lanes_.push_back(std::min<int64_t>(table_.lanes, g_.group_k - k));
-    }
   }
 
   size_t scratch_bytes() const override {
-    return static_cast<size_t>(slots_ * slot_size() + parts_ * weights_size()) * sizeof(float);
+    return static_cast<size_t>(slots_ * slot_size() + parts_ * part_size()) * sizeof(float);
   }
 
   void Run(const ConvBuffers& b) override {
     float* sums = static_cast<float*>(b.scratch) + slots_ * slot_size();
     ForEachOnSlots(
         parts_, static_cast<float*>(b.scratch), slots_, slot_size(),
-        [&](int64_t part, float* slot) { SumPart(b, part, sums + part * weights_size(), slot); });
-    AddParts(sums, parts_, weights_size(), static_cast<float*>(b.dw));
+        [&](int64_t part, float* slot) { SumPart(b, part, sums + part * part_size(), slot); });
+    ParallelFor(g_.taps, 32, [&](int64_t begin, int64_t end) {
+      for (int64_t group = 0; group < g_.s.groups; ++group) {
+        Finish(sums, group, begin, end, static_cast<float*>(b.dw));
+      }
+    });
   }
 
  private:
-  int64_t weights_size() const { return g_.s.k * g_.taps; }
+  int64_t group_size() const { return g_.taps * k_row_; }
+  int64_t part_size() const { return g_.s.groups * group_size(); }
   int64_t x_size() const { return g_.padded ? RoundUp(pictures_ * picture_size_, 16) : 0; }
-  int64_t slot_size() const { return RoundUp(x_size() + pictures_ * g_.pixels * k_row_, 16); }
+  int64_t panel() const { return 2 * table_.lanes; }
+  int64_t slot_size() const {
+    return RoundUp(x_size() + pictures_ * g_.pixels * RoundUp(k_row_, panel()), 16);
+  }
 
   void SumPart(const ConvBuffers& b, int64_t part, float* dw, float* slot) const {
-    std::fill(dw, dw + weights_size(), 0.0F);
+    std::fill(dw, dw + part_size(), 0.0F);
     const int64_t end = g_.s.n * (part + 1) / parts_;
     for (int64_t n = g_.s.n * part / parts_; n < end; n += pictures_) {
       for (int64_t group = 0; group < g_.s.groups; ++group) {
-        AddPictures(b, n, std::min(pictures_, end - n), group, dw + group * g_.group_k * g_.taps,
-                    slot);
+        AddPictures(b, n, std::min(pictures_, end - n), group, dw + group * group_size(), slot);
       }
     }
   }
@@ -303,34 +308,55 @@ class ImplicitBackwardWeights : public ImplicitConv {
       if (g_.padded) {
         g_.Pad(static_cast<const float*>(b.x) + X(n + i, group), slot + i * picture_size_);
       }
-      table_.transpose(static_cast<const float*>(b.y) + Y(n + i, group), g_.pixels, g_.group_k,
-                       g_.pixels, dy + i * g_.pixels * k_row_, k_row_);
+      PackGradient(static_cast<const float*>(b.y) + Y(n + i, group), i, dy);
     }
     IndexedProduct p{};
     p.rows = g_.taps;
-    p.vectors = static_cast<int64_t>(k_vectors_.size());
     p.steps = pictures * g_.pixels;
     p.a = g_.padded ? slot : x;
     p.a_row = taps_.data();
     p.a_step = pixels_.data();
-    p.b = dy;
     p.b_vector = k_vectors_.data();
     p.b_step = dy_steps_.data();
-    p.c = dw;
-    p.c_row = ones_.data();
-    p.c_vector = dw_vectors_.data();
-    p.c_lane = g_.taps;
+    p.c_row = dw_rows_.data();
+    p.c_vector = k_vectors_.data();
+    p.c_lane = 1;
     p.lanes = k_lanes_.data();
     p.accumulate = true;
-    table_.product(p);
+    for (int64_t k = 0; k < k_row_; k += panel()) {
+      p.vectors = std::min<int64_t>(2, (k_row_ - k) / table_.lanes);
+      p.b = dy + k * pictures_ * g_.pixels;
+      p.c = dw + k;
+      table_.product(p);
+    }
+  }
+
+  // dy^T of one picture, in panels of two vectors: each stays in the L1 cache while it is used.
+  void PackGradient(const float* y, int64_t picture, float* dy) const {
+    for (int64_t k = 0; k < g_.group_k; k += panel()) {
+      float* to = dy + k * pictures_ * g_.pixels + picture * g_.pixels * panel();
+      table_.transpose(y + k * g_.pixels, g_.pixels, std::min(panel(), g_.group_k - k), g_.pixels,
+                       to, panel());
+    }
+  }
+
+  // Rows [begin, end) of one group: the sum of all parts, transposed.
+  void Finish(float* sums, int64_t group, int64_t begin, int64_t end, float* dw) const {
+    float* rows = sums + group * group_size() + begin * k_row_;
+    for (int64_t part = 1; part < parts_; ++part) {
+      const float* more = rows + part * part_size();
+      for (int64_t i = 0; i < (end - begin) * k_row_; ++i) rows[i] += more[i];
+    }
+    table_.transpose(rows, k_row_, end - begin, g_.group_k,
+                     dw + group * g_.group_k * g_.taps + begin, g_.taps);
   }
 
   const int64_t pictures_;  // summed by one product
   const int64_t parts_;
   const int64_t k_row_;         // length of a row of the transposed dy
   const int64_t picture_size_;  // from a picture to the next one
-  const Offsets taps_, ones_, dy_steps_, k_vectors_, dw_vectors_;
-  Offsets pixels_, k_lanes_;
+  const Offsets taps_, dy_steps_, k_vectors_, dw_rows_, k_lanes_;
+  Offsets pixels_;
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
-// IndexedProduct, compiled once per instruction set: tiles of rows x 2 vectors in registers.
+// IndexedProduct, compiled once per instruction set: tiles of 6 rows x 2 vectors, or 8 x 1:
+// addresses and sums fit the registers of every set.
 #include "kernels/cpu/conv/indexed_product.h"
 #include "kernels/cpu/gemm/transpose_isa.h"
 
@@ -13,99 +14,121 @@ constexpr int kVectorBytes = 32;
 constexpr int kVectorBytes = 16;
 #endif
 constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(float));
-constexpr int kMaxRows = 6;  // their addresses and 12 sums fit the registers of every set
 typedef float Vector __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
 
-// The tile of rows [i0, ...) and vectors [v0, ...) where lanes are missing or not adjacent in c.
-void StoreLanes(const IndexedProduct& p, int64_t i0, int rows, int64_t v0, int vectors,
-                const float* sums) {
-  for (int v = 0; v < vectors; ++v) {
-    for (int64_t j = 0; j < p.lanes[v0 + v]; ++j) {
-      for (int i = 0; i < rows; ++i) {
-        float* c = p.c + p.c_row[i0 + i] + p.c_vector[v0 + v] + j * p.c_lane;
-        float sum = sums[(i * vectors + v) * kLanes + j];
-        if (p.accumulate) sum = *c + sum;
-        if (p.bias != nullptr) sum += p.bias[i0 + i];
-        *c = p.relu && sum < 0 ? 0 : sum;
-      }
-    }
-  }
+// A vector of c of which only some lanes exist.
+Vector LoadLanes(const float* c, int64_t c_lane, int64_t lanes) {
+  Vector result{};
+  for (int64_t j = 0; j < lanes; ++j) result[j] = c[j * c_lane];
+  return result;
+}
+void StoreLanes(const Vector& sum, float* c, int64_t c_lane, int64_t lanes) {
+  for (int64_t j = 0; j < lanes; ++j) c[j * c_lane] = sum[j];
 }
 
-template <int kRows, int kVectors>
-__attribute__((always_inline)) inline void StoreVectors(const IndexedProduct& p, int64_t i0,
-                                                        int64_t v0,
-                                                        const Vector (&sum)[kRows][kVectors]) {
-#pragma GCC unroll 6
-  for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) {
-      Vector* c = reinterpret_cast<Vector*>(p.c + p.c_row[i0 + i] + p.c_vector[v0 + v]);
-      Vector s = sum[i][v];
-      if (p.accumulate) s = *c + s;
-      if (p.bias != nullptr) s += p.bias[i0 + i];
-      if (p.relu) s = s < Vector{} ? Vector{} : s;
-      *c = s;
-    }
-  }
-}
-
-template <int kRows, int kVectors>
-void Tile(const IndexedProduct& p, int64_t i0, int64_t v0) {
+// Rows [i0, i0 + kRows) of vectors [v0, v0 + kVectors), all their lanes adjacent in c if kWhole.
+template <int kRows, int kVectors, bool kWhole>
+__attribute__((always_inline)) inline void Tile(const IndexedProduct& p, int64_t i0, int64_t v0,
+                                                const float* const (&a)[kRows]) {
   Vector sum[kRows][kVectors];
-  const float* a[kRows];
   const float* b[kVectors];
-#pragma GCC unroll 6
-  for (int i = 0; i < kRows; ++i) {
-    a[i] = p.a + p.a_row[i0 + i];
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) sum[i][v] = Vector{};
-  }
-  bool whole = p.c_lane == 1;
+  float* c[kVectors];
 #pragma GCC unroll 2
   for (int v = 0; v < kVectors; ++v) {
     b[v] = p.b + p.b_vector[v0 + v];
-    whole = whole && p.lanes[v0 + v] == kLanes;
+    c[v] = p.c + p.c_vector[v0 + v];
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) sum[i][v] = Vector{};
   }
   for (int64_t step = 0; step < p.steps; ++step) {
     const int64_t a_step = p.a_step[step], b_step = p.b_step[step];
     Vector bv[kVectors];
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) bv[v] = *reinterpret_cast<const Vector*>(b[v] + b_step);
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i) {
       const float scale = a[i][a_step];
 #pragma GCC unroll 2
       for (int v = 0; v < kVectors; ++v) sum[i][v] += bv[v] * scale;
     }
   }
-  if (whole) {
-    StoreVectors<kRows, kVectors>(p, i0, v0, sum);
-    return;
+  if (p.accumulate) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        const float* at = c[v] + p.c_row[i0 + i];
+        sum[i][v] += kWhole ? *reinterpret_cast<const Vector*>(at)
+                            : LoadLanes(at, p.c_lane, p.lanes[v0 + v]);
+      }
+    }
   }
-  alignas(64) float sums[kRows * kVectors * kLanes];
-#pragma GCC unroll 6
+  if (p.bias != nullptr) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) sum[i][v] += p.bias[i0 + i];
+    }
+  }
+  if (p.relu) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) sum[i][v] = sum[i][v] < Vector{} ? Vector{} : sum[i][v];
+    }
+  }
+#pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
-      *reinterpret_cast<Vector*>(sums + (i * kVectors + v) * kLanes) = sum[i][v];
+      float* at = c[v] + p.c_row[i0 + i];
+      if (kWhole) {
+        *reinterpret_cast<Vector*>(at) = sum[i][v];
+      } else {
+        StoreLanes(sum[i][v], at, p.c_lane, p.lanes[v0 + v]);
+      }
     }
   }
-  StoreLanes(p, i0, kRows, v0, kVectors, sums);
+}
+
+// Rows [i0, i0 + kRows) of vectors [begin, end), kVectors at a time.
+template <int kVectors, int kRows>
+void TileRow(const IndexedProduct& p, int64_t i0, int64_t begin, int64_t end) {
+  const float* a[kRows];
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i) a[i] = p.a + p.a_row[i0 + i];
+  for (int64_t v = begin; v < end; v += kVectors) {
+    if (p.c_lane == 1 && p.lanes[v] == kLanes && p.lanes[v + kVectors - 1] == kLanes) {
+      Tile<kRows, kVectors, true>(p, i0, v, a);
+    } else {
+      Tile<kRows, kVectors, false>(p, i0, v, a);
+    }
+  }
+}
+
+using TileRowFunction = void (*)(const IndexedProduct&, int64_t, int64_t, int64_t);
+constexpr TileRowFunction kPairs[] = {TileRow<2, 1>, TileRow<2, 2>, TileRow<2, 3>,
+                                      TileRow<2, 4>, TileRow<2, 5>, TileRow<2, 6>};
+constexpr TileRowFunction kSingles[] = {TileRow<1, 1>, TileRow<1, 2>, TileRow<1, 3>, TileRow<1, 4>,
+                                        TileRow<1, 5>, TileRow<1, 6>, TileRow<1, 7>, TileRow<1, 8>};
+
+template <int kMaxRows>
+void AllRows(const IndexedProduct& p, const TileRowFunction (&rows)[kMaxRows], int64_t begin,
+             int64_t end) {
+  const int64_t tiles = begin < end ? (p.rows + kMaxRows - 1) / kMaxRows : 0;
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const int64_t i0 = p.rows * tile / tiles;
+    rows[p.rows * (tile + 1) / tiles - i0 - 1](p, i0, begin, end);
+  }
 }
 
 void Product(const IndexedProduct& p) {
-  using Function = void (*)(const IndexedProduct&, int64_t, int64_t);
-  static constexpr Function kTiles[kMaxRows][2] = {
-      {Tile<1, 1>, Tile<1, 2>}, {Tile<2, 1>, Tile<2, 2>}, {Tile<3, 1>, Tile<3, 2>},
-      {Tile<4, 1>, Tile<4, 2>}, {Tile<5, 1>, Tile<5, 2>}, {Tile<6, 1>, Tile<6, 2>}};
-  const int64_t tiles = (p.rows + kMaxRows - 1) / kMaxRows;
-  for (int64_t tile = 0; tile < tiles; ++tile) {
-    const int64_t i0 = p.rows * tile / tiles, rows = p.rows * (tile + 1) / tiles - i0;
-    for (int64_t v = 0; v < p.vectors; v += 2) {
-      kTiles[rows - 1][p.vectors - v > 1](p, i0, v);
-    }
-  }
+  const int64_t paired = p.vectors / 2 * 2;
+  AllRows(p, kPairs, 0, paired);
+  AllRows(p, kSingles, paired, p.vectors);
 }
 
 void Transpose(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float* to,
