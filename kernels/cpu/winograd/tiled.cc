@@ -3,12 +3,13 @@
 #include <algorithm>
 
 #include "kernels/cpu/winograd/plan.h"
+#include "kernels/cpu/winograd/prefetch.h"
 
 namespace lockstep::cpu::winograd {
 namespace {
 
-constexpr int64_t kBlockBytes = 1 << 20;  // of planes, in and out
-constexpr int64_t kMinTiles = 24;
+constexpr int64_t kBlockBytes = 512 << 10;  // of planes, in and out
+constexpr int64_t kMinTiles = 16;
 constexpr int64_t kMaxTiles = 64;
 constexpr int64_t kMaxDepth = 256;  // channels summed at once: a panel then fits the first cache
 
@@ -59,10 +60,11 @@ class Tiled : public ConvKernel {
       float* scratch = static_cast<float*>(buffers.scratch) + part * part_floats();
       const Range mine = Part(plan_.tiles(), plan_.parts, part, 4);
       const int64_t blocks = (mine.size() + block_ - 1) / block_;
-      for (int64_t b = 0; b < blocks; ++b) {
-        const Range range = Part(mine.size(), blocks, b, 4);
-        RunBlock(buffers, {mine.begin + range.begin, mine.begin + range.end}, scratch);
-      }
+      const auto block = [&](int64_t b) {
+        const Range range = b < blocks ? Part(mine.size(), blocks, b, 4) : Range{0, 0};
+        return Range{mine.begin + range.begin, mine.begin + range.end};
+      };
+      for (int64_t b = 0; b < blocks; ++b) RunBlock(buffers, block(b), block(b + 1), scratch);
     });
   }
 
@@ -73,7 +75,7 @@ class Tiled : public ConvKernel {
   }
   int64_t part_floats() const { return plane_floats(inputs_) + plane_floats(outputs_); }
 
-  void RunBlock(const ConvBuffers& buffers, Range tiles, float* scratch) const {
+  void RunBlock(const ConvBuffers& buffers, Range tiles, Range next, float* scratch) const {
     const Plan& plan = plan_;
     void* from = backward_ ? buffers.y : buffers.x;
     void* to = backward_ ? buffers.x : buffers.y;
@@ -84,7 +86,14 @@ class Tiled : public ConvKernel {
         plan.MakeTileJob(plan.MakePicture(to, outputs_, backward_ ? plan.x : plan.y), tiles,
                          {0, plan.vectors(outputs_)}, scratch + plane_floats(inputs_));
     plan.transforms->input(in);
+    TileJob next_in = in;
+    next_in.first = next.begin;
+    next_in.count = next.size();
+    Prefetch ahead = Prefetch::Pixels(next_in, plan.transforms->tile, plan.points());
+    Prefetch destination = Prefetch::Pixels(out, plan.transforms->tile, plan.points());
     for (int64_t p = 0; p < plan.points(); ++p) {
+      ahead.Step();
+      destination.Step();
       Multiply(in, out, static_cast<const float*>(buffers.weights), p);
     }
     if (!backward_) {

@@ -3,11 +3,12 @@
 #include <algorithm>
 
 #include "kernels/cpu/winograd/plan.h"
+#include "kernels/cpu/winograd/prefetch.h"
 
 namespace lockstep::cpu::winograd {
 namespace {
 
-constexpr int64_t kBlockBytes = 1 << 20;  // of planes of x and y
+constexpr int64_t kBlockBytes = 704 << 10;  // of planes of x and y
 constexpr int64_t kMinTiles = 32;
 constexpr int64_t kMaxTiles = 64;
 
@@ -32,10 +33,11 @@ class TiledGradient : public ConvKernel {
       const Range mine = Part(plan_.tiles(), plan_.parts, part);
       const int64_t blocks = (mine.size() + block_ - 1) / block_;
       if (blocks == 0) std::fill_n(sums, plan_.points() * sum_stride(), 0.0F);
-      for (int64_t b = 0; b < blocks; ++b) {
-        const Range range = Part(mine.size(), blocks, b);
-        RunBlock(buffers, {mine.begin + range.begin, mine.begin + range.end}, sums, b > 0);
-      }
+      const auto block = [&](int64_t b) {
+        const Range range = b < blocks ? Part(mine.size(), blocks, b) : Range{0, 0};
+        return Range{mine.begin + range.begin, mine.begin + range.end};
+      };
+      for (int64_t b = 0; b < blocks; ++b) RunBlock(buffers, block(b), block(b + 1), sums, b > 0);
     });
     const auto panels = static_cast<int64_t>(panels_.size());
     ParallelFor(panels * (plan_.shape.c / 8), 16, [&](int64_t begin, int64_t end) {
@@ -56,7 +58,8 @@ class TiledGradient : public ConvKernel {
            plane_floats(plan_.shape.k);
   }
 
-  void RunBlock(const ConvBuffers& buffers, Range tiles, float* sums, bool accumulate) const {
+  void RunBlock(const ConvBuffers& buffers, Range tiles, Range next, float* sums,
+                bool accumulate) const {
     const Plan& plan = plan_;
     const int64_t c = plan.shape.c, k = plan.shape.k, lanes = plan.isa->lanes;
     float* planes = sums + plan.points() * sum_stride();
@@ -66,7 +69,10 @@ class TiledGradient : public ConvKernel {
                                        {0, plan.vectors(k)}, planes + plane_floats(c));
     plan.transforms->input(x);
     plan.transforms->output_gradient(y);
+    Prefetch next_x = Ahead(x, next), next_y = Ahead(y, next);
     for (int64_t p = 0; p < plan.points(); ++p) {
+      next_x.Step();
+      next_y.Step();
       for (const Panel& panel : panels_) {
         GradientJob job = {};
         job.v = x.planes + p * x.point_stride;
@@ -80,6 +86,12 @@ class TiledGradient : public ConvKernel {
         plan.isa->gradient[panel.width - 1](job);
       }
     }
+  }
+
+  Prefetch Ahead(TileJob job, Range next) const {
+    job.first = next.begin;
+    job.count = next.size();
+    return Prefetch::Pixels(job, plan_.transforms->tile, plan_.points());
   }
 
   // Adds the parts' sums of one panel and 8 inputs, and transforms them back.

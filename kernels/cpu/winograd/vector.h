@@ -17,23 +17,19 @@ constexpr int kLanes = 8;
 #endif
 
 using Vec = float __attribute__((vector_size(kLanes * 4)));
-using UnalignedVec = float __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
 using Vec8 = float __attribute__((vector_size(32)));
-using UnalignedVec8 = float __attribute__((vector_size(32), aligned(4), may_alias));
 
 #define LOCKSTEP_INLINE inline __attribute__((always_inline))
 
-LOCKSTEP_INLINE void Load(const float* from, Vec& v) {
-  v = *reinterpret_cast<const UnalignedVec*>(from);
-}
-LOCKSTEP_INLINE void Store(const Vec& v, float* to) { *reinterpret_cast<UnalignedVec*>(to) = v; }
+LOCKSTEP_INLINE void Load(const float* from, Vec& v) { __builtin_memcpy(&v, from, sizeof(v)); }
+LOCKSTEP_INLINE void Store(const Vec& v, float* to) { __builtin_memcpy(to, &v, sizeof(v)); }
 
 // to[i * to_stride + j] = from[j * from_stride + i] for i, j < 8.
 LOCKSTEP_INLINE void Transpose8(const float* from, int64_t from_stride, float* to,
                                 int64_t to_stride) {
   Vec8 r[8], s[8];
   for (int i = 0; i < 8; ++i) {
-    r[i] = *reinterpret_cast<const UnalignedVec8*>(from + i * from_stride);
+    __builtin_memcpy(&r[i], from + i * from_stride, sizeof(r[i]));
   }
   for (int i = 0; i < 8; i += 2) {
     s[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
@@ -49,8 +45,8 @@ LOCKSTEP_INLINE void Transpose8(const float* from, int64_t from_stride, float* t
   for (int i = 0; i < 4; ++i) {
     const Vec8 low = __builtin_shufflevector(r[i], r[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
     const Vec8 high = __builtin_shufflevector(r[i], r[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
-    *reinterpret_cast<UnalignedVec8*>(to + i * to_stride) = low;
-    *reinterpret_cast<UnalignedVec8*>(to + (i + 4) * to_stride) = high;
+    __builtin_memcpy(to + i * to_stride, &low, sizeof(low));
+    __builtin_memcpy(to + (i + 4) * to_stride, &high, sizeof(high));
   }
 }
 
