@@ -1,0 +1,90 @@
+#include "tools/contact_sheet.h"
+
+#include <gtest/gtest.h>
+
+#include "kernels/error.h"
+#include "tests/tools/png.h"
+
+namespace lockstep::tools {
+namespace {
+
+constexpr uint32_t kWrong = 0xC81E1E;
+constexpr int kLeft = 36, kTop = 104;  // of the first picture
+
+struct Sheet {
+  Sheet(int64_t count, int64_t channels, int64_t height, int64_t width)
+      : pixels(static_cast<size_t>(count * channels * height * width)) {
+    sheet.title = "title";
+    sheet.count = count;
+    sheet.channels = channels;
+    sheet.height = height;
+    sheet.width = width;
+    sheet.pixels = pixels;
+    sheet.labels.assign(static_cast<size_t>(count), {"shirt", "shirt", 0.75});
+  }
+  std::vector<uint8_t> pixels;
+  ContactSheet sheet;
+};
+
+TEST(ContactSheetTest, GreyPixelsBecomeSquares) {
+  Sheet s(1, 1, 2, 3);
+  s.pixels = {10, 20, 30, 40, 50, 60};
+  s.sheet.pixels = s.pixels;
+  const Picture picture = DecodePng(RenderContactSheet(s.sheet));
+  const int scale = 128 / 3;
+  for (int y = 0; y < 2; ++y) {
+    for (int x = 0; x < 3; ++x) {
+      const uint32_t grey = s.pixels[static_cast<size_t>(y * 3 + x)];
+      for (const int inside : {1, scale - 2}) {
+        EXPECT_EQ(picture.At(kLeft + x * scale + inside, kTop + y * scale + inside),
+                  grey << 16 | grey << 8 | grey);
+      }
+    }
+  }
+}
+
+TEST(ContactSheetTest, ColoursComeFromPlanes) {
+  Sheet s(1, 3, 1, 1);
+  s.pixels = {1, 2, 3};
+  s.sheet.pixels = s.pixels;
+  EXPECT_EQ(DecodePng(RenderContactSheet(s.sheet)).At(kLeft + 5, kTop + 5), 0x010203u);
+}
+
+TEST(ContactSheetTest, WrongOnesAreMarked) {
+  Sheet s(7, 1, 28, 28);
+  EXPECT_EQ(DecodePng(RenderContactSheet(s.sheet)).CountOf(kWrong), 0);
+  s.sheet.labels[2].truth = "coat";
+  const int64_t one = DecodePng(RenderContactSheet(s.sheet)).CountOf(kWrong);
+  EXPECT_GT(one, 4 * 112 * 4);
+  s.sheet.labels[3].truth = "";  // not known
+  EXPECT_EQ(DecodePng(RenderContactSheet(s.sheet)).CountOf(kWrong), one);
+}
+
+TEST(ContactSheetTest, AnyNumberAndSizeFits) {
+  for (const auto& [count, height, width] :
+       {std::tuple{1, 1, 1}, {2, 5, 300}, {3, 300, 5}, {37, 28, 28}, {150, 3, 7}, {4, 224, 224}}) {
+    Sheet s(count, 3, height, width);
+    s.sheet.labels[0] = {std::string(500, 'W') + "\xff", "\x1b", 1};
+    s.sheet.columns = count == 37 ? 5 : 0;
+    const Picture picture = DecodePng(RenderContactSheet(s.sheet));
+    EXPECT_GE(picture.width, 760);
+    EXPECT_GT(picture.height, height);
+  }
+}
+
+TEST(ContactSheetTest, NumbersThatDoNotFitAreErrors) {
+  EXPECT_THROW(RenderContactSheet(Sheet(1, 2, 4, 4).sheet), ShapeError);
+  EXPECT_THROW(RenderContactSheet(Sheet(1, 1, 0, 4).sheet), ShapeError);
+  EXPECT_THROW(RenderContactSheet(Sheet(0, 1, 4, 4).sheet), ShapeError);
+  EXPECT_THROW(RenderContactSheet(Sheet(1001, 1, 1, 1).sheet), ShapeError);
+  EXPECT_THROW(RenderContactSheet(Sheet(1, 1, 1025, 1).sheet), ShapeError);
+  Sheet bytes(2, 1, 4, 4);
+  bytes.sheet.pixels = bytes.sheet.pixels.first(31);
+  EXPECT_THROW(RenderContactSheet(bytes.sheet), ShapeError);
+  Sheet labels(2, 1, 4, 4);
+  labels.sheet.labels.pop_back();
+  EXPECT_THROW(RenderContactSheet(labels.sheet), ShapeError);
+}
+
+}  // namespace
+}  // namespace lockstep::tools
