@@ -22,8 +22,8 @@ namespace lockstep {
 struct PlanOptions {
   Mode mode = Mode::kTrain;
   int64_t batch = 1;
-  bool input_gradients = false;  // derive gradients of floating inputs too
-  std::set<std::string> frozen;  // parameters that are not trained
+  bool input_gradients = false;    // derive gradients of floating inputs too
+  std::set<std::string> frozen{};  // parameters that are not trained
   bool fuse = true;
 };
 

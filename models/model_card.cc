@@ -1,0 +1,132 @@
+#include "models/model_card.h"
+
+#include <nlohmann/json.hpp>
+
+#include "kernels/error.h"
+
+namespace lockstep {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kFormat = "lockstep-model";
+constexpr int64_t kVersion = 1;
+
+template <typename T>
+const char* Wanted() {
+  if constexpr (std::is_same_v<T, std::string>) return "a string";
+  if constexpr (std::is_integral_v<T>) return "a whole number";
+  if constexpr (std::is_floating_point_v<T>) return "a number";
+  return "a list of numbers";
+}
+
+template <typename T>
+bool Fits(const Json& value) {
+  if constexpr (std::is_same_v<T, std::string>) return value.is_string();
+  if constexpr (std::is_unsigned_v<T>) return value.is_number_unsigned();
+  if constexpr (std::is_integral_v<T>) return value.is_number_integer();
+  if constexpr (std::is_floating_point_v<T>) return value.is_number();
+  if constexpr (requires { typename T::value_type; } && !std::is_same_v<T, std::string>) {
+    if (!value.is_array()) return false;
+    return std::all_of(value.begin(), value.end(),
+                       [](const Json& item) { return Fits<typename T::value_type>(item); });
+  }
+}
+
+class CardReader {
+ public:
+  CardReader(const Json& object, std::string where) : object_(object), where_(std::move(where)) {
+    if (!object.is_object()) throw FormatError(where_ + " is not a JSON object");
+  }
+  template <typename T>
+  void Read(const char* key, T* value) const {
+    const auto found = object_.find(key);
+    if (found == object_.end()) throw FormatError(where_ + " has no \"" + key + "\"");
+    if (!Fits<T>(*found)) {
+      throw FormatError(where_ + ": \"" + key + "\" is " + found->dump() + ", wanted " +
+                        Wanted<T>());
+    }
+    found->get_to(*value);
+  }
+  CardReader At(const char* key) const {
+    const auto found = object_.find(key);
+    if (found == object_.end()) throw FormatError(where_ + " has no \"" + key + "\"");
+    return {*found, where_ + ": \"" + key + "\""};
+  }
+
+ private:
+  const Json& object_;
+  std::string where_;
+};
+
+std::vector<int64_t> Dims(const Shape& shape) { return {shape.dims().begin(), shape.dims().end()}; }
+
+Shape ShapeOf(const std::vector<int64_t>& dims, const std::string& name) {
+  try {
+    return Shape(std::span<const int64_t>(dims));
+  } catch (const ShapeError& error) {
+    throw FormatError(name + ": \"in_shape\": " + error.what());
+  }
+}
+
+}  // namespace
+
+std::string ToJson(const ModelCard& card) {
+  const Json json{
+      {"format", kFormat},
+      {"version", kVersion},
+      {"model",
+       {{"name", card.spec.name},
+        {"in_shape", Dims(card.spec.in_shape)},
+        {"classes", card.spec.classes},
+        {"width", card.spec.width},
+        {"hidden", card.spec.hidden}}},
+      {"dtype", card.dtype},
+      {"input",
+       {{"scale", card.input.scale}, {"mean", card.input.mean}, {"stddev", card.input.stddev}}},
+      {"training",
+       {{"mode", card.mode},
+        {"lanes", card.lanes},
+        {"seed", card.seed},
+        {"iterations", card.iterations}}},
+      {"weights_sha256", card.weights_sha256},
+  };
+  return json.dump(2) + "\n";
+}
+
+ModelCard ParseModelCard(const std::string& text, const std::string& name) {
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) throw FormatError(name + " is not valid JSON");
+  const CardReader card(json, name);
+  std::string format;
+  int64_t version = 0;
+  card.Read("format", &format);
+  card.Read("version", &version);
+  if (format != kFormat || version != kVersion) {
+    throw FormatError(name + " is \"" + format + "\" version " + std::to_string(version) +
+                      ", wanted \"" + kFormat + "\" version " + std::to_string(kVersion));
+  }
+  ModelCard result;
+  const CardReader model = card.At("model");
+  std::vector<int64_t> dims;
+  model.Read("name", &result.spec.name);
+  model.Read("in_shape", &dims);
+  model.Read("classes", &result.spec.classes);
+  model.Read("width", &result.spec.width);
+  model.Read("hidden", &result.spec.hidden);
+  result.spec.in_shape = ShapeOf(dims, name);
+  card.Read("dtype", &result.dtype);
+  const CardReader input = card.At("input");
+  input.Read("scale", &result.input.scale);
+  input.Read("mean", &result.input.mean);
+  input.Read("stddev", &result.input.stddev);
+  const CardReader training = card.At("training");
+  training.Read("mode", &result.mode);
+  training.Read("lanes", &result.lanes);
+  training.Read("seed", &result.seed);
+  training.Read("iterations", &result.iterations);
+  card.Read("weights_sha256", &result.weights_sha256);
+  return result;
+}
+
+}  // namespace lockstep

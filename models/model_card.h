@@ -1,0 +1,42 @@
+// model.json, beside model.npz: what the arrays do not say. Format: docs/model-files.md.
+#ifndef LOCKSTEP_MODELS_MODEL_CARD_H_
+#define LOCKSTEP_MODELS_MODEL_CARD_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "models/model.h"
+
+namespace lockstep {
+
+// What happens to a stored sample before the network sees it: (x * scale - mean) / stddev.
+struct InputScaling {
+  double scale = 1.0;
+  std::vector<double> mean = {}, stddev = {};  // per channel, or empty: 0 and 1
+
+  friend bool operator==(const InputScaling&, const InputScaling&) = default;
+};
+
+struct ModelCard {
+  ModelSpec spec = {};
+  InputScaling input = {};
+  std::string dtype = "float32";
+  // How it was trained: "fast", or "reproducible" with `lanes` lanes.
+  std::string mode = "fast";
+  int64_t lanes = 0;
+  uint64_t seed = 0;
+  int64_t iterations = 0;
+  std::string weights_sha256 = {};  // WeightsHash of the arrays in model.npz
+
+  friend bool operator==(const ModelCard&, const ModelCard&) = default;
+};
+
+std::string ToJson(const ModelCard& card);
+// FormatError naming `name` and the key for anything missing, of another type or out of range;
+// unknown keys are ignored.
+ModelCard ParseModelCard(const std::string& json, const std::string& name);
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_MODELS_MODEL_CARD_H_
