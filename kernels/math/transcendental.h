@@ -17,6 +17,7 @@ struct FloatTraits;
 template <>
 struct FloatTraits<float> {
   using Int = int32_t;
+  using Unsigned = uint32_t;
   static constexpr int kMantissa = 23;
   static constexpr Int kBias = 127;
   static constexpr float kLn2High = 0.693145751953125F;  // 16 bits: n * kLn2High is exact
@@ -28,6 +29,7 @@ struct FloatTraits<float> {
 template <>
 struct FloatTraits<double> {
   using Int = int64_t;
+  using Unsigned = uint64_t;
   static constexpr int kMantissa = 52;
   static constexpr Int kBias = 1023;
   static constexpr double kLn2High = 0x1.62e42fee00000p-1;
@@ -108,8 +110,10 @@ LOCKSTEP_FORMULA T Log(T x) {
   constexpr Int kSqrtHalf = __builtin_bit_cast(Int, T(0.70710678118654752));
   constexpr Int kOne = __builtin_bit_cast(Int, T(1));
   const Int bits = __builtin_bit_cast(Int, x) + (kOne - kSqrtHalf);
-  const T e = static_cast<T>(static_cast<int32_t>(bits >> Traits::kMantissa) -
-                             static_cast<int32_t>(Traits::kBias));
+  // Unsigned: few vector units shift 64-bit integers with their sign.
+  const auto exponent = static_cast<typename Traits::Unsigned>(bits) >> Traits::kMantissa;
+  const T e =
+      static_cast<T>(static_cast<int32_t>(exponent) - static_cast<int32_t>(Traits::kBias));
   const Int fraction = bits & ((Int{1} << Traits::kMantissa) - 1);
   const T m = __builtin_bit_cast(T, fraction + kSqrtHalf);
   const T s = (m - T(1)) / (m + T(1));

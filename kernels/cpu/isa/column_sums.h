@@ -24,41 +24,44 @@ LOCKSTEP_FORMULA void RepeatPattern(int64_t width, T* values) {
   for (int64_t j = width; j < 4 * kLanes<T>; ++j) values[j] = values[j - width];
 }
 
-// Columns j .. j + kVectors * lanes of `rows` rows; sums are added to those of channel % width.
+// Columns j .. j + kVectors * lanes of at most kFlushRows rows; sums are added to those of channel
+// % width.
 template <int kVectors, typename V, typename T, typename Term>
 LOCKSTEP_FORMULA void SumStrip(int64_t offset, int64_t rows, int64_t row_stride, int64_t j,
                                int64_t width, const Term& term, double* sum_a, double* sum_b) {
   constexpr int64_t kLane = sizeof(V) / sizeof(T);
-  for (int64_t r = 0; r < rows; r += kFlushRows) {
-    const int64_t count = rows - r < kFlushRows ? rows - r : kFlushRows;
-    V a[kVectors] = {};
-    V b[kVectors] = {};
-    int64_t at = offset + r * row_stride;
-    for (int64_t i = 0; i < count; ++i, at += row_stride) {
+  V a[kVectors] = {};
+  V b[kVectors] = {};
+  for (int64_t i = 0; i < rows; ++i, offset += row_stride) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        V ta, tb;
-        term.template operator()<V>(at + v * kLane, j + v * kLane, &ta, &tb);
-        a[v] += ta;
-        b[v] += tb;
-      }
-    }
-    alignas(64) T flat_a[kVectors * kLane];
-    alignas(64) T flat_b[kVectors * kLane];
     for (int v = 0; v < kVectors; ++v) {
-      Store(flat_a + v * kLane, a[v]);
-      Store(flat_b + v * kLane, b[v]);
-    }
-    if (j + kVectors * kLane <= width) {
-      for (int64_t i = 0; i < kVectors * kLane; ++i) sum_a[j + i] += static_cast<double>(flat_a[i]);
-      for (int64_t i = 0; i < kVectors * kLane; ++i) sum_b[j + i] += static_cast<double>(flat_b[i]);
-    } else {
-      for (int64_t i = 0; i < kVectors * kLane; ++i) {
-        sum_a[(j + i) % width] += static_cast<double>(flat_a[i]);
-        sum_b[(j + i) % width] += static_cast<double>(flat_b[i]);
-      }
+      V ta, tb;
+      term.template operator()<V>(offset + v * kLane, j + v * kLane, &ta, &tb);
+      a[v] += ta;
+      b[v] += tb;
     }
   }
+  alignas(64) T flat_a[kVectors * kLane];
+  alignas(64) T flat_b[kVectors * kLane];
+  for (int v = 0; v < kVectors; ++v) {
+    Store(flat_a + v * kLane, a[v]);
+    Store(flat_b + v * kLane, b[v]);
+  }
+  const bool wraps = j + kVectors * kLane > width;
+  for (int64_t i = 0; i < kVectors * kLane; ++i) {
+    const int64_t c = wraps ? (j + i) % width : j + i;
+    sum_a[c] += static_cast<double>(flat_a[i]);
+    sum_b[c] += static_cast<double>(flat_b[i]);
+  }
+}
+
+// body(first row, rows) for blocks of at most kFlushRows: of wide rows fewer, so that all strips of
+// a block find it in the first-level cache.
+template <typename Body>
+LOCKSTEP_FORMULA void ForRowBlocks(int64_t rows, int64_t width, const Body& body) {
+  const int64_t fitting = 2048 / width > 16 ? 2048 / width : 16;
+  const int64_t block = fitting < kFlushRows ? fitting : kFlushRows;
+  for (int64_t r = 0; r < rows; r += block) body(r, rows - r < block ? rows - r : block);
 }
 
 // Dense rows narrower than a vector, whose width divides it: plain memory, folded at the end.
@@ -68,7 +71,9 @@ LOCKSTEP_FORMULA void SumNarrow(int64_t offset, int64_t elements, int64_t width,
   using V = Vec<T>;
   constexpr int64_t kWide = 4 * kLanes<T>;
   const int64_t wide = elements / kWide;
-  SumStrip<4, V, T>(offset, wide, kWide, 0, width, term, sum_a, sum_b);
+  ForRowBlocks(wide, width, [&](int64_t r, int64_t count) {
+    SumStrip<4, V, T>(offset + r * kWide, count, kWide, 0, width, term, sum_a, sum_b);
+  });
   int64_t done = wide * kWide;
   const int64_t single = (elements - done) / kLanes<T>;
   SumStrip<1, V, T>(offset + done, single, kLanes<T>, 0, width, term, sum_a, sum_b);
@@ -91,16 +96,22 @@ LOCKSTEP_FORMULA void SumColumns(int64_t offset, int64_t rows, int64_t row_strid
     SumNarrow<T>(offset, rows * width, width, term, sum_a, sum_b);
     return;
   }
-  int64_t j = 0;
-  for (; j + 4 * kLane <= width; j += 4 * kLane) {
-    SumStrip<4, V, T>(offset + j, rows, row_stride, j, width, term, sum_a, sum_b);
-  }
-  for (; j + kLane <= width; j += kLane) {
-    SumStrip<1, V, T>(offset + j, rows, row_stride, j, width, term, sum_a, sum_b);
-  }
-  for (; j < width; ++j) {
-    SumStrip<1, T, T>(offset + j, rows, row_stride, j, width, term, sum_a, sum_b);
-  }
+  ForRowBlocks(rows, width, [&](int64_t r, int64_t count) {
+    const int64_t at = offset + r * row_stride;
+    int64_t j = 0;
+    for (; j + 4 * kLane <= width; j += 4 * kLane) {
+      SumStrip<4, V, T>(at + j, count, row_stride, j, width, term, sum_a, sum_b);
+    }
+    for (; j + 2 * kLane <= width; j += 2 * kLane) {
+      SumStrip<2, V, T>(at + j, count, row_stride, j, width, term, sum_a, sum_b);
+    }
+    for (; j + kLane <= width; j += kLane) {
+      SumStrip<1, V, T>(at + j, count, row_stride, j, width, term, sum_a, sum_b);
+    }
+    for (; j < width; ++j) {
+      SumStrip<1, T, T>(at + j, count, row_stride, j, width, term, sum_a, sum_b);
+    }
+  });
 }
 
 }  // namespace lockstep::cpu::LOCKSTEP_ISA

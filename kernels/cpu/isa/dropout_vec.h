@@ -17,6 +17,24 @@ LOCKSTEP_FORMULA int64_t DrawRows(int64_t width) {
   return rows < 1 ? 1 : rows;
 }
 
+// The blocks that hold the elements of each row, one after the other; their number. Whole vectors
+// are stored: what one writes too much the next overwrites.
+LOCKSTEP_FORMULA int64_t ListBlocks(int64_t first, int64_t row_step, int64_t rows, int64_t width,
+                                    uint32_t* blocks) {
+  HalfWords iota;
+  for (int i = 0; i < kPhiloxLanes; ++i) iota[i] = static_cast<uint32_t>(i);
+  int64_t count = 0;
+  for (int64_t i = 0; i < rows; ++i, first += row_step) {
+    const int64_t begin = first / 4;
+    const int64_t more = (first + width - 1) / 4 - begin + 1;
+    for (int64_t k = 0; k < more; k += kPhiloxLanes) {
+      Store(blocks + count + k, Broadcast<HalfWords>(static_cast<uint32_t>(begin + k)) + iota);
+    }
+    count += more;
+  }
+  return count;
+}
+
 // keep[i * width + j] = the factor, 0 or draw.scale, of logical element
 // first + i * row_step + j of sample `sample`, for i < rows, j < width. rows <= DrawRows(width),
 // width <= kDrawElements - 8.
@@ -27,13 +45,7 @@ void DrawKeep(const DropoutDraw& draw, int64_t sample, int64_t first, int64_t ro
   alignas(64) uint32_t words[kDrawElements + 64];
   const uint64_t id = static_cast<uint64_t>(draw.sample_ids[sample]);
   const bool aligned = (first % 4 | row_step % 4 | width % 4) == 0;
-  int64_t count = 0;
-  for (int64_t i = 0; i < rows; ++i) {
-    const int64_t e = first + i * row_step;
-    const int64_t last = (e + width - 1) / 4;
-    for (int64_t b = e / 4; b <= last; ++b) blocks[count++] = static_cast<uint32_t>(b);
-  }
-  for (int64_t i = 0; i < kPhiloxLanes; ++i) blocks[count + i] = 0;
+  const int64_t count = ListBlocks(first, row_step, rows, width, blocks);
   for (int64_t i = 0; i < count; i += kPhiloxLanes) {
     PhiloxVector(draw.key, LoadBlocks(blocks + i), id, draw.epoch, words + 4 * i);
   }

@@ -107,6 +107,21 @@ LOCKSTEP_FORMULA void MapNarrow(int64_t offset, int64_t elements, int64_t width,
   for (; i < elements; ++i) map.Apply(offset + i, i, map.template At<T>(i % width));
 }
 
+// Rows of kVectors vectors: their constants stay in registers.
+template <int kVectors, typename T, typename Map>
+LOCKSTEP_FORMULA void MapStrip(int64_t offset, int64_t rows, int64_t row_stride, const Map& map) {
+  using V = Vec<T>;
+  decltype(map.template At<V>(0)) constants[kVectors];
+  for (int v = 0; v < kVectors; ++v) constants[v] = map.template At<V>(v * kLanes<T>);
+  for (int64_t i = 0; i < rows; ++i) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      map.Apply(offset + i * row_stride + v * kLanes<T>, (i * kVectors + v) * kLanes<T>,
+                constants[v]);
+    }
+  }
+}
+
 template <typename T, typename Map>
 LOCKSTEP_FORMULA void MapRows(int64_t offset, int64_t rows, int64_t row_stride, int64_t width,
                               const Map& map) {
@@ -115,11 +130,8 @@ LOCKSTEP_FORMULA void MapRows(int64_t offset, int64_t rows, int64_t row_stride, 
     MapNarrow<T>(offset, rows * width, width, map);
     return;
   }
-  if (width == kLanes<T>) {
-    const auto constants = map.template At<V>(0);
-    for (int64_t i = 0; i < rows; ++i) map.Apply(offset + i * row_stride, i * width, constants);
-    return;
-  }
+  if (width == kLanes<T>) return MapStrip<1, T>(offset, rows, row_stride, map);
+  if (width == 2 * kLanes<T>) return MapStrip<2, T>(offset, rows, row_stride, map);
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t at = offset + i * row_stride;
     int64_t j = 0;

@@ -9,15 +9,17 @@ namespace lockstep::cpu::LOCKSTEP_ISA {
 
 inline constexpr int64_t kPhiloxLanes = kLanes<uint64_t>;
 
-// Lanes a, then b, of 64 bits: blocks in an order that leaves Interleave's results in sequence.
+typedef uint32_t HalfWords __attribute__((vector_size(kVecBytes / 2)));
+
+// Consecutive blocks, one a lane, in the order that leaves Interleave's results in sequence.
 LOCKSTEP_FORMULA U64 LoadBlocks(const uint32_t* blocks) {
+  const HalfWords v = Load<HalfWords>(blocks);
 #if defined(LOCKSTEP_ISA_avx512)
-  return U64{blocks[0], blocks[4], blocks[1], blocks[5],
-             blocks[2], blocks[6], blocks[3], blocks[7]};
+  return __builtin_convertvector(__builtin_shufflevector(v, v, 0, 4, 1, 5, 2, 6, 3, 7), U64);
 #elif defined(LOCKSTEP_ISA_avx2)
-  return U64{blocks[0], blocks[2], blocks[1], blocks[3]};
+  return __builtin_convertvector(__builtin_shufflevector(v, v, 0, 2, 1, 3), U64);
 #else
-  return U64{blocks[0], blocks[1]};
+  return __builtin_convertvector(v, U64);
 #endif
 }
 

@@ -5,26 +5,36 @@
 namespace lockstep::cpu::LOCKSTEP_ISA {
 namespace {
 
-// Partial results of a row: fixed, so that sums have one order on every instruction set.
-constexpr int64_t kParts = 16;
+// Partial sums of a row, in a fixed order.
+constexpr int64_t kParts = 8;
 
-// The maximum; NaN when there is one.
+// A NaN is the largest value.
+template <typename V>
+LOCKSTEP_FORMULA V Larger(V m, V v) {
+  return ((v > m) | (v != v)) ? v : m;
+}
+
+// The maximum of a row, size > 0. The last vector may overlap the one before.
 template <typename T>
 LOCKSTEP_FORMULA T RowMax(int64_t size, const T* x) {
-  T part[kParts];
-  for (int64_t j = 0; j < kParts; ++j) part[j] = x[0];
-  int64_t i = 0;
-  for (; i + kParts <= size; i += kParts) {
-    for (int64_t j = 0; j < kParts; ++j) {
-      const T v = x[i + j];
-      part[j] = (v > part[j]) | (v != v) ? v : part[j];
-    }
-  }
+  using V = Vec<T>;
   T max = x[0];
-  for (; i < size; ++i) max = (x[i] > max) | (x[i] != x[i]) ? x[i] : max;
-  if (size < kParts) return max;
-  for (const T v : part) max = (v > max) | (v != v) ? v : max;
-  return max;
+  if (size < kLanes<T>) {
+    for (int64_t i = 1; i < size; ++i) max = Larger(max, x[i]);
+    return max;
+  }
+  V m = Load<V>(x);
+  for (int64_t i = kLanes<T>; i < size; i += kLanes<T>) {
+    const int64_t at = i + kLanes<T> <= size ? i : size - kLanes<T>;
+    m = Larger(m, Load<V>(x + at));
+  }
+  T lanes[kLanes<T>];
+  Store(lanes, m);
+#pragma GCC unroll 4
+  for (int64_t half = kLanes<T> / 2; half > 0; half /= 2) {
+    for (int64_t j = 0; j < half; ++j) lanes[j] = Larger(lanes[j], lanes[j + half]);
+  }
+  return lanes[0];
 }
 
 // The sum of f(i) over [0, size).
@@ -38,23 +48,47 @@ LOCKSTEP_FORMULA T RowSum(int64_t size, const F& f) {
   T sum = 0;
   for (; i < size; ++i) sum += f(i);
   if (size < kParts) return sum;
-  for (const T v : part) sum += v;
-  return sum;
+  for (int64_t j = 0; j < kParts / 2; ++j) part[j] += part[j + kParts / 2];
+  return sum + ((part[0] + part[2]) + (part[1] + part[3]));
 }
 
-// y = exp(x - max), and the sum of it. y may be x.
+// Rows are worked on in tiles, so that short rows share vectors.
+constexpr int64_t kTileRows = 32;
+constexpr int64_t kTileElements = 1024;
+
+LOCKSTEP_FORMULA int64_t TileRows(int64_t classes) {
+  const int64_t fitting = kTileElements / classes;
+  return fitting < 1 ? 1 : fitting < kTileRows ? fitting : kTileRows;
+}
+
+// e = exp(x - max[r]) for each row, and sum[r] of it. e may be x.
 template <typename T>
-LOCKSTEP_FORMULA T ExpRow(int64_t size, T max, const T* x, T* y) {
-  LOCKSTEP_INDEPENDENT
-  for (int64_t i = 0; i < size; ++i) y[i] = math::Exp(x[i] - max);
-  return RowSum<T>(size, [&](int64_t i) { return y[i]; });
+LOCKSTEP_FORMULA void ExpRows(int64_t rows, int64_t classes, const T* x, const T* max, T* e,
+                              T* sum) {
+  for (int64_t r = 0; r < rows; ++r) {
+    LOCKSTEP_INDEPENDENT
+    for (int64_t i = 0; i < classes; ++i) e[r * classes + i] = x[r * classes + i] - max[r];
+  }
+  for (int64_t i = 0; i < rows * classes; ++i) e[i] = math::Exp(e[i]);
+  for (int64_t r = 0; r < rows; ++r) {
+    sum[r] = RowSum<T>(classes, [&](int64_t i) { return e[r * classes + i]; });
+  }
 }
 
 template <typename T>
 void Forward(int64_t rows, int64_t classes, const T* x, T* y) {
-  for (int64_t r = 0; r < rows; ++r, x += classes, y += classes) {
-    const T factor = T(1) / ExpRow(classes, RowMax(classes, x), x, y);
-    for (int64_t i = 0; i < classes; ++i) y[i] *= factor;
+  T max[kTileRows], sum[kTileRows];
+  const int64_t tile = TileRows(classes);
+  for (int64_t begin = 0; begin < rows; begin += tile) {
+    const int64_t count = rows - begin < tile ? rows - begin : tile;
+    const T* from = x + begin * classes;
+    T* to = y + begin * classes;
+    for (int64_t r = 0; r < count; ++r) max[r] = RowMax(classes, from + r * classes);
+    ExpRows(count, classes, from, max, to, sum);
+    for (int64_t r = 0; r < count; ++r) {
+      const T factor = T(1) / sum[r];
+      for (int64_t i = 0; i < classes; ++i) to[r * classes + i] *= factor;
+    }
   }
 }
 
@@ -76,39 +110,64 @@ LOCKSTEP_FORMULA bool FirstMaximumIs(int64_t classes, const T* x, T max, int64_t
   return false;
 }
 
-// Without a gradient: the sum of exp(x - max) alone, in parts of a stack buffer.
+// Without a gradient: the sums of exp(x - max) alone, in parts of a stack buffer.
 template <typename T>
-LOCKSTEP_FORMULA T ExpSum(int64_t size, T max, const T* x) {
-  constexpr int64_t kBuffer = 256;
-  T e[kBuffer];
-  T sum = 0;
-  for (int64_t i = 0; i < size; i += kBuffer) {
-    const int64_t count = size - i < kBuffer ? size - i : kBuffer;
-    sum += ExpRow(count, max, x + i, e);
+LOCKSTEP_FORMULA void ExpSums(int64_t rows, int64_t classes, const T* x, const T* max, T* sum) {
+  T e[kTileElements];
+  if (rows * classes <= kTileElements) return ExpRows(rows, classes, x, max, e, sum);
+  sum[0] = 0;  // one long row
+  for (int64_t i = 0; i < classes; i += kTileElements) {
+    T part;
+    ExpRows(1, classes - i < kTileElements ? classes - i : kTileElements, x + i, max, e, &part);
+    sum[0] += part;
   }
-  return sum;
 }
 
-// Logarithms are taken in double: one a row, and losses near 0 keep their digits.
+template <typename T>
+LOCKSTEP_FORMULA void Gradient(int64_t classes, int64_t label, T sum, T* dx) {
+  if (label < 0) {
+    for (int64_t i = 0; i < classes; ++i) dx[i] = T(0);
+    return;
+  }
+  const T factor = T(1) / sum;
+  for (int64_t i = 0; i < classes; ++i) dx[i] *= factor;
+  dx[label] -= T(1);
+}
+
+// Logarithms are taken in double: one a row, and losses near 0 keep their digits. dx may be x.
+template <typename T>
+LOCKSTEP_FORMULA void CrossEntropyTile(int64_t rows, int64_t classes, const T* x,
+                                       const int32_t* labels, T* dx, CrossEntropySums* sums) {
+  T max[kTileRows], sum[kTileRows];
+  double distance[kTileRows], log_sum[kTileRows];
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* row = x + r * classes;
+    const int64_t label = labels[r];
+    max[r] = RowMax(classes, row);
+    if (label < 0) continue;
+    distance[r] = static_cast<double>(max[r]) - static_cast<double>(row[label]);
+    sums->correct += FirstMaximumIs(classes, row, max[r], label) ? 1 : 0;
+  }
+  if (dx == nullptr) {
+    ExpSums(rows, classes, x, max, sum);
+  } else {
+    ExpRows(rows, classes, x, max, dx, sum);
+  }
+  for (int64_t r = 0; r < rows; ++r) log_sum[r] = math::Log(static_cast<double>(sum[r]));
+  for (int64_t r = 0; r < rows; ++r) {
+    if (labels[r] >= 0) sums->loss += log_sum[r] + distance[r];
+    if (dx != nullptr) Gradient(classes, labels[r], sum[r], dx + r * classes);
+  }
+}
+
 template <typename T>
 CrossEntropySums CrossEntropy(int64_t rows, int64_t classes, const T* x, const int32_t* labels,
                               T* dx) {
   CrossEntropySums sums{0, 0};
-  for (int64_t r = 0; r < rows; ++r, x += classes, dx += dx == nullptr ? 0 : classes) {
-    const int64_t label = labels[r];
-    if (label < 0) {
-      for (int64_t i = 0; dx != nullptr && i < classes; ++i) dx[i] = 0;
-      continue;
-    }
-    const T max = RowMax(classes, x);
-    const double distance = static_cast<double>(max) - static_cast<double>(x[label]);
-    sums.correct += FirstMaximumIs(classes, x, max, label) ? 1 : 0;
-    const T sum = dx == nullptr ? ExpSum(classes, max, x) : ExpRow(classes, max, x, dx);
-    sums.loss += math::Log(static_cast<double>(sum)) + distance;
-    if (dx == nullptr) continue;
-    const T factor = T(1) / sum;
-    for (int64_t i = 0; i < classes; ++i) dx[i] *= factor;
-    dx[label] -= T(1);
+  const int64_t tile = TileRows(classes);
+  for (int64_t r = 0; r < rows; r += tile) {
+    CrossEntropyTile(rows - r < tile ? rows - r : tile, classes, x + r * classes, labels + r,
+                     dx == nullptr ? nullptr : dx + r * classes, &sums);
   }
   return sums;
 }
