@@ -104,7 +104,12 @@ class DatasetSource::Impl {
     const auto* stored_labels = static_cast<const uint8_t*>(dataset_.labels().data());
     for (const int64_t id : batch.ids) {
       const auto row = static_cast<size_t>(id);
-      transform_.Apply(stored + row * stored_bytes_, id, batch.epoch, x);
+      const uint8_t* from = stored + row * stored_bytes_;
+      if (transform_.is_copy()) {
+        std::memcpy(x, from, stored_bytes_);
+      } else {
+        transform_.Apply(from, id, batch.epoch, x);
+      }
       std::memcpy(labels, stored_labels + row * label_bytes_, label_bytes_);
       x += sample_bytes_;
       labels += label_bytes_;

@@ -65,8 +65,8 @@ class NpzWriter {
  public:
   explicit NpzWriter(NpzWriterOptions options = {}) : options_(options) {}
 
-  // Shares the tensor's memory until written. Throws ConfigError for a name that is empty, used
-  // already, longer than 60,000 bytes, absolute, or holds "..", NUL or a backslash.
+  // Shares the tensor's memory until written. Throws ConfigError for a name used already and for
+  // what WhyUnsafeName() says of the member "<name>.npy".
   void Add(const std::string& name, const Tensor& tensor);
   // A scalar of type bool ("|b1", shape ()).
   void AddBool(const std::string& name, bool value);

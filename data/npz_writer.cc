@@ -13,18 +13,8 @@
 namespace lockstep {
 namespace {
 
-constexpr size_t kLongestName = 60000;
 // Members held compressed in memory at a time, by their size before.
 constexpr size_t kWindowBytes = size_t{64} << 20;
-
-void CheckName(const std::string& name) {
-  const bool climbs = ("/" + name + "/").find("/../") != std::string::npos;
-  if (!name.empty() && name.size() <= kLongestName && name[0] != '/' && !climbs &&
-      name.find('\0') == name.npos && name.find('\\') == name.npos) {
-    return;
-  }
-  throw ConfigError("'" + Printable(name) + "' cannot be the name of an array in an npz file");
-}
 
 std::span<const uint8_t> AsBytes(const Tensor& tensor) {
   return {static_cast<const uint8_t*>(tensor.data()), tensor.bytes()};
@@ -37,7 +27,9 @@ std::span<const uint8_t> AsBytes(const std::string& text) {
 }  // namespace
 
 void NpzWriter::AddEntry(const std::string& name, Entry entry) {
-  CheckName(name);
+  if (const std::string why = WhyUnsafeName(name + ".npy"); !why.empty()) {
+    throw ConfigError("name '" + Printable(name) + "' of an array for an npz file " + why);
+  }
   if (!entries_.emplace(name, std::move(entry)).second) {
     throw ConfigError("two arrays of an npz file are called '" + Printable(name) + "'");
   }

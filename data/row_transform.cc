@@ -62,6 +62,7 @@ RowTransform::RowTransform(TensorType sample, TransformOptions options, uint64_t
   }
   channels_ = is_cut_ || (is_picture && normalises) ? shape[0] : 1;
   plane_ = channels_ > 0 ? shape.size() / channels_ : 0;
+  is_copy_ = !is_cut_ && !normalises && options_.dtype == sample_.dtype;
   MakeTables();
 }
 

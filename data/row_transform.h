@@ -38,6 +38,8 @@ class RowTransform {
 
   // One row as fed.
   TensorType output() const { return {output_, options_.dtype}; }
+  // True when a row is fed exactly as stored: it may be copied instead.
+  bool is_copy() const { return is_copy_; }
   // Reads the row at `x` and writes it at `y`.
   void Apply(const void* x, int64_t id, int64_t epoch, void* y) const;
 
@@ -59,6 +61,7 @@ class RowTransform {
   TransformOptions options_;
   uint64_t key_;
   Shape output_;
+  bool is_copy_ = false;
   bool is_cut_ = false;   // the picture is not taken as it lies
   int64_t channels_ = 1;  // of different mean and deviation; 1 when there are none
   int64_t plane_ = 0;     // elements of one of them

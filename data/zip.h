@@ -32,6 +32,9 @@ struct ZipMember {
 // to inflate more than deflate can.
 std::vector<ZipMember> ReadZipDirectory(const InputFile& file);
 
+// Why a member may not be called this; empty when it may.
+std::string WhyUnsafeName(const std::string& name);
+
 // The member's bytes, checked against its CRC-32.
 Bytes ReadZipMember(const InputFile& file, const ZipMember& member);
 

@@ -49,21 +49,6 @@ void ParseExtra(BoundedReader extra, Sizes* sizes) {
   }
 }
 
-void CheckName(const std::string& name, const BoundedReader& where) {
-  const auto refuse = [&](const char* why) {
-    where.Fail("zip member name '" + Printable(name) + "' " + why);
-  };
-  if (name.empty()) refuse("is empty");
-  if (name.find('\0') != name.npos) refuse("holds a NUL");
-  if (name.find('\\') != name.npos) refuse("holds a backslash");
-  if (name[0] == '/') refuse("is an absolute path");
-  for (size_t begin = 0; begin <= name.size();) {
-    const size_t end = std::min(name.find('/', begin), name.size());
-    if (std::string_view(name).substr(begin, end - begin) == "..") refuse("climbs with '..'");
-    begin = end + 1;
-  }
-}
-
 ZipMember ParseCentralHeader(BoundedReader* reader) {
   reader->Expect("PK\x01\x02", "zip directory entry");
   ZipMember member;
@@ -82,7 +67,9 @@ ZipMember ParseCentralHeader(BoundedReader* reader) {
   reader->Take(6, "attributes");
   sizes.offset = reader->Little<uint32_t>("offset");
   member.name = reader->TakeText(name_length, "member name");
-  CheckName(member.name, *reader);
+  if (const std::string why = WhyUnsafeName(member.name); !why.empty()) {
+    reader->Fail("zip member name '" + Printable(member.name) + "' " + why);
+  }
   const uint64_t extra_at = reader->offset();
   ParseExtra({reader->Take(extra_length, "extra fields"), reader->name(), extra_at}, &sizes);
   reader->Take(comment_length, "comment");
@@ -206,6 +193,15 @@ void PlaceMembers(const InputFile& file, uint64_t end, std::vector<ZipMember>* m
 }
 
 }  // namespace
+
+std::string WhyUnsafeName(const std::string& name) {
+  if (name.empty()) return "is empty";
+  if (name.size() > 0xFFFF) return "is longer than 65535 bytes";
+  if (name.find('\0') != name.npos) return "holds a NUL";
+  if (name.find('\\') != name.npos) return "holds a backslash";
+  if (name[0] == '/') return "is an absolute path";
+  return ("/" + name + "/").find("/../") == name.npos ? "" : "climbs with '..'";
+}
 
 std::vector<ZipMember> ReadZipDirectory(const InputFile& file) {
   const ZipEnd end = ReadZipEnd(file);

@@ -98,7 +98,7 @@ TEST(Npz, MissingArrayNamesWhatThereIs) {
 TEST(Npz, WriterRefusesNamesNoReaderMayTake) {
   NpzWriter writer;
   writer.Add("twice", Range<float>({1}));
-  for (const std::string name : {"", "/abs", "a/../b", "..", "back\\slash", "twice"}) {
+  for (const std::string name : {"/abs", "a/../b", "../b", "back\\slash", "twice"}) {
     ExpectError(ExitCode::kUsage, {}, [&] { writer.Add(name, Range<float>({1})); });
   }
   ExpectError(ExitCode::kUsage, {"\\x00"},
