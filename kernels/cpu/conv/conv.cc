@@ -17,8 +17,6 @@ constexpr char kOnednnWinograd[] = "onednn_winograd";
 constexpr char kImplicitGemm[] = "implicit_gemm";
 constexpr char kIm2colGemm[] = "im2col_gemm";
 constexpr char kReference[] = "reference";
-// Fewer input channels than this fill no vector: lowering beats the blocked algorithms.
-constexpr int64_t kFewChannels = 8;
 
 std::string Describe(const ConvShape& s) {
   const auto text = [](int64_t value) { return std::to_string(value); };
@@ -66,9 +64,8 @@ std::vector<std::string> CpuConv::Algorithms(const ConvShape& shape, ConvPass pa
       names.emplace_back(kOnednnWinograd);
     }
   }
-  const bool few = shape.c / shape.groups < kFewChannels;
-  names.insert(few ? names.begin() : names.end(), kIm2colGemm);
   if (CanRunImplicitConv(shape, x, y)) names.insert(names.begin(), kImplicitGemm);
+  names.emplace_back(kIm2colGemm);
   names.emplace_back(kReference);
   return names;
 }
@@ -96,18 +93,10 @@ std::unique_ptr<ConvKernel> CpuConv::Make(const ConvShape& shape, ConvPass pass,
 }
 
 std::vector<Layout> CpuConv::Layouts(int64_t c, DType dtype) const {
-  std::vector<Layout> layouts;
-  if (dtype == DType::kFloat32) {
-    const int64_t lanes = gemm_->lanes();
-    if (lanes == 16 && c % 16 == 0) {
-      layouts.push_back({16});
-    } else if (c % 8 == 0) {
-      layouts.push_back({8});
-    }
-    if (c > 1 && layouts != std::vector<Layout>{{c}}) layouts.push_back({c});
-  }
-  layouts.push_back({1});
-  return layouts;
+  if (dtype != DType::kFloat32 || c == 1) return {{1}};
+  if (c % 8 != 0) return {{1}, {c}};  // blocks do not fit: plain pictures are read in place
+  const int64_t block = gemm_->lanes() == 16 && c % 16 == 0 ? 16 : 8;
+  return block == c ? std::vector<Layout>{{c}, {1}} : std::vector<Layout>{{block}, {c}, {1}};
 }
 
 }  // namespace lockstep::cpu
