@@ -18,7 +18,7 @@ struct Progress {
   int64_t iteration = 0;  // steps done
   int64_t samples = 0;    // done since training began, before this run as well
   int64_t total_samples = 0;
-  std::optional<double> loss;
+  std::optional<double> loss = {};
 };
 
 struct ProgressOptions {

@@ -16,7 +16,7 @@ namespace lockstep {
 struct UpdateHooks {
   double weight_decay = 0.0;       // g += weight_decay * p, for every parameter
   double gradient_clipping = 0.0;  // largest L2 norm of all gradients together; 0: no limit
-  std::set<std::string> frozen;    // parameters left alone
+  std::set<std::string> frozen = {};    // parameters left alone
 };
 
 // Owns the optimizer's state arrays: flat blocks laid out as the parameters are.

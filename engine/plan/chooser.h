@@ -2,6 +2,7 @@
 #ifndef LOCKSTEP_ENGINE_PLAN_CHOOSER_H_
 #define LOCKSTEP_ENGINE_PLAN_CHOOSER_H_
 
+#include <functional>
 #include <map>
 #include <string>
 
@@ -52,11 +53,14 @@ class AlgorithmChooser {
     // Take the family's first guess, a function of shape, ISA and library version alone, instead
     // of timing: the reproducible mode.
     bool fixed = false;
+    // While it says yes, first guesses are taken untimed and not remembered: a job that was told
+    // to stop must not measure for seconds first.
+    std::function<bool()> should_hurry = {};
   };
 
   // Backend and cache must outlive the chooser.
   AlgorithmChooser(Backend& backend, AlgorithmCache& cache, Options options)
-      : backend_(backend), cache_(cache), options_(options) {}
+      : backend_(backend), cache_(cache), options_(std::move(options)) {}
 
   std::string Choose(const ConvCase& problem) { return Find(problem).algorithm; }
   // Of the chosen algorithm; 0 when fixed.

@@ -31,7 +31,7 @@ struct LoweringOptions {
   DType dtype = DType::kFloat32;
   int64_t batch = 1;
   bool input_gradients = false;  // also derive gradients of floating inputs
-  std::set<std::string> frozen;  // parameters that get no gradient
+  std::set<std::string> frozen = {};  // parameters that get no gradient
 };
 
 // The growing program. Ops append to it; passes rewrite it afterwards.

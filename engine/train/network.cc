@@ -29,7 +29,8 @@ Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
       variables_(graph, backend, options_.dtype),
       arena_(backend),
       cache_(backend.fingerprint() + " threads " + std::to_string(backend.threads())),
-      chooser_(backend, cache_, {.exact = options_.exact_math}) {
+      chooser_(backend, cache_,
+               {.exact = options_.exact_math, .should_hurry = options_.should_hurry}) {
   if (!options_.algorithm_file.empty()) cache_.Parse(ReadBounded(options_.algorithm_file));
   variables_.Initialize(options_.seed);
 }

@@ -2,6 +2,7 @@
 #ifndef LOCKSTEP_ENGINE_TRAIN_NETWORK_H_
 #define LOCKSTEP_ENGINE_TRAIN_NETWORK_H_
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -20,10 +21,11 @@ namespace lockstep {
 struct NetworkOptions {
   DType dtype = DType::kFloat32;  // kFloat32 or kFloat64
   uint64_t seed = 0;
-  std::set<std::string> frozen;  // parameters that get no gradient
+  std::set<std::string> frozen = {};  // parameters that get no gradient
   bool exact_math = false;       // no Winograd: errors of an ordinary sum of products
   // Where the timed choices of algorithms are remembered; empty: only in this object.
-  std::string algorithm_file;
+  std::string algorithm_file = {};
+  std::function<bool()> should_hurry = {};  // AlgorithmChooser::Options
   // Names of the graph's inputs.
   std::string x = "x", labels = "t";
 };

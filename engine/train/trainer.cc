@@ -169,11 +169,13 @@ void Trainer::Restore(const CheckpointContents& contents) {
   for (const auto& extension : extensions_) extension->Restore(contents);
 }
 
-LossSums EvaluateAll(Network& network, BatchSource& source) {
+std::optional<LossSums> EvaluateAll(Network& network, BatchSource& source,
+                                    const std::function<bool()>& should_stop) {
   LossSums total;
   source.Seek({source.position().epoch, 0});
   int64_t rows = 0;
   while (rows < source.size()) {
+    if (should_stop && should_stop()) return std::nullopt;
     const Batch& batch = source.Next();
     const LossSums sums = network.Evaluate(batch);
     total.loss += sums.loss;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,7 @@ struct TrainerOptions {
   int64_t epochs = 1;                 // 0: no limit
   int64_t iterations = 0;             // 0: no limit; whichever comes first
   double learning_rate = 0.0;         // 0: the optimizer's default
-  std::function<bool()> should_stop;  // asked before each step
+  std::function<bool()> should_stop = {};  // asked before each step
 };
 
 // Means of the batch values since the last report: a batch's loss is its sum divided by its count.
@@ -88,8 +89,10 @@ class Trainer {
   bool stopped_ = false;
 };
 
-// Every sample of one pass, exactly once. `source` is set to the start of an epoch first.
-LossSums EvaluateAll(Network& network, BatchSource& source);
+// Every sample of one pass, exactly once. `source` is set to the start of an epoch first. Nothing
+// when should_stop said so before a batch.
+std::optional<LossSums> EvaluateAll(Network& network, BatchSource& source,
+                                    const std::function<bool()>& should_stop = nullptr);
 
 }  // namespace lockstep
 

@@ -1,0 +1,100 @@
+#include "data/csv.h"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <vector>
+
+#include "kernels/error.h"
+
+namespace lockstep {
+namespace {
+
+std::string_view Trimmed(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t\r");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
+}
+
+class CsvParser {
+ public:
+  explicit CsvParser(const std::string& name) : name_(name) {}
+
+  void Line(std::string_view line) {
+    ++line_;
+    if (Trimmed(line).empty()) return;
+    int64_t column = 0;
+    for (size_t begin = 0; begin <= line.size();) {
+      const size_t comma = std::min(line.find(',', begin), line.size());
+      values_.push_back(Number(Trimmed(line.substr(begin, comma - begin)), ++column));
+      begin = comma + 1;
+    }
+    if (columns_ == 0) columns_ = column;
+    if (column != columns_) {
+      Fail("has " + std::to_string(column) + " columns, the rows before " +
+           std::to_string(columns_));
+    }
+    ++rows_;
+  }
+
+  Tensor Finish() const {
+    if (rows_ == 0) throw FormatError(name_ + ": no rows");
+    return Tensor::FromValues<float>(Shape({rows_, columns_}), values_);
+  }
+
+ private:
+  float Number(std::string_view text, int64_t column) const {
+    float value = 0.0F;
+    const std::string_view digits = text.starts_with('+') ? text.substr(1) : text;
+    const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (result.ec != std::errc() || result.ptr != digits.data() + digits.size() ||
+        !std::isfinite(value)) {
+      Fail("column " + std::to_string(column) + ": wanted a finite number, found " +
+           Printable(text));
+    }
+    return value;
+  }
+
+  static std::string Printable(std::string_view text) {
+    std::string shown = "'";
+    for (const char c : text.substr(0, 32)) shown += c < ' ' || c > '~' ? '?' : c;
+    return shown + (text.size() > 32 ? "...'" : "'");
+  }
+
+  [[noreturn]] void Fail(const std::string& what) const {
+    throw FormatError(name_ + " line " + std::to_string(line_) + ": " + what);
+  }
+
+  const std::string& name_;
+  int64_t line_ = 0, rows_ = 0, columns_ = 0;
+  std::vector<float> values_;
+};
+
+}  // namespace
+
+Tensor ParseCsv(std::string_view text, const std::string& name) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  CsvParser parser(name);
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    parser.Line(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return parser.Finish();
+}
+
+std::string WriteCsv(const Tensor& tensor) {
+  const Tensor floats = tensor.Cast(DType::kFloat32);
+  const int64_t columns = std::max<int64_t>(floats.shape().row_size(), 1);
+  std::string text;
+  int64_t column = 0;
+  for (const float value : floats.values<float>()) {
+    std::array<char, 32> digits{};
+    const auto result = std::to_chars(digits.data(), digits.data() + digits.size(), value);
+    text.append(digits.data(), result.ptr);
+    text += ++column % columns == 0 ? '\n' : ',';
+  }
+  return text;
+}
+
+}  // namespace lockstep

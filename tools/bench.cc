@@ -1,0 +1,202 @@
+// `lockstep bench train`: what a training step costs, and where.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/batch_iterator.h"
+#include "data/synthetic.h"
+#include "engine/train/trainer.h"
+#include "kernels/error.h"
+#include "models/model.h"
+#include "tools/algorithm_file.h"
+#include "tools/console.h"
+#include "tools/options.h"
+#include "tools/peak.h"
+#include "tools/text.h"
+#include "tools/verbs.h"
+
+namespace lockstep::tools {
+namespace {
+
+struct BenchOptions {
+  std::string model = "vgg";
+  int64_t batch_size = 64;
+  int64_t steps = 20;
+  int64_t warm_up = 3;
+  int64_t threads = 0;
+  double width = 1.0;
+  bool exact = false;
+  bool json = false;
+  bool profile = false;
+  std::string algorithm_file;
+};
+
+Shape DefaultSample(const std::string& model) {
+  if (model == "vgg") return Shape({3, 32, 32});
+  if (model == "lenet") return Shape({1, 28, 28});
+  if (model == "dnn") return Shape({7});
+  return Shape({784});
+}
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : 0.5 * (values[middle - 1] + values[middle]);
+}
+
+double PeakMegabytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024.0;
+}
+
+// Everything a step needs, on synthetic data in memory.
+class Bench {
+ public:
+  explicit Bench(const BenchOptions& options)
+      : options_(options),
+        backend_(MakeCpuBackend(static_cast<int>(options.threads))),
+        model_(MakeModel(options)),
+        network_(*model_.graph, *backend_,
+                 {.exact_math = options.exact, .algorithm_file = options.algorithm_file}),
+        source_(SyntheticDataset(model_.spec.in_shape,
+                                 model_.classifier ? static_cast<int32_t>(model_.spec.classes) : 0,
+                                 std::max<int64_t>(4 * options.batch_size, 256), 1),
+                {.batch_size = options.batch_size, .drop_last = true}),
+        updater_(network_.variables(), *backend_, MakeMomentum(0.9), {.weight_decay = 5e-4}),
+        schedule_(MakeConstantSchedule()),
+        trainer_(network_, source_, updater_, *schedule_, sync_,
+                 {.epochs = 0, .learning_rate = 0.001}) {}
+
+  std::vector<double> Milliseconds() {
+    for (int64_t i = 0; i < options_.warm_up; ++i) trainer_.Step();
+    std::vector<double> times;
+    for (int64_t i = 0; i < options_.steps; ++i) {
+      const auto start = std::chrono::steady_clock::now();
+      trainer_.Step();
+      const std::chrono::duration<double, std::milli> took =
+          std::chrono::steady_clock::now() - start;
+      times.push_back(took.count());
+    }
+    return times;
+  }
+
+  // One row a line of the plan, and one for the update.
+  std::string Profile() {
+    Plan& plan = network_.plan(Mode::kTrain, options_.batch_size);
+    std::vector<double> seconds;
+    double update = 0.0;
+    for (int64_t i = 0; i < options_.steps; ++i) {
+      const Batch& batch = source_.Next();
+      plan.SetInput("x", batch.x);
+      plan.SetInput("t", batch.labels);
+      const LossSums sums = plan.RunTimed({.ids = batch.ids.data()}, &seconds);
+      const auto start = std::chrono::steady_clock::now();
+      updater_.Update(sums.count, 0.001);
+      update += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    }
+    const MachinePeak peak = MeasurePeak(*backend_);
+    std::string text = PlanTable(plan, seconds, static_cast<double>(options_.steps), peak);
+    char line[160];
+    const double ms = update * 1e3 / static_cast<double>(options_.steps);
+    const double bytes = static_cast<double>(network_.variables().flat_size()) * 4.0 * 5.0;
+    std::snprintf(line, sizeof line, "update      %9.3f ms %8.1f GB/s\n", ms, bytes / ms * 1e-6);
+    return text + line;
+  }
+
+  const Backend& backend() const { return *backend_; }
+
+ private:
+  static Model MakeModel(const BenchOptions& options) {
+    const bool regression = options.model == "dnn";
+    return BuildModel(
+        {.name = options.model,
+         .in_shape = DefaultSample(options.model),
+         .classes = regression ? 1 : 10,
+         .width = options.width,
+         .hidden = regression ? std::vector<int64_t>{10, 10} : std::vector<int64_t>{}});
+  }
+
+  BenchOptions options_;
+  std::unique_ptr<Backend> backend_;
+  Model model_;
+  Network network_;
+  DatasetSource source_;
+  Updater updater_;
+  std::unique_ptr<Schedule> schedule_;
+  LocalSync sync_;
+  Trainer trainer_;
+};
+
+std::string Json(const BenchOptions& options, const Backend& backend,
+                 const std::vector<double>& times) {
+  const double median = Median(times);
+  char text[512];
+  std::snprintf(text, sizeof text,
+                "{\"engine\": \"lockstep\", \"device\": \"%s\", \"threads\": %d, \"model\": "
+                "\"%s\", \"batch_size\": %lld, \"steps\": %zu, \"median_ms\": %.5f, \"min_ms\": "
+                "%.5f, \"images_per_s\": %.2f, \"peak_rss_mb\": %.1f}\n",
+                backend.fingerprint().c_str(), backend.threads(), options.model.c_str(),
+                static_cast<long long>(options.batch_size), times.size(), median,
+                *std::min_element(times.begin(), times.end()),
+                static_cast<double>(options.batch_size) / median * 1e3, PeakMegabytes());
+  return text;
+}
+
+std::string Summary(const BenchOptions& options, const Backend& backend,
+                    const std::vector<double>& times) {
+  const double median = Median(times);
+  char text[256];
+  std::snprintf(text, sizeof text,
+                "%s, batch %lld, float32, %s, %d threads\n  step   %.3f ms median of %zu (min "
+                "%.3f)\n  speed  %.1f samples/s\n  memory %.0f MB peak\n",
+                options.model.c_str(), static_cast<long long>(options.batch_size),
+                backend.fingerprint().c_str(), backend.threads(), median, times.size(),
+                *std::min_element(times.begin(), times.end()),
+                static_cast<double>(options.batch_size) / median * 1e3, PeakMegabytes());
+  return text;
+}
+
+int BenchTrain(std::span<const std::string> arguments) {
+  BenchOptions bench;
+  bench.algorithm_file = DefaultAlgorithmFile();
+  Options options("lockstep bench train", "Measures training steps on synthetic data in memory.");
+  options.Add("model", &bench.model, "vgg, mlp, lenet or dnn (7-10-10-1 regression)");
+  options.Add("batch-size", &bench.batch_size, "samples in a step").Min(1);
+  options.Add("steps", &bench.steps, "steps that are timed").Min(1);
+  options.Add("warm-up", &bench.warm_up, "steps before them").Min(0);
+  options.Add("threads", &bench.threads, "kernel threads; 0: one a core").Min(0);
+  options.Add("width", &bench.width, "factor of all channel counts (vgg, lenet)").Above(0);
+  options.Add("exact", &bench.exact, "no Winograd convolutions");
+  options.Add("json", &bench.json, "print one JSON object");
+  options.Add("profile", &bench.profile, "print every line of the plan with its share of the peak");
+  options.Add("algorithm-file", &bench.algorithm_file, "where algorithm choices are remembered");
+  options.Parse(arguments);
+  Console out(1);
+  if (options.help_requested()) {
+    out.Write(options.Help());
+    return 0;
+  }
+  if (!options.unknown().empty()) throw ConfigError("unknown option " + options.unknown().front());
+  Bench run(bench);
+  const std::vector<double> times = run.Milliseconds();
+  out.Write(bench.json ? Json(bench, run.backend(), times) : Summary(bench, run.backend(), times));
+  if (bench.profile) out.Write(run.Profile());
+  return 0;
+}
+
+}  // namespace
+
+int RunBench(std::span<const std::string> arguments) {
+  if (arguments.empty() || arguments.front() != "train") {
+    throw ConfigError("lockstep bench wants what to measure: lockstep bench train [options]");
+  }
+  return BenchTrain(arguments.subspan(1));
+}
+
+}  // namespace lockstep::tools

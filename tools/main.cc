@@ -1,0 +1,77 @@
+// The `lockstep` program: picks the verb, and turns whatever fails into one line and an exit code.
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "kernels/error.h"
+#include "tools/console.h"
+#include "tools/text.h"
+#include "tools/verbs.h"
+
+namespace lockstep::tools {
+namespace {
+
+struct Verb {
+  const char* name;
+  const char* summary;
+  int (*run)(std::span<const std::string> arguments);
+};
+
+constexpr std::array<Verb, 4> kVerbs{{
+    {"train", "train a network on channel data", RunTrain},
+    {"predict", "run a trained model on arrays or a channel", RunPredict},
+    {"inspect", "describe a model file, a checkpoint or a plan", RunInspect},
+    {"bench", "measure training steps, line by line", RunBench},
+}};
+
+std::string Usage() {
+  std::string text = "usage: lockstep VERB [options]     (lockstep VERB --help)\n";
+  for (const Verb& verb : kVerbs) {
+    std::string name = std::string("  ") + verb.name;
+    name.resize(12, ' ');
+    text += name + verb.summary + "\n";
+  }
+  return text;
+}
+
+int Fail(const std::string& message, ExitCode code) {
+  Console(2).Write("lockstep: " + OneLine(message) + "\n");
+  return static_cast<int>(code);
+}
+
+int Dispatch(const std::vector<std::string>& arguments) {
+  const std::string name = arguments.empty() ? "" : arguments.front();
+  if (name == "--version") {
+    Console(1).Write("lockstep " LOCKSTEP_VERSION "\n");
+    return 0;
+  }
+  if (name == "--help" || name == "-h" || name == "help") {
+    Console(1).Write(Usage());
+    return 0;
+  }
+  for (const Verb& verb : kVerbs) {
+    if (name == verb.name) return verb.run(std::span(arguments).subspan(1));
+  }
+  const std::string found = name.empty() ? "no verb given" : "unknown verb " + Quote(name);
+  throw ConfigError(found + "; known: train, predict, inspect, bench");
+}
+
+}  // namespace
+}  // namespace lockstep::tools
+
+int main(int argc, char** argv) {
+  using lockstep::ExitCode;
+  lockstep::tools::EnsureStandardDescriptors();
+  try {
+    return lockstep::tools::Dispatch({argv + 1, argv + argc});
+  } catch (const lockstep::Error& error) {
+    return lockstep::tools::Fail(error.what(), error.code());
+  } catch (const std::bad_alloc&) {
+    return lockstep::tools::Fail("out of memory", ExitCode::kNoResources);
+  } catch (const std::exception& error) {
+    return lockstep::tools::Fail(std::string("internal error: ") + error.what(), ExitCode::kBug);
+  }
+}

@@ -1,0 +1,246 @@
+// `lockstep predict`: a trained model on arrays, files or a channel.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/batch_iterator.h"
+#include "data/channel.h"
+#include "engine/train/network.h"
+#include "engine/train/publish.h"
+#include "kernels/error.h"
+#include "models/model_directory.h"
+#include "tools/algorithm_file.h"
+#include "tools/array_files.h"
+#include "tools/console.h"
+#include "tools/contact_sheet.h"
+#include "tools/environment.h"
+#include "tools/options.h"
+#include "tools/text.h"
+#include "tools/verbs.h"
+
+namespace lockstep::tools {
+namespace {
+
+struct PredictOptions {
+  std::string model_dir;
+  std::string input, output;
+  std::string channel;
+  ChannelOptions channel_options;
+  std::string contact_sheet;
+  int64_t samples = 40;
+  bool softmax = false;
+  int64_t batch_size = 256;
+  int64_t threads = 0;
+  std::string algorithm_file;
+};
+
+// The network of a model directory, ready to predict.
+class Predictor {
+ public:
+  explicit Predictor(const PredictOptions& options)
+      : found_(FindModelDirectory(options.model_dir)),
+        backend_(MakeCpuBackend(static_cast<int>(options.threads))),
+        model_(BuildModel(found_.spec)),
+        network_(*model_.graph, *backend_, {.algorithm_file = options.algorithm_file}),
+        warning_(LoadFoundModel(found_, network_.variables())) {}
+
+  const std::string& warning() const { return warning_; }
+  const Model& model() const { return model_; }
+  Network& network() { return network_; }
+
+  // Rows as stored in a file to rows as the network wants them.
+  Tensor Prepare(const Tensor& rows) const {
+    const Shape& sample = model_.spec.in_shape;
+    if (rows.shape().ndim() == 0 || rows.shape().row_size() != sample.size()) {
+      throw ShapeError("the input has shape " + rows.shape().ToString() + "; the model wants (n, " +
+                           sample.ToString().substr(1) + " with any number of rows",
+                       ExitCode::kBadData);
+    }
+    std::vector<int64_t> dims{rows.shape()[0]};
+    dims.insert(dims.end(), sample.dims().begin(), sample.dims().end());
+    const bool bytes = rows.dtype() == DType::kUint8;
+    Tensor x = rows.Cast(DType::kFloat32).Reshape(Shape(std::span<const int64_t>(dims)));
+    if (!bytes) return x;
+    const float scale = static_cast<float>(found_.card ? found_.input.scale : 1.0 / 255.0);
+    for (float& value : x.values<float>()) value *= scale;
+    return x;
+  }
+
+  // Logits, or what a regression predicts, for all rows.
+  Tensor Run(const Tensor& rows, int64_t batch_size) {
+    const int64_t n = rows.shape()[0];
+    const int64_t row = rows.shape().row_size();
+    Tensor result(DType::kFloat32, Shape({n, model_.spec.classes}));
+    for (int64_t begin = 0; begin < n; begin += batch_size) {
+      const int64_t count = std::min(batch_size, n - begin);
+      float* data = const_cast<float*>(rows.values<float>().data()) + begin * row;
+      const Tensor part =
+          Tensor::Wrap(DType::kFloat32, rows.shape().WithDim(0, count), data, nullptr);
+      const Tensor y = network_.Predict(part);
+      std::copy_n(y.values<float>().data(), y.size(),
+                  result.values<float>().data() + begin * model_.spec.classes);
+    }
+    return result;
+  }
+
+ private:
+  FoundModel found_;
+  std::unique_ptr<Backend> backend_;
+  Model model_;
+  Network network_;
+  std::string warning_;
+};
+
+void SoftmaxRows(Tensor* logits) {
+  const int64_t classes = logits->shape()[1];
+  const std::span<float> values = logits->values<float>();
+  for (int64_t begin = 0; begin < logits->size(); begin += classes) {
+    const std::span<float> row =
+        values.subspan(static_cast<size_t>(begin), static_cast<size_t>(classes));
+    const float highest = *std::max_element(row.begin(), row.end());
+    double sum = 0.0;
+    for (float& v : row) sum += v = std::exp(v - highest);
+    for (float& v : row) v = static_cast<float>(v / sum);
+  }
+}
+
+int64_t BestClass(std::span<const float> row) {
+  return std::max_element(row.begin(), row.end()) - row.begin();
+}
+
+std::vector<uint8_t> PictureBytes(const Tensor& features, int64_t count) {
+  const int64_t size = count * features.shape().row_size();
+  std::vector<uint8_t> bytes(static_cast<size_t>(size));
+  for (int64_t i = 0; i < size; ++i) {
+    const auto at = static_cast<size_t>(i);
+    bytes[at] = features.dtype() == DType::kUint8
+                    ? features.values<uint8_t>()[at]
+                    : static_cast<uint8_t>(std::lround(
+                          255.0F * std::clamp(features.values<float>()[at], 0.0F, 1.0F)));
+  }
+  return bytes;
+}
+
+void WriteContactSheet(const PredictOptions& o, const Dataset& dataset, Tensor logits) {
+  const Shape& sample = dataset.features().shape();
+  if (sample.ndim() != 4 || (sample[1] != 1 && sample[1] != 3)) {
+    throw ShapeError(
+        "a contact sheet wants grey or RGB pictures, the channel holds " + sample.ToString(),
+        ExitCode::kBadData);
+  }
+  const int64_t count = std::min(o.samples, dataset.size());
+  SoftmaxRows(&logits);
+  const std::vector<uint8_t> pixels = PictureBytes(dataset.features(), count);
+  ContactSheet sheet{.title = "Test pictures, and what the network says they are",
+                     .pixels = pixels,
+                     .count = count,
+                     .channels = sample[1],
+                     .height = sample[2],
+                     .width = sample[3],
+                     .labels = {}};
+  const auto classes = static_cast<size_t>(logits.shape()[1]);
+  for (int64_t i = 0; i < count; ++i) {
+    const auto row = logits.values<float>().subspan(static_cast<size_t>(i) * classes, classes);
+    const int64_t best = BestClass(row);
+    const std::string truth =
+        dataset.has_classes()
+            ? std::to_string(dataset.labels().values<int32_t>()[static_cast<size_t>(i)])
+            : "";
+    sheet.labels.push_back(
+        {std::to_string(best), truth, static_cast<double>(row[static_cast<size_t>(best)])});
+  }
+  Publish(o.contact_sheet, RenderContactSheet(sheet));
+}
+
+std::string AccuracyLine(const Dataset& dataset, const Tensor& logits) {
+  const auto classes = static_cast<size_t>(logits.shape()[1]);
+  int64_t correct = 0;
+  for (int64_t i = 0; i < dataset.size(); ++i) {
+    const auto row = logits.values<float>().subspan(static_cast<size_t>(i) * classes, classes);
+    correct += BestClass(row) == dataset.labels().values<int32_t>()[static_cast<size_t>(i)];
+  }
+  char line[128];
+  std::snprintf(line, sizeof line, "accuracy %.4f (%lld of %lld)\n",
+                static_cast<double>(correct) / static_cast<double>(dataset.size()),
+                static_cast<long long>(correct), static_cast<long long>(dataset.size()));
+  return line;
+}
+
+PredictOptions Parse(std::span<const std::string> arguments, std::string* help) {
+  PredictOptions o;
+  o.algorithm_file = DefaultAlgorithmFile();
+  Options options("lockstep predict", "Runs a trained model.");
+  options.Add("model-dir", &o.model_dir, "directory with model.npz, or an npz file")
+      .ValueName("DIR")
+      .DefaultText("SM_MODEL_DIR");
+  options.Add("input", &o.input, "rows to predict: .npy, .npz or .csv").ValueName("FILE");
+  options.Add("channel", &o.channel, "or: a channel with labels").ValueName("DIR");
+  options.Add("output", &o.output, "results: .npy, .npz or .csv").ValueName("FILE");
+  options.Add("softmax", &o.softmax, "write probabilities instead of logits");
+  options.Add("data-key", &o.channel_options.data_key, "array of the samples in npz files");
+  options.Add("label-key", &o.channel_options.label_key, "array of the labels in npz files");
+  options.Add("contact-sheet", &o.contact_sheet, "draw pictures of the channel with predictions")
+      .ValueName("PNG");
+  options.Add("samples", &o.samples, "pictures on it").Min(1).Max(1000);
+  options.Add("batch-size", &o.batch_size, "rows at a time").Min(1);
+  options.Add("threads", &o.threads, "kernel threads; 0: one a core").Min(0).Max(1024);
+  options.Parse(arguments);
+  if (options.help_requested()) {
+    *help = options.Help();
+    return o;
+  }
+  if (!options.unknown().empty()) throw ConfigError("unknown option " + options.unknown().front());
+  if (o.model_dir.empty()) {
+    o.model_dir = ReadEnvironment(ProcessVariables()).model_dir.value_or("");
+  }
+  if (o.model_dir.empty()) throw ConfigError("give --model-dir DIR or set SM_MODEL_DIR");
+  if (o.input.empty() == o.channel.empty()) {
+    throw ConfigError("give either --input FILE or --channel DIR");
+  }
+  if (o.output.empty() && o.contact_sheet.empty() && o.channel.empty()) {
+    throw ConfigError("give --output FILE");
+  }
+  if (!o.contact_sheet.empty() && o.channel.empty()) {
+    throw ConfigError("--contact-sheet wants --channel DIR");
+  }
+  return o;
+}
+
+}  // namespace
+
+int RunPredict(std::span<const std::string> arguments) {
+  Console console(1);
+  std::string help;
+  const PredictOptions o = Parse(arguments, &help);
+  if (!help.empty()) {
+    console.Write(help);
+    return 0;
+  }
+  Predictor predictor(o);
+  if (!predictor.warning().empty()) Console(2).Write("warning: " + predictor.warning() + "\n");
+  std::optional<Dataset> dataset;
+  if (!o.channel.empty()) dataset = LoadChannel(o.channel, o.channel_options);
+  const Tensor rows = predictor.Prepare(dataset ? dataset->features()
+                                                : ReadArray(o.input, o.channel_options.data_key));
+  Tensor result = predictor.Run(rows, o.batch_size);
+  if (dataset && dataset->has_classes() && predictor.model().classifier) {
+    console.Write(AccuracyLine(*dataset, result));
+  }
+  if (!o.contact_sheet.empty()) {
+    WriteContactSheet(o, *dataset, result.Clone());
+    console.Write("wrote " + o.contact_sheet + "\n");
+  }
+  if (!o.output.empty()) {
+    if (o.softmax) SoftmaxRows(&result);
+    WriteArray(o.output, result);
+    console.Write("wrote " + o.output + " " + result.shape().ToString() + "\n");
+  }
+  return 0;
+}
+
+}  // namespace lockstep::tools

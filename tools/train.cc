@@ -1,0 +1,258 @@
+// `lockstep train`: the entry point of a training job.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "data/batch_iterator.h"
+#include "engine/train/publish.h"
+#include "kernels/error.h"
+#include "models/model_directory.h"
+#include "models/model_file.h"
+#include "models/name_match.h"
+#include "tools/failure_file.h"
+#include "tools/signals.h"
+#include "tools/text.h"
+#include "tools/train_extensions.h"
+#include "tools/train_options.h"
+#include "tools/verbs.h"
+
+namespace lockstep::tools {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::string Format(const char* format, double value) {
+  char text[64];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+// One training job, from its options to its files.
+class TrainJob {
+ public:
+  TrainJob(TrainOptions options, Console* console, StopSignals* signals)
+      : o_(std::move(options)), console_(console), signals_(signals) {}
+
+  void Run() {
+    PrepareDirectories();
+    LoadData();
+    BuildNetwork();
+    MakeTrainer();
+    Resume();
+    PrintHead();
+    trainer_->Run();
+    SaveModel();
+    if (trainer_->stopped()) SayHowItStopped();
+  }
+
+ private:
+  std::function<bool()> ShouldStop() const {
+    return [signals = signals_] { return signals->requested(); };
+  }
+  void Say(const std::string& line) const { console_->Write(line + "\n"); }
+  DType dtype() const { return o_.dtype == "float64" ? DType::kFloat64 : DType::kFloat32; }
+
+  // Before anything that takes time: a job must not find out at its end.
+  void PrepareDirectories() {
+    CheckWritableDirectory(o_.model_dir);
+    if (!o_.output_data_dir.empty()) CheckWritableDirectory(o_.output_data_dir);
+    if (o_.checkpoint_dir.empty()) return;
+    store_.emplace(o_.checkpoint_dir,
+                   CheckpointStore::Options{
+                       .keep = static_cast<int>(o_.keep_checkpoints),
+                       .warn = [this](const std::string& line) { Say("warning: " + line); }});
+  }
+
+  std::unique_ptr<DatasetSource> MakeSource(const std::string& dir, const std::string& split,
+                                            bool training) const {
+    ChannelOptions channel = o_.channel;
+    channel.split = split;
+    TransformOptions transform = o_.transform;
+    transform.dtype = dtype();
+    if (!training) transform.random_crop = transform.flip = false;
+    Dataset dataset = LoadChannel(dir, channel);
+    return std::make_unique<DatasetSource>(std::move(dataset),
+                                           SourceOptions{.batch_size = o_.batch_size,
+                                                         .seed = o_.seed,
+                                                         .shuffle = training && o_.shuffle,
+                                                         .transform = transform});
+  }
+
+  void LoadData() {
+    train_ = MakeSource(o_.train, "train", true);
+    if (train_->size() < o_.batch_size) {
+      throw FormatError(o_.train + " has " + std::to_string(train_->size()) +
+                        " rows, fewer than a batch of " + std::to_string(o_.batch_size) +
+                        "; lower --batch-size");
+    }
+    if (o_.test.empty()) return;
+    test_ = MakeSource(o_.test, "test", false);
+    if (!(test_->sample_type().shape == train_->sample_type().shape)) {
+      throw ShapeError("samples of " + o_.test + " have shape " +
+                           test_->sample_type().shape.ToString() + ", those of " + o_.train + " " +
+                           train_->sample_type().shape.ToString(),
+                       ExitCode::kBadData);
+    }
+  }
+
+  void BuildNetwork() {
+    backend_ = MakeCpuBackend(static_cast<int>(o_.threads));
+    model_ = BuildModel({.name = o_.model,
+                         .in_shape = train_->sample_type().shape,
+                         .classes = o_.classes,
+                         .width = o_.width,
+                         .hidden = o_.hidden});
+    if (model_.classifier) {
+      train_->dataset().CheckLabels(static_cast<int32_t>(o_.classes));
+      if (test_) test_->dataset().CheckLabels(static_cast<int32_t>(o_.classes));
+    }
+    const std::set<std::string> frozen = Frozen();
+    network_ = std::make_unique<Network>(*model_.graph, *backend_,
+                                         NetworkOptions{.dtype = dtype(),
+                                                        .seed = o_.seed,
+                                                        .frozen = frozen,
+                                                        .exact_math = o_.exact_math,
+                                                        .algorithm_file = o_.algorithm_file,
+                                                        .should_hurry = ShouldStop()});
+    if (!o_.init_from.empty()) {
+      const LoadNpzReport report =
+          LoadModelNpz(o_.init_from, network_->variables(), {.strict = o_.strict_init});
+      Say("# start from " + o_.init_from + ": " + std::to_string(report.loaded.size()) +
+          " arrays loaded, " + std::to_string(report.missing.size()) + " missing, " +
+          std::to_string(report.extra) + " not used");
+    }
+    updater_ = std::make_unique<Updater>(
+        network_->variables(), *backend_, MakeOptimizer(o_),
+        UpdateHooks{.weight_decay = o_.optimizer == "adamw" ? 0.0 : o_.weight_decay,
+                    .gradient_clipping = o_.gradient_clipping,
+                    .frozen = frozen});
+    schedule_ = MakeSchedule(o_);
+  }
+
+  std::set<std::string> Frozen() const {
+    std::set<std::string> frozen;
+    for (const std::string& glob : o_.freeze) {
+      bool any = false;
+      for (const Graph::Value& value : model_.graph->values()) {
+        if (value.role != Role::kParameter || !MatchesAny({glob}, value.name)) continue;
+        frozen.insert(value.name);
+        any = true;
+      }
+      if (!any)
+        throw ConfigError("--freeze " + Quote(glob) + " matches no parameter of the network");
+    }
+    return frozen;
+  }
+
+  void MakeTrainer() {
+    trainer_ = std::make_unique<Trainer>(*network_, *train_, *updater_, *schedule_, sync_,
+                                         TrainerOptions{.epochs = o_.epochs,
+                                                        .iterations = o_.iterations,
+                                                        .learning_rate = o_.learning_rate,
+                                                        .should_stop = ShouldStop()});
+    if (test_) {
+      trainer_->Extend(MakeEvaluation(test_.get(), model_.classifier, ShouldStop()));
+    }
+    trainer_->Extend(MakeReport(console_, o_.output_data_dir, o_.model, model_.classifier));
+    trainer_->Extend(MakeProgress(console_));
+    if (store_) {
+      trainer_->Extend(MakeCheckpoints(&*store_, ParseCheckpointInterval(o_.checkpoint_every)));
+    }
+    if (!o_.output_data_dir.empty()) {
+      Publish(o_.output_data_dir + "/cg.dot", model_.graph->ToDot());
+    }
+  }
+
+  void Resume() {
+    if (!store_ || o_.resume == "false") return;
+    const std::optional<LoadedCheckpoint> newest = store_->LoadNewest();
+    if (!newest) {
+      if (o_.resume != "true") return;
+      throw IoError(o_.checkpoint_dir + " holds no checkpoint to resume from", ExitCode::kNoInput);
+    }
+    trainer_->Restore(newest->contents);
+    Say("# resumed from " + newest->path + " at iteration " +
+        std::to_string(newest->tag.iteration));
+  }
+
+  void PrintHead() const {
+    if (!o_.unknown.empty()) Say("# options not known here: " + Join(o_.unknown, ", "));
+    Say("# model: " + o_.model + ", " + std::to_string(network_->variables().flat_size()) +
+        " parameters");
+    Say("# data: " + std::to_string(train_->size()) + " training samples" +
+        (test_ ? ", " + std::to_string(test_->size()) + " for validation" : std::string()));
+    Say("# Minibatch-size: " + std::to_string(o_.batch_size));
+    Say("# epoch: " + std::to_string(o_.epochs));
+    Say("# learning rate: " + FormatG(o_.learning_rate) + " (" + schedule_->ToString() + ")");
+    Say("# optimizer: " + updater_->optimizer().ToString());
+    Say("# device: " + backend_->fingerprint() + ", " + std::to_string(backend_->threads()) +
+        " threads");
+  }
+
+  void SaveModel() {
+    const auto start = Clock::now();
+    ModelCard card{.spec = model_.spec,
+                   .input = {.scale = train_->dataset().features().dtype() == DType::kUint8
+                                          ? o_.transform.scale
+                                          : 1.0},
+                   .dtype = o_.dtype,
+                   .seed = o_.seed,
+                   .iterations = trainer_->clock().iteration};
+    SaveModelDirectory(o_.model_dir, std::move(card), network_->variables());
+    Say("model saved to " + o_.model_dir + Format(" in %.2f s", SecondsSince(start)) +
+        ", weights sha256 " + WeightsHash(network_->variables()));
+  }
+
+  void SayHowItStopped() const {
+    const auto stop = signals_->stop();
+    Say("stopped by signal " + std::to_string(stop->signal) + " at iteration " +
+        std::to_string(trainer_->clock().iteration) + "; everything was saved " +
+        Format("%.2f s after it", SecondsSince(stop->when)));
+  }
+
+  TrainOptions o_;
+  Console* console_;
+  StopSignals* signals_;
+  std::optional<CheckpointStore> store_;
+  std::unique_ptr<DatasetSource> train_, test_;
+  std::unique_ptr<Backend> backend_;
+  Model model_;
+  std::unique_ptr<Network> network_;
+  std::unique_ptr<Updater> updater_;
+  std::unique_ptr<Schedule> schedule_;
+  LocalSync sync_;
+  std::unique_ptr<Trainer> trainer_;
+};
+
+}  // namespace
+
+int RunTrain(std::span<const std::string> arguments) {
+  StopSignals signals;
+  Console console(1);
+  Environment environment = ReadEnvironment(ProcessVariables());
+  try {
+    TrainOptions options = ParseTrainOptions(arguments, environment);
+    if (!options.help.empty()) {
+      console.Write(options.help);
+      return 0;
+    }
+    TrainJob(std::move(options), &console, &signals).Run();
+    return 0;
+  } catch (const std::exception& error) {
+    console.Status("");
+    if (environment.output_dir) WriteFailureFile(*environment.output_dir, error.what());
+    const auto* known = dynamic_cast<const Error*>(&error);
+    const bool lost = signals.requested() && known != nullptr && known->code() == ExitCode::kIo;
+    if (lost) throw IoError(error.what(), ExitCode::kNotSaved);
+    throw;
+  }
+}
+
+}  // namespace lockstep::tools

@@ -1,0 +1,201 @@
+#include "tools/train_extensions.h"
+
+#include <chrono>
+#include <cmath>
+#include <optional>
+
+#include "engine/train/publish.h"
+#include "tools/log_report.h"
+#include "tools/plot.h"
+#include "tools/print_report.h"
+#include "tools/progress_bar.h"
+
+namespace lockstep::tools {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+const char* MetricName(bool classifier) { return classifier ? "accuracy" : "rmse"; }
+
+double Metric(double mean, bool classifier) { return classifier ? mean : std::sqrt(mean); }
+
+class Evaluation : public Extension {
+ public:
+  Evaluation(BatchSource* test, bool classifier, std::function<bool()> should_stop)
+      : test_(test), classifier_(classifier), should_stop_(std::move(should_stop)) {}
+  std::string name() const override { return "evaluation"; }
+  Trigger trigger() const override { return Trigger::Epochs(1); }
+
+  void Invoke(Trainer& trainer) override {
+    const std::optional<LossSums> sums = EvaluateAll(trainer.network(), *test_, should_stop_);
+    if (!sums) return;
+    auto& observation = trainer.observation();
+    if (sums->count > 0) {
+      observation["validation/main/loss"] = sums->loss / static_cast<double>(sums->count);
+    }
+    if (sums->metric_count > 0) {
+      observation[std::string("validation/main/") + MetricName(classifier_)] =
+          Metric(sums->metric / static_cast<double>(sums->metric_count), classifier_);
+    }
+  }
+
+ private:
+  BatchSource* test_;
+  bool classifier_;
+  std::function<bool()> should_stop_;
+};
+
+class Report : public Extension {
+ public:
+  Report(Console* console, const std::string& output_dir, std::string title, bool classifier)
+      : table_(console, Columns(classifier)),
+        output_dir_(output_dir),
+        title_(std::move(title)),
+        classifier_(classifier),
+        start_(Clock::now()) {
+    if (!output_dir.empty()) log_.emplace(output_dir + "/log");
+  }
+  std::string name() const override { return "report"; }
+  Trigger trigger() const override { return Trigger::Epochs(1); }
+
+  void Invoke(Trainer& trainer) override {
+    const std::string metric = MetricName(classifier_);
+    const IntervalMeans means = trainer.TakeInterval();
+    LogEntry entry;
+    entry.Add("main/loss", means.loss);
+    entry.Add("main/" + metric, Metric(means.metric, classifier_));
+    for (const std::string& key :
+         {std::string("validation/main/loss"), "validation/main/" + metric}) {
+      const auto found = trainer.observation().find(key);
+      if (found != trainer.observation().end()) entry.Add(key, found->second);
+    }
+    entry.Add("lr", trainer.learning_rate());
+    entry.Add("epoch", trainer.clock().epoch);
+    entry.Add("iteration", trainer.clock().iteration);
+    entry.Add("elapsed_time", Elapsed());
+    trainer.observation().clear();
+    table_.Print(entry);
+    entries_.push_back(entry);
+    if (log_) log_->Append(entry);
+  }
+
+  void Finish(Trainer&) override {
+    if (!log_ || entries_.empty()) return;
+    Publish(output_dir_ + "/" + MetricName(classifier_) + ".png",
+            RenderLinePlot(AccuracyPlot(entries_, title_)));
+    Publish(output_dir_ + "/loss.png", RenderLinePlot(LossPlot(entries_, title_)));
+  }
+
+  void Save(CheckpointContents* contents) const override {
+    contents->values["report/log"] = LogJson(entries_);
+    contents->values["report/elapsed"] = Elapsed();
+  }
+  void Restore(const CheckpointContents& contents) override {
+    entries_ = ParseLog(contents.Text("report/log"), "the checkpoint's log");
+    before_ = contents.Real("report/elapsed");
+    start_ = Clock::now();
+    if (log_) log_->Restore(entries_);
+  }
+
+ private:
+  static std::vector<std::string> Columns(bool classifier) {
+    if (classifier) return DefaultColumns();
+    return {"epoch",       "main/loss", "validation/main/loss", "main/rmse", "validation/main/rmse",
+            "elapsed_time"};
+  }
+  double Elapsed() const { return before_ + SecondsSince(start_); }
+
+  PrintReport table_;
+  std::string output_dir_;
+  std::string title_;
+  bool classifier_;
+  std::optional<LogReport> log_;
+  std::vector<LogEntry> entries_;
+  Clock::time_point start_;
+  double before_ = 0.0;  // seconds of the runs before this one
+};
+
+class ProgressReport : public Extension {
+ public:
+  explicit ProgressReport(Console* console) : bar_(console) {}
+  std::string name() const override { return "progress"; }
+  Trigger trigger() const override { return Trigger::Iterations(1); }
+
+  void Invoke(Trainer& trainer) override {
+    const TrainingClock& clock = trainer.clock();
+    const SourcePosition position = trainer.source().position();
+    const int64_t size = trainer.source().size();
+    const int64_t epochs = trainer.options().epochs;
+    Progress progress{.epoch = std::min(position.epoch + 1, epochs),
+                      .epochs = epochs,
+                      .iteration = clock.iteration,
+                      .samples = position.epoch * size + position.offset,
+                      .total_samples = epochs * size};
+    const LossSums& sums = trainer.last_sums();
+    if (sums.count > 0) progress.loss = sums.loss / static_cast<double>(sums.count);
+    bar_.Update(progress);
+  }
+  void Finish(Trainer&) override { bar_.Finish(); }
+
+ private:
+  ProgressBar bar_;
+};
+
+class Checkpoints : public Extension {
+ public:
+  Checkpoints(CheckpointStore* store, CheckpointInterval interval)
+      : store_(store), interval_(interval), saved_at_(Clock::now()) {}
+  std::string name() const override { return "checkpoints"; }
+  Trigger trigger() const override {
+    if (interval_.iterations > 0) return Trigger::Iterations(interval_.iterations);
+    return interval_.seconds > 0.0 ? Trigger::Iterations(1) : Trigger::Epochs(1);
+  }
+  void Invoke(Trainer& trainer) override {
+    if (interval_.seconds > 0.0 && SecondsSince(saved_at_) < interval_.seconds) return;
+    SaveNow(trainer);
+  }
+  void Finish(Trainer& trainer) override {
+    if (saved_iteration_ != trainer.clock().iteration) SaveNow(trainer);
+  }
+
+ private:
+  void SaveNow(Trainer& trainer) {
+    store_->Save(trainer.State(),
+                 {.iteration = trainer.clock().iteration,
+                  .world_size = 1,
+                  .config_hash = std::to_string(trainer.network().graph().Hash())});
+    saved_at_ = Clock::now();
+    saved_iteration_ = trainer.clock().iteration;
+  }
+
+  CheckpointStore* store_;
+  CheckpointInterval interval_;
+  Clock::time_point saved_at_;
+  int64_t saved_iteration_ = -1;
+};
+
+}  // namespace
+
+std::unique_ptr<Extension> MakeEvaluation(BatchSource* test, bool classifier,
+                                          std::function<bool()> should_stop) {
+  return std::make_unique<Evaluation>(test, classifier, std::move(should_stop));
+}
+
+std::unique_ptr<Extension> MakeReport(Console* console, const std::string& output_dir,
+                                      const std::string& title, bool classifier) {
+  return std::make_unique<Report>(console, output_dir, title, classifier);
+}
+
+std::unique_ptr<Extension> MakeProgress(Console* console) {
+  return std::make_unique<ProgressReport>(console);
+}
+
+std::unique_ptr<Extension> MakeCheckpoints(CheckpointStore* store, CheckpointInterval interval) {
+  return std::make_unique<Checkpoints>(store, interval);
+}
+
+}  // namespace lockstep::tools

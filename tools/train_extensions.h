@@ -1,0 +1,35 @@
+// What `lockstep train` does beside the updates, as extensions of the trainer.
+#ifndef LOCKSTEP_TOOLS_TRAIN_EXTENSIONS_H_
+#define LOCKSTEP_TOOLS_TRAIN_EXTENSIONS_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "engine/train/checkpoint_store.h"
+#include "engine/train/trainer.h"
+#include "tools/console.h"
+#include "tools/train_options.h"
+
+namespace lockstep::tools {
+
+// Every epoch, on every validation sample: validation/main/loss and validation/main/accuracy (for
+// regressions the root mean squared error, validation/main/rmse). Given up between two batches
+// when should_stop says so. `test` and all pointers below must outlive the extension.
+std::unique_ptr<Extension> MakeEvaluation(BatchSource* test, bool classifier,
+                                          std::function<bool()> should_stop);
+
+// Every epoch a row of the table and an entry of <output_dir>/log, and in the end accuracy.png and
+// loss.png; an empty output_dir: the table only.
+std::unique_ptr<Extension> MakeReport(Console* console, const std::string& output_dir,
+                                      const std::string& title, bool classifier);
+
+// A progress bar on a terminal, now and then a line elsewhere.
+std::unique_ptr<Extension> MakeProgress(Console* console);
+
+// Saves the trainer's state when due, and in the end.
+std::unique_ptr<Extension> MakeCheckpoints(CheckpointStore* store, CheckpointInterval interval);
+
+}  // namespace lockstep::tools
+
+#endif  // LOCKSTEP_TOOLS_TRAIN_EXTENSIONS_H_

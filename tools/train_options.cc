@@ -1,0 +1,215 @@
+#include "tools/train_options.h"
+
+#include <algorithm>
+
+#include "kernels/error.h"
+#include "tools/algorithm_file.h"
+#include "tools/option_values.h"
+#include "tools/options.h"
+#include "tools/text.h"
+
+namespace lockstep::tools {
+namespace {
+
+void DeclareModel(Options& options, TrainOptions* o) {
+  std::vector<std::string> models;
+  for (const ModelInfo& info : KnownModels()) models.push_back(info.name);
+  options.Group("Network");
+  options.Add("model", &o->model, "the network").OneOf(models);
+  options.Add("hidden", &o->hidden, "units of the hidden layers (mlp, dnn)").ValueName("LIST");
+  options.Add("width", &o->width, "factor of all channel counts (vgg, lenet)").Above(0);
+  options.Add("classes", &o->classes, "outputs of the network").Min(1);
+  options.Add("init-from", &o->init_from, "start from the weights in this npz file or snapshot")
+      .ValueName("FILE");
+  options.Add("init-strict", &o->strict_init,
+              "every array must be in that file; false keeps the start value of missing ones");
+  options.Add("freeze", &o->freeze, "parameters that stay as they are, e.g. 'predictor/block1*'")
+      .ValueName("GLOBS");
+}
+
+void DeclareData(Options& options, TrainOptions* o) {
+  options.Group("Data");
+  options.Add("train", &o->train, "training channel")
+      .ValueName("DIR")
+      .DefaultText("SM_CHANNEL_TRAIN");
+  options.Add("test", &o->test, "validation channel")
+      .ValueName("DIR")
+      .DefaultText("SM_CHANNEL_TEST");
+  options.Add("training-data-file", &o->channel.file, "only this file of each channel");
+  options.Add("data-key", &o->channel.data_key, "array of the samples in npz files");
+  options.Add("label-key", &o->channel.label_key, "array of the labels in npz files");
+  options.Add("shuffle", &o->shuffle, "another order of the samples each epoch");
+  options.Add("scale", &o->transform.scale, "factor of byte samples").DefaultText("1/255");
+  options.Add("pad", &o->transform.padding, "zeros added around each picture").Min(0);
+  options.Add("crop", &o->transform.crop, "side of the part cut from each picture").Min(0);
+  options.Add("random-crop", &o->transform.random_crop, "cut at a random place");
+  options.Add("flip", &o->transform.flip, "mirror every other picture");
+}
+
+void DeclareTraining(Options& options, TrainOptions* o) {
+  options.Group("Training");
+  options.Add("epochs", &o->epochs, "passes over the training data").Min(1).Short('e');
+  options.Add("iterations", &o->iterations, "stop after so many steps; 0: no limit").Min(0);
+  options.Add("batch-size", &o->batch_size, "samples in a step").Min(1).Short('b');
+  options.Add("learning-rate", &o->learning_rate, "of the first step").Above(0).Alias("lr");
+  options.Add("optimizer", &o->optimizer, "update rule")
+      .OneOf({"sgd", "momentum", "nag", "nesterov", "adam", "adamw", "rmsprop", "adagrad",
+              "adadelta"});
+  options.Add("momentum", &o->momentum, "momentum, nag, nesterov").Min(0).Max(1);
+  options.Add("beta1", &o->beta1, "adam").Min(0).Max(1);
+  options.Add("beta2", &o->beta2, "adam").Min(0).Max(1);
+  options.Add("rho", &o->rho, "decay of squared gradients (rmsprop, adadelta)").Min(0).Max(1);
+  options.Add("eps", &o->eps, "adam, rmsprop, adagrad, adadelta").Above(0);
+  options.Add("weight-decay", &o->weight_decay, "adamw: decoupled; others: added to the gradient")
+      .Min(0);
+  options.Add("gradient-clipping", &o->gradient_clipping, "largest norm of all gradients; 0: none")
+      .Min(0);
+  options.Add("schedule", &o->schedule, "how the learning rate changes")
+      .OneOf({"constant", "exponential-shift", "steps", "cosine", "decay"});
+  options.Add("schedule-factor", &o->schedule_factor, "exponential-shift, steps").Above(0);
+  options.Add("schedule-epochs", &o->schedule_epochs, "exponential-shift: epochs between").Min(1);
+  options.Add("schedule-steps", &o->schedule_steps, "steps: epochs at which it changes");
+  options.Add("decay", &o->decay, "Keras's decay: rate / (1 + decay * step)").Min(0);
+  options.Add("warm-up", &o->warm_up, "steps of linear warm-up").Min(0);
+  options.Add("seed", &o->seed, "of start values, order, dropout and cropping");
+  options.Add("dtype", &o->dtype, "of weights and arithmetic").OneOf({"float32", "float64"});
+  options.Add("threads", &o->threads, "kernel threads; 0: one a core").Min(0).Max(1024);
+  options.Add("exact-math", &o->exact_math, "no Winograd convolutions");
+  options.Add("algorithm-file", &o->algorithm_file, "where algorithm choices are remembered");
+}
+
+void DeclareOutput(Options& options, TrainOptions* o) {
+  options.Group("Results");
+  options.Add("model-dir", &o->model_dir, "where the model is written")
+      .ValueName("DIR")
+      .DefaultText("SM_MODEL_DIR");
+  options.Add("output-data-dir", &o->output_data_dir, "where log, plots and graph are written")
+      .ValueName("DIR")
+      .DefaultText("SM_OUTPUT_DATA_DIR");
+  options.Add("checkpoint-dir", &o->checkpoint_dir, "where checkpoints are kept")
+      .ValueName("DIR")
+      .DefaultText("the platform's, if it has one");
+  options
+      .Add("checkpoint-every", &o->checkpoint_every,
+           "steps (500) or time (30s, 10min, 1h) between checkpoints")
+      .DefaultText("once an epoch");
+  options.Add("keep-checkpoints", &o->keep_checkpoints, "how many; 0: all").Min(0);
+  options.Add("resume", &o->resume, "go on from the newest checkpoint; auto: if there is one")
+      .OneOf({"auto", "true", "false"});
+  options
+      .Add("snapshot-every", &o->snapshot_every,
+           "epochs between snapshots that Chainer reads; 0: none")
+      .Min(0);
+}
+
+// The directory of a channel: given, or the platform's.
+std::string ChannelDir(const std::string& given, const std::string& name,
+                       const Environment& environment, bool required) {
+  if (!given.empty()) return given;
+  if (const Channel* channel = environment.FindChannel(name)) return channel->dir;
+  if (!required) return "";
+  std::string variable = "SM_CHANNEL_" + name;
+  std::transform(variable.begin(), variable.end(), variable.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  throw ConfigError("no " + name + " channel: give --" + name + " DIR or set " + variable +
+                    "; channels found: " + environment.ChannelNames());
+}
+
+void FillFromEnvironment(const Environment& environment, TrainOptions* o) {
+  o->train = ChannelDir(o->train, "train", environment, true);
+  o->test = ChannelDir(o->test, "test", environment, false);
+  if (o->model_dir.empty() && environment.model_dir) o->model_dir = *environment.model_dir;
+  if (o->model_dir.empty()) {
+    throw ConfigError("no place for the model: give --model-dir DIR or set SM_MODEL_DIR");
+  }
+  if (o->output_data_dir.empty() && environment.output_data_dir) {
+    o->output_data_dir = *environment.output_data_dir;
+  }
+  if (o->checkpoint_dir.empty() && environment.checkpoint_dir) {
+    o->checkpoint_dir = *environment.checkpoint_dir;
+  }
+}
+
+}  // namespace
+
+TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
+                               const Environment& environment) {
+  TrainOptions o;
+  o.algorithm_file = DefaultAlgorithmFile();
+  Options options("lockstep train", "Trains a network on channel data and writes the model.");
+  DeclareModel(options, &o);
+  DeclareData(options, &o);
+  DeclareTraining(options, &o);
+  DeclareOutput(options, &o);
+  bool no_strict = false;
+  options.Add("no-strict", &no_strict, "the same as --init-strict false");
+  options.Parse(arguments, environment.hyperparameters);
+  if (options.help_requested()) {
+    o.help = options.Help();
+    return o;
+  }
+  if (no_strict) o.strict_init = false;
+  o.unknown = options.unknown();
+  FillFromEnvironment(environment, &o);
+  const std::unique_ptr<Optimizer> optimizer = MakeOptimizer(o);
+  const bool plain = o.optimizer == "sgd" || o.optimizer == "momentum" || o.optimizer == "nag" ||
+                     o.optimizer == "nesterov";
+  // 0.05 is what the momentum recipe wants; the adaptive rules have rates of their own.
+  if (!options.given("learning-rate") && !plain) {
+    o.learning_rate = optimizer->default_learning_rate();
+  }
+  if (o.schedule == "steps" && o.schedule_steps.empty()) {
+    throw ConfigError("--schedule steps wants --schedule-steps, e.g. 30,60,80");
+  }
+  if (options.given("decay") && !options.given("schedule")) o.schedule = "decay";
+  if (o.resume == "true" && o.checkpoint_dir.empty()) {
+    throw ConfigError("--resume wants --checkpoint-dir DIR");
+  }
+  ParseCheckpointInterval(o.checkpoint_every);
+  return o;
+}
+
+std::unique_ptr<Optimizer> MakeOptimizer(const TrainOptions& o) {
+  if (o.optimizer == "sgd") return MakeSgd();
+  if (o.optimizer == "momentum") return MakeMomentum(o.momentum);
+  if (o.optimizer == "nag") return MakeNesterov(o.momentum, NesterovForm::kChainer);
+  if (o.optimizer == "nesterov") return MakeNesterov(o.momentum, NesterovForm::kTextbook);
+  if (o.optimizer == "rmsprop") return MakeRmsProp(o.rho.value_or(0.99), o.eps.value_or(1e-8));
+  if (o.optimizer == "adagrad") return MakeAdaGrad(o.eps.value_or(1e-8));
+  if (o.optimizer == "adadelta") return MakeAdaDelta(o.rho.value_or(0.95), o.eps.value_or(1e-6));
+  AdamOptions adam{.beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps.value_or(1e-8)};
+  if (o.optimizer == "adamw") adam.decoupled_weight_decay = o.weight_decay;
+  return MakeAdam(adam);
+}
+
+std::unique_ptr<Schedule> MakeSchedule(const TrainOptions& o) {
+  std::unique_ptr<Schedule> schedule = MakeConstantSchedule();
+  if (o.schedule == "exponential-shift") {
+    schedule = MakeExponentialShift(o.schedule_factor, o.schedule_epochs);
+  } else if (o.schedule == "steps") {
+    schedule = MakeSteps(o.schedule_steps, o.schedule_factor);
+  } else if (o.schedule == "cosine") {
+    schedule = MakeCosine(static_cast<double>(o.epochs));
+  } else if (o.schedule == "decay") {
+    schedule = MakeKerasDecay(o.decay);
+  }
+  if (o.warm_up > 0) schedule = MakeWarmUp(o.warm_up, std::move(schedule));
+  return schedule;
+}
+
+CheckpointInterval ParseCheckpointInterval(const std::string& text) {
+  if (text.empty()) return {};
+  const size_t digits = text.find_first_not_of("0123456789.");
+  const std::string unit = digits == std::string::npos ? "" : text.substr(digits);
+  const std::optional<double> number = ParseDouble(text.substr(0, digits));
+  if (number && *number > 0.0) {
+    if (unit == "s") return {.seconds = *number};
+    if (unit == "min" || unit == "m") return {.seconds = 60.0 * *number};
+    if (unit == "h") return {.seconds = 3600.0 * *number};
+    if (const auto whole = ParseInt(text); unit.empty() && whole) return {.iterations = *whole};
+  }
+  throw ConfigError("--checkpoint-every " + Quote(text) +
+                    ": wants a number of steps (500) or a time (30s, 10min, 1h)");
+}
+
+}  // namespace lockstep::tools

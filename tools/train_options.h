@@ -1,0 +1,88 @@
+// Everything `lockstep train` can be told, after defaults, the platform and argv were merged.
+#ifndef LOCKSTEP_TOOLS_TRAIN_OPTIONS_H_
+#define LOCKSTEP_TOOLS_TRAIN_OPTIONS_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/channel.h"
+#include "data/row_transform.h"
+#include "engine/optim/optimizer.h"
+#include "engine/optim/schedule.h"
+#include "models/model.h"
+#include "tools/environment.h"
+
+namespace lockstep::tools {
+
+struct TrainOptions {
+  // What to train.
+  std::string model = "mlp";
+  std::vector<int64_t> hidden;
+  double width = 1.0;
+  int64_t classes = 10;
+  std::string init_from;
+  bool strict_init = true;
+  std::vector<std::string> freeze;
+
+  // On what.
+  std::string train, test;
+  ChannelOptions channel;
+  TransformOptions transform;
+  bool shuffle = true;
+
+  // How.
+  int64_t epochs = 50;
+  int64_t iterations = 0;
+  int64_t batch_size = 64;
+  double learning_rate = 0.05;
+  std::string optimizer = "momentum";
+  double momentum = 0.9;
+  double beta1 = 0.9, beta2 = 0.999;
+  std::optional<double> rho, eps;
+  double weight_decay = 5e-4;
+  double gradient_clipping = 0.0;
+  std::string schedule = "exponential-shift";
+  double schedule_factor = 0.5;
+  int64_t schedule_epochs = 25;
+  std::vector<int64_t> schedule_steps;
+  double decay = 0.0;
+  int64_t warm_up = 0;
+  uint64_t seed = 0;
+  std::string dtype = "float32";
+  int64_t threads = 0;
+  bool exact_math = false;
+  std::string algorithm_file;
+
+  // Where to.
+  std::string model_dir, output_data_dir, checkpoint_dir;
+  std::string checkpoint_every;  // "500" iterations, "30s", "10min", "1h"; "": once an epoch
+  int64_t keep_checkpoints = 2;
+  std::string resume = "auto";
+  int64_t snapshot_every = 0;  // epochs between Chainer-readable snapshots
+
+  std::vector<std::string> unknown;  // options nobody declared, for the log
+  std::string help;                  // the help text, when it was asked for
+};
+
+// Throws ConfigError for values that cannot be, and for missing directories names the option, the
+// variable and the channels that are there.
+TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
+                               const Environment& environment);
+
+std::unique_ptr<Optimizer> MakeOptimizer(const TrainOptions& options);
+std::unique_ptr<Schedule> MakeSchedule(const TrainOptions& options);
+
+// When checkpoints are due: every so many iterations or seconds; neither: once an epoch.
+struct CheckpointInterval {
+  int64_t iterations = 0;
+  double seconds = 0.0;
+};
+CheckpointInterval ParseCheckpointInterval(const std::string& text);
+
+}  // namespace lockstep::tools
+
+#endif  // LOCKSTEP_TOOLS_TRAIN_OPTIONS_H_

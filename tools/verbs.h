@@ -1,0 +1,18 @@
+// The verbs of the `lockstep` program, one file each. A verb gets the arguments behind its name and
+// returns the exit code; what fails throws Error, which main turns into one line and its code.
+#ifndef LOCKSTEP_TOOLS_VERBS_H_
+#define LOCKSTEP_TOOLS_VERBS_H_
+
+#include <span>
+#include <string>
+
+namespace lockstep::tools {
+
+int RunTrain(std::span<const std::string> arguments);
+int RunPredict(std::span<const std::string> arguments);
+int RunInspect(std::span<const std::string> arguments);
+int RunBench(std::span<const std::string> arguments);
+
+}  // namespace lockstep::tools
+
+#endif  // LOCKSTEP_TOOLS_VERBS_H_
