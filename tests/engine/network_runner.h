@@ -15,7 +15,7 @@ using NamedTensors = std::map<std::string, Tensor>;
 
 // A device with what plans share. Algorithms are fixed, not timed, unless a test says otherwise.
 struct TestDevice {
-  explicit TestDevice(AlgorithmChooser::Options options = {.fixed = true}, int threads = 2)
+  explicit TestDevice(AlgorithmChooser::Options options = {.fixed = true}, int threads = 1)
       : backend(MakeCpuBackend(threads)), arena(*backend), chooser(*backend, cache, options) {}
 
   std::unique_ptr<Backend> backend;

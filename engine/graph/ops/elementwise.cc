@@ -107,6 +107,8 @@ Var LeakyRelu(Var x, double slope, const std::string& name) {
   if (!(slope >= 0.0)) {
     throw ConfigError("LeakyRelu: the slope must not be negative, got " + Text(slope));
   }
+  // Its gradient is written in terms of y, and y = 0 tells no sign.
+  if (slope == 0.0) return Relu(x, name);
   return ApplyActivation(x, Activation::kLeakyRelu, slope, "LeakyReLU", name);
 }
 
