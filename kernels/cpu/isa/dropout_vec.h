@@ -23,6 +23,12 @@ LOCKSTEP_FORMULA int64_t ListBlocks(int64_t first, int64_t row_step, int64_t row
                                     uint32_t* blocks) {
   HalfWords iota;
   for (int i = 0; i < kPhiloxLanes; ++i) iota[i] = static_cast<uint32_t>(i);
+  if (width == 1 && row_step % 4 == 0) {
+    for (int64_t i = 0; i < rows; ++i) {
+      blocks[i] = static_cast<uint32_t>(first / 4 + i * (row_step / 4));
+    }
+    return rows;
+  }
   int64_t count = 0;
   for (int64_t i = 0; i < rows; ++i, first += row_step) {
     const int64_t begin = first / 4;
@@ -53,6 +59,12 @@ void DrawKeep(const DropoutDraw& draw, int64_t sample, int64_t first, int64_t ro
   const uint32_t threshold = draw.threshold;
   if (aligned) {
     for (int64_t i = 0; i < rows * width; ++i) keep[i] = words[i] >= threshold ? scale : T(0);
+    return;
+  }
+  if (width == 1 && row_step % 4 == 0) {
+    for (int64_t i = 0; i < rows; ++i) {
+      keep[i] = words[4 * i + first % 4] >= threshold ? scale : T(0);
+    }
     return;
   }
   const uint32_t* from = words;

@@ -1,4 +1,5 @@
 #include "kernels/cpu/isa/families.h"
+#include "kernels/cpu/isa/pool_planar.h"
 #include "kernels/cpu/isa/vec.h"
 
 namespace lockstep::cpu::LOCKSTEP_ISA {
@@ -39,26 +40,31 @@ LOCKSTEP_FORMULA void ForLanes(int64_t block, const Body& body) {
   for (; j < block; ++j) body(T{}, j);
 }
 
-// body(offset of pixel) over a window in row-major order.
-template <typename Body>
+// body(offset of pixel) over a window in row-major order; kQuads: all windows are whole 2x2 ones.
+template <bool kQuads = false, typename Body>
 LOCKSTEP_FORMULA void ForPixels(const PoolShape& s, const Window& k, const Body& body) {
+  const int64_t right = s.layout.block;
+  const int64_t down = s.x.w * right;
+  if constexpr (kQuads) {
+    const int64_t at = k.h0 * down + k.w0 * right;
+    body(at);
+    body(at + right);
+    body(at + down);
+    body(at + down + right);
+    return;
+  }
   for (int64_t h = k.h0; h < k.h1; ++h) {
-    for (int64_t w = k.w0; w < k.w1; ++w) body((h * s.x.w + w) * s.layout.block);
+    for (int64_t w = k.w0; w < k.w1; ++w) body(h * down + w * right);
   }
 }
 
-// A NaN is the largest value, as in NumPy's maximum.
-template <typename V>
-LOCKSTEP_FORMULA V Larger(V m, V v) {
-  return ((v > m) | (v != v)) ? v : m;
-}
-
-template <typename T>
+template <bool kQuads, typename T>
 LOCKSTEP_FORMULA void MaxPlane(const PoolShape& s, const T* x, T* y) {
   ForWindows(s, [&](const Window& k, int64_t out) {
     ForLanes<T>(s.layout.block, [&](auto zero, int64_t j) {
       auto m = zero - static_cast<T>(__builtin_inf());
-      ForPixels(s, k, [&](int64_t at) { m = Larger(m, Load<decltype(m)>(x + at + j)); });
+      ForPixels<kQuads>(s, k,
+                        [&](int64_t at) { m = math::Larger(m, Load<decltype(m)>(x + at + j)); });
       Store(y + out + j, m);
     });
   });
@@ -83,7 +89,7 @@ LOCKSTEP_FORMULA bool Tiles(const PoolShape& s) {
 }
 
 // The first maximum of each window takes its gradient.
-template <bool kTiles, typename T>
+template <bool kTiles, bool kQuads, typename T>
 LOCKSTEP_FORMULA void MaxGradientPlane(const PoolShape& s, const T* x, const T* y, const T* dy,
                                        T* dx) {
   ForWindows(s, [&](const Window& k, int64_t out) {
@@ -92,7 +98,7 @@ LOCKSTEP_FORMULA void MaxGradientPlane(const PoolShape& s, const T* x, const T* 
       const V top = Load<V>(y + out + j);
       const V gradient = Load<V>(dy + out + j);
       auto open = (top == top) | (top != top);  // lanes that have not met their maximum
-      ForPixels(s, k, [&](int64_t at) {
+      ForPixels<kQuads>(s, k, [&](int64_t at) {
         const V v = Load<V>(x + at + j);
         const auto hit = open & ((v == top) | ((v != v) & (top != top)));
         open = open & (hit == 0);
@@ -116,14 +122,30 @@ LOCKSTEP_FORMULA void AverageGradientPlane(const PoolShape& s, const T* dy, T* d
 }
 
 template <typename T>
+void ForwardPlane(const PoolShape& s, const T* x, T* y) {
+  if (s.kind == PoolKind::kAverage) return AveragePlane(s, x, y);
+  if (s.layout.block == 1) return PlanarMax(s, x, y);
+  IsQuads(s) ? MaxPlane<true>(s, x, y) : MaxPlane<false>(s, x, y);
+}
+
+template <typename T>
+void BackwardPlane(const PoolShape& s, const T* x, const T* y, const T* dy, T* dx) {
+  const bool max = s.kind == PoolKind::kMax;
+  if (max && s.layout.block == 1 && IsQuads(s)) return QuadsMaxGradient(s, x, y, dy, dx);
+  if (max && IsQuads(s)) return MaxGradientPlane<true, true>(s, x, y, dy, dx);
+  if (max && s.layout.block > 1 && Tiles(s)) return MaxGradientPlane<true, false>(s, x, y, dy, dx);
+  const int64_t size = s.x.h * s.x.w * s.layout.block;
+  __builtin_memset(dx, 0, static_cast<size_t>(size) * sizeof(T));
+  if (!max) return AverageGradientPlane(s, dy, dx);
+  if (s.layout.block == 1) return PlanarMaxGradient(s, x, y, dy, dx);
+  MaxGradientPlane<false, false>(s, x, y, dy, dx);
+}
+
+template <typename T>
 void Forward(const PoolShape& s, int64_t begin, int64_t end, const T* x, T* y) {
   const int64_t x_plane = s.x.h * s.x.w * s.layout.block;
   const int64_t y_plane = s.out_h * s.out_w * s.layout.block;
-  for (int64_t i = begin; i < end; ++i) {
-    const T* from = x + i * x_plane;
-    T* to = y + i * y_plane;
-    s.kind == PoolKind::kMax ? MaxPlane(s, from, to) : AveragePlane(s, from, to);
-  }
+  for (int64_t i = begin; i < end; ++i) ForwardPlane(s, x + i * x_plane, y + i * y_plane);
 }
 
 template <typename T>
@@ -131,20 +153,8 @@ void Backward(const PoolShape& s, int64_t begin, int64_t end, const T* x, const 
               T* dx) {
   const int64_t x_plane = s.x.h * s.x.w * s.layout.block;
   const int64_t y_plane = s.out_h * s.out_w * s.layout.block;
-  const bool tiles = s.kind == PoolKind::kMax && Tiles(s);
   for (int64_t i = begin; i < end; ++i) {
-    T* to = dx + i * x_plane;
-    const T* from = dy + i * y_plane;
-    if (tiles) {
-      MaxGradientPlane<true>(s, x + i * x_plane, y + i * y_plane, from, to);
-      continue;
-    }
-    __builtin_memset(to, 0, static_cast<size_t>(x_plane) * sizeof(T));
-    if (s.kind == PoolKind::kMax) {
-      MaxGradientPlane<false>(s, x + i * x_plane, y + i * y_plane, from, to);
-    } else {
-      AverageGradientPlane(s, from, to);
-    }
+    BackwardPlane(s, x + i * x_plane, y + i * y_plane, dy + i * y_plane, dx + i * x_plane);
   }
 }
 

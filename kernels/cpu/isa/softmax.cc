@@ -1,5 +1,6 @@
 #include "kernels/cpu/isa/families.h"
 #include "kernels/cpu/isa/vec.h"
+#include "kernels/math/extremum.h"
 #include "kernels/math/transcendental.h"
 
 namespace lockstep::cpu::LOCKSTEP_ISA {
@@ -8,31 +9,25 @@ namespace {
 // Partial sums of a row, in a fixed order.
 constexpr int64_t kParts = 8;
 
-// A NaN is the largest value.
-template <typename V>
-LOCKSTEP_FORMULA V Larger(V m, V v) {
-  return ((v > m) | (v != v)) ? v : m;
-}
-
 // The maximum of a row, size > 0. The last vector may overlap the one before.
 template <typename T>
 LOCKSTEP_FORMULA T RowMax(int64_t size, const T* x) {
   using V = Vec<T>;
   T max = x[0];
   if (size < kLanes<T>) {
-    for (int64_t i = 1; i < size; ++i) max = Larger(max, x[i]);
+    for (int64_t i = 1; i < size; ++i) max = math::Larger(max, x[i]);
     return max;
   }
   V m = Load<V>(x);
   for (int64_t i = kLanes<T>; i < size; i += kLanes<T>) {
     const int64_t at = i + kLanes<T> <= size ? i : size - kLanes<T>;
-    m = Larger(m, Load<V>(x + at));
+    m = math::Larger(m, Load<V>(x + at));
   }
   T lanes[kLanes<T>];
   Store(lanes, m);
 #pragma GCC unroll 4
   for (int64_t half = kLanes<T> / 2; half > 0; half /= 2) {
-    for (int64_t j = 0; j < half; ++j) lanes[j] = Larger(lanes[j], lanes[j + half]);
+    for (int64_t j = 0; j < half; ++j) lanes[j] = math::Larger(lanes[j], lanes[j + half]);
   }
   return lanes[0];
 }
