@@ -37,7 +37,8 @@ class NpzReader {
   std::string ReadText(const std::string& name) const;
   // Shape and type without the array: also of pickled and text members, which Read() refuses.
   NpyHeader ReadHeader(const std::string& name) const;
-  // Several or all arrays, inflated on `threads` threads (0: one a core).
+  // Several or all arrays (text members are errors here), inflated on `threads` threads (0: one a
+  // core).
   std::vector<Tensor> Read(const std::vector<std::string>& names, int threads = 0) const;
   std::map<std::string, Tensor> ReadAll(int threads = 0) const;
 

@@ -24,6 +24,15 @@ std::span<const uint8_t> AsBytes(const std::string& text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
 
+std::vector<uint8_t> Deflated(const std::string& header, const Tensor& items, int level) {
+  std::vector<uint8_t> plain;
+  plain.reserve(header.size() + items.bytes());
+  plain.insert(plain.end(), header.begin(), header.end());
+  const std::span<const uint8_t> bytes = AsBytes(items);
+  plain.insert(plain.end(), bytes.begin(), bytes.end());
+  return Compressor(level).Deflate(plain);
+}
+
 }  // namespace
 
 void NpzWriter::AddEntry(const std::string& name, Entry entry) {
@@ -66,10 +75,7 @@ void NpzWriter::Write(const ByteSink& sink) const {
     if (options_.compress) {
       RunThreads(window.size(), options_.threads, [&](size_t i) {
         const Entry& entry = *window[i].second;
-        std::vector<uint8_t> plain(entry.npy_header.begin(), entry.npy_header.end());
-        const std::span<const uint8_t> items = AsBytes(entry.items);
-        plain.insert(plain.end(), items.begin(), items.end());
-        compressed[i] = Compressor(options_.level).Deflate(plain);
+        compressed[i] = Deflated(entry.npy_header, entry.items, options_.level);
       });
     }
     for (size_t i = 0; i < window.size(); ++i) {

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
 
 #include "data/npy.h"
 #include "data/npz.h"
@@ -101,6 +103,25 @@ TEST_F(NumpyPeer, ReadsWhatIsWrittenHere) {
   for (const auto& file : files) digests.push_back(DigestFile(file));
   EXPECT_EQ(AskNumpy(files), digests);
   EXPECT_EQ(std::count(digests.begin(), digests.end(), "refused"), 0);
+}
+
+// Real files of Chainer; those with text members are refused by both sides' ReadAll.
+TEST_F(NumpyPeer, ReadsTheFilesOfChainerAlike) {
+  const char* chosen = std::getenv("LOCKSTEP_SHARED_DIR");
+  const std::filesystem::path shared = chosen != nullptr ? chosen : LOCKSTEP_SHARED_DIR;
+  if (!std::filesystem::exists(shared / "fixtures/chainer")) {
+    GTEST_SKIP() << shared << " holds no fixtures";
+  }
+  std::vector<std::vector<uint8_t>> files;
+  std::vector<std::string> digests;
+  for (const auto& entry : std::filesystem::directory_iterator(shared / "fixtures/chainer")) {
+    const std::string ending = entry.path().extension();
+    if (ending != ".npz" && ending != ".npy") continue;
+    files.push_back(ReadBytes(entry.path()));
+    digests.push_back(DigestFile(files.back()));
+  }
+  EXPECT_GT(files.size(), 20U);
+  EXPECT_EQ(AskNumpy(files), digests);
 }
 
 TEST_F(NumpyPeer, FlippedNpyIsRefusedOrReadAlike) {
