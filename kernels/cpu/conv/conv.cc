@@ -17,6 +17,7 @@ constexpr char kOnednnWinograd[] = "onednn_winograd";
 constexpr char kImplicitGemm[] = "implicit_gemm";
 constexpr char kIm2colGemm[] = "im2col_gemm";
 constexpr char kReference[] = "reference";
+constexpr int64_t kFewChannels = 32;
 
 std::string Describe(const ConvShape& s) {
   const auto text = [](int64_t value) { return std::to_string(value); };
@@ -65,7 +66,10 @@ std::vector<std::string> CpuConv::Algorithms(const ConvShape& shape, ConvPass pa
     }
   }
   if (CanRunImplicitConv(shape, x, y)) names.insert(names.begin(), kImplicitGemm);
-  names.emplace_back(kIm2colGemm);
+  // Lowering has only ever won where nothing else is generated, or where oneDNN would fill its
+  // vectors with the few channels of dx.
+  const bool few = pass == ConvPass::kBackwardData && shape.c / shape.groups < kFewChannels;
+  if (names.empty() || few) names.emplace_back(kIm2colGemm);
   names.emplace_back(kReference);
   return names;
 }

@@ -56,7 +56,8 @@ class Im2colConv : public ConvKernel {
         group_k_(s.k / s.groups),
         row_(RoundUp(chunks_.chunk_pixels, 16)),
         slots_(MaxSlots(chunks_.groups * chunks_.pieces)),
-        parts_(std::min(chunks_.groups * chunks_.pieces, kMaxSumParts)) {}
+        parts_(SumParts(chunks_.groups * chunks_.pieces,
+                        static_cast<size_t>(weights_size()) * sizeof(T))) {}
 
   size_t scratch_bytes() const override {
     const int64_t sums = pass_ == ConvPass::kBackwardWeights ? parts_ * weights_size() : 0;

@@ -250,8 +250,8 @@ class ImplicitBackwardWeights : public ImplicitConv {
   explicit ImplicitBackwardWeights(const ConvShape& s)
       : ImplicitConv(s),
         pictures_(std::clamp<int64_t>(kSumPixels / g_.pixels, 1, s.n)),
-        parts_(std::min(s.n, kMaxSumParts)),
         k_row_(RoundUp(g_.group_k, table_.lanes)),
+        parts_(SumParts(s.n, static_cast<size_t>(part_size()) * sizeof(float))),
         picture_size_(g_.padded ? g_.group_c * g_.plane : s.c * s.h * s.w),
         taps_(g_.Taps()),
         dy_steps_(Multiples(pictures_ * g_.pixels, panel())),
@@ -352,8 +352,8 @@ class ImplicitBackwardWeights : public ImplicitConv {
   }
 
   const int64_t pictures_;  // summed by one product
+  const int64_t k_row_;     // length of a row of the transposed dy
   const int64_t parts_;
-  const int64_t k_row_;         // length of a row of the transposed dy
   const int64_t picture_size_;  // from a picture to the next one
   const Offsets taps_, dy_steps_, k_vectors_, dw_rows_, k_lanes_;
   Offsets pixels_;

@@ -3,6 +3,7 @@
 #define LOCKSTEP_KERNELS_CPU_CONV_WORK_H_
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <thread>
 
@@ -10,9 +11,13 @@
 
 namespace lockstep::cpu {
 
-// Weight gradients are summed in at most this many parts, each over some of the pictures; not the
-// number of threads, which bits must not depend on.
-constexpr int64_t kMaxSumParts = 8;
+// Weight gradients are summed in parts, each over some of the pictures: up to 8, fewer when that
+// would take more than 16 MB; not the number of threads, which bits must not depend on.
+inline int64_t SumParts(int64_t tasks, size_t part_bytes) {
+  constexpr int64_t kBytes = 16 << 20;
+  const int64_t fit = kBytes / static_cast<int64_t>(part_bytes);
+  return std::min(tasks, std::clamp<int64_t>(fit, 2, 8));
+}
 
 // Threads that can ever work on `tasks` tasks; each has a slot of scratch of its own.
 inline int64_t MaxSlots(int64_t tasks) {
