@@ -1,5 +1,7 @@
 #include "data/bytes.h"
 
+#include <sys/mman.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -10,6 +12,18 @@ namespace lockstep {
 namespace {
 
 constexpr size_t kAlignment = 64;
+// Large blocks ask for huge pages: filling small ones for the first time took longer than reading
+// the file into them (30 MB: 15 ms against 3).
+constexpr size_t kHugePage = size_t{2} << 20;
+
+void* Allocate(size_t size) {
+  if (size > std::numeric_limits<size_t>::max() - kHugePage) return nullptr;
+  const size_t alignment = size >= 2 * kHugePage ? kHugePage : kAlignment;
+  const size_t padded = (size + alignment) / alignment * alignment;
+  void* memory = std::aligned_alloc(alignment, padded);
+  if (memory != nullptr && alignment == kHugePage) ::madvise(memory, padded, MADV_HUGEPAGE);
+  return memory;
+}
 
 void AppendEscaped(char c, std::string* text) {
   constexpr std::string_view kDigits = "0123456789abcdef";
@@ -26,10 +40,7 @@ void AppendEscaped(char c, std::string* text) {
 }  // namespace
 
 Bytes::Bytes(size_t size) : size_(size) {
-  void* memory = nullptr;
-  if (size < std::numeric_limits<size_t>::max() - kAlignment) {
-    memory = std::aligned_alloc(kAlignment, (size + kAlignment) / kAlignment * kAlignment);
-  }
+  void* memory = Allocate(size);
   if (memory == nullptr) {
     throw DeviceError("no memory for " + std::to_string(size) + " bytes of a file");
   }
