@@ -1,0 +1,23 @@
+// The README shows a program; it must be the one that the package test builds and runs.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+#include <string>
+
+namespace {
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+TEST(Readme, ShowsTheProgramOfThePackageTest) {
+  const std::string root = LOCKSTEP_SOURCE_DIR;
+  const std::string program = ReadFile(root + "/tests/package/consumer/main.cc");
+  ASSERT_FALSE(program.empty());
+  EXPECT_NE(ReadFile(root + "/README.md").find("```cpp\n" + program + "```"), std::string::npos)
+      << "README.md and tests/package/consumer/main.cc differ";
+}
+
+}  // namespace
