@@ -106,15 +106,14 @@ LOCKSTEP_FORMULA T Sigmoid(T x) {
 template <typename T>
 LOCKSTEP_FORMULA T Log(T x) {
   using Traits = FloatTraits<T>;
-  using Int = typename Traits::Int;
-  constexpr Int kSqrtHalf = __builtin_bit_cast(Int, T(0.70710678118654752));
-  constexpr Int kOne = __builtin_bit_cast(Int, T(1));
-  const Int bits = __builtin_bit_cast(Int, x) + (kOne - kSqrtHalf);
-  // Unsigned: few vector units shift 64-bit integers with their sign.
-  const auto exponent = static_cast<typename Traits::Unsigned>(bits) >> Traits::kMantissa;
-  const T e =
-      static_cast<T>(static_cast<int32_t>(exponent) - static_cast<int32_t>(Traits::kBias));
-  const Int fraction = bits & ((Int{1} << Traits::kMantissa) - 1);
+  // Unsigned: few vector units shift 64-bit integers with their sign, and a NaN may wrap around.
+  using Bits = typename Traits::Unsigned;
+  constexpr Bits kSqrtHalf = __builtin_bit_cast(Bits, T(0.70710678118654752));
+  constexpr Bits kOne = __builtin_bit_cast(Bits, T(1));
+  const Bits bits = __builtin_bit_cast(Bits, x) + (kOne - kSqrtHalf);
+  const T e = static_cast<T>(static_cast<int32_t>(bits >> Traits::kMantissa) -
+                             static_cast<int32_t>(Traits::kBias));
+  const Bits fraction = bits & ((Bits{1} << Traits::kMantissa) - 1);
   const T m = __builtin_bit_cast(T, fraction + kSqrtHalf);
   const T s = (m - T(1)) / (m + T(1));
   const T s2 = s * s;
