@@ -153,6 +153,11 @@ void Lowering::LowerBackward(const std::vector<bool>& needed) {
 void Lowering::LowerAll() {
   const std::vector<bool> needed = NeededNodes();
   LowerForward(needed);
+  // An output that no node computes: the input itself.
+  if (const int output = graph_.output();
+      output >= 0 && value_of[static_cast<size_t>(output)] < 0) {
+    AddLeaf(output);
+  }
   if (options_.mode != Mode::kTrain) return;
   LowerBackward(needed);
   for (size_t v = 0; v < value_of.size(); ++v) {

@@ -141,10 +141,10 @@ NamedTensors RandomInputs(const Graph& graph, int64_t batch, uint64_t seed) {
   return inputs;
 }
 
-void RandomParameters(Variables& variables, uint64_t seed) {
+void RandomParameters(Variables& variables, uint64_t seed, double scale) {
   for (const auto& entry : variables.entries()) {
     if (entry.role != Role::kParameter) continue;
-    variables.Set(entry.name, RandomNormal(entry.type.shape, ++seed, 0.5));
+    variables.Set(entry.name, RandomNormal(entry.type.shape, ++seed, scale));
   }
 }
 

@@ -24,7 +24,7 @@ void LabelLoss(Graph& graph, Var y);
 
 // Random values for every input and parameter of the graph.
 NamedTensors RandomInputs(const Graph& graph, int64_t batch, uint64_t seed);
-void RandomParameters(Variables& variables, uint64_t seed);
+void RandomParameters(Variables& variables, uint64_t seed, double scale = 0.5);
 
 // Checks the gradients of every parameter and floating input: along random directions and for some
 // single elements.

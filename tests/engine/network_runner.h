@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "engine/plan/plan.h"
 #include "kernels/backend.h"
@@ -16,7 +17,9 @@ using NamedTensors = std::map<std::string, Tensor>;
 // A device with what plans share. Algorithms are fixed, not timed, unless a test says otherwise.
 struct TestDevice {
   explicit TestDevice(AlgorithmChooser::Options options = {.fixed = true}, int threads = 1)
-      : backend(MakeCpuBackend(threads)), arena(*backend), chooser(*backend, cache, options) {}
+      : TestDevice(MakeCpuBackend(threads), std::move(options)) {}
+  TestDevice(std::unique_ptr<Backend> device, AlgorithmChooser::Options options)
+      : backend(std::move(device)), arena(*backend), chooser(*backend, cache, std::move(options)) {}
 
   std::unique_ptr<Backend> backend;
   Arena arena;

@@ -5,9 +5,11 @@
 namespace lockstep {
 namespace {
 
-// A picture pooled to 1x1 lies alike in every layout, so the larger side decides.
-Layout LayoutOf(const PrepareContext& context, ValueId id) {
-  return context.values[static_cast<size_t>(id)].layout;
+// A picture of 1x1 lies alike in every layout, so the other side decides: it is the output where
+// padding makes it grow.
+Layout LayoutOf(const PrepareContext& context, ValueId large, ValueId small) {
+  const PlanValue& value = context.values[static_cast<size_t>(large)];
+  return IsPicture(value) ? value.layout : context.values[static_cast<size_t>(small)].layout;
 }
 
 }  // namespace
@@ -15,7 +17,7 @@ Layout LayoutOf(const PrepareContext& context, ValueId id) {
 void PoolForward::DescribeLayouts(LayoutGroups& groups) const { groups.Tie(inputs[0], outputs[0]); }
 
 void PoolForward::Prepare(const PrepareContext& context) {
-  shape_.layout = LayoutOf(context, inputs[0]);
+  shape_.layout = LayoutOf(context, inputs[0], outputs[0]);
 }
 
 void PoolForward::Run(const RunContext& context) {
@@ -27,7 +29,7 @@ void PoolBackward::DescribeLayouts(LayoutGroups& groups) const {
 }
 
 void PoolBackward::Prepare(const PrepareContext& context) {
-  shape_.layout = LayoutOf(context, outputs[0]);
+  shape_.layout = LayoutOf(context, outputs[0], inputs[0]);
 }
 
 void PoolBackward::Run(const RunContext& context) {

@@ -1,0 +1,262 @@
+#include "engine/plan/plan.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/graph/layers.h"
+#include "kernels/error.h"
+#include "tests/engine/compare.h"
+#include "tests/engine/gradient_check.h"
+#include "tests/engine/network_runner.h"
+#include "tests/engine/test_networks.h"
+
+namespace lockstep {
+namespace {
+
+NamedTensors CastInputs(const Graph& graph, int64_t batch, DType dtype, uint64_t seed = 17) {
+  NamedTensors inputs = RandomInputs(graph, batch, seed);
+  for (auto& [name, value] : inputs) {
+    if (IsFloating(value.dtype())) value = value.Cast(dtype);
+  }
+  return inputs;
+}
+
+// Rows [begin, end) of each input.
+NamedTensors Rows(const NamedTensors& inputs, int64_t begin, int64_t end) {
+  NamedTensors rows;
+  for (const auto& [name, value] : inputs) {
+    Tensor part(value.dtype(), value.shape().WithDim(0, end - begin));
+    const size_t row = value.bytes() / static_cast<size_t>(value.shape()[0]);
+    std::memcpy(part.data(),
+                static_cast<const char*>(value.data()) + static_cast<size_t>(begin) * row,
+                part.bytes());
+    rows[name] = part;
+  }
+  return rows;
+}
+
+NamedTensors Gradients(const Variables& variables) {
+  NamedTensors gradients;
+  for (const auto& entry : variables.entries()) {
+    if (entry.role == Role::kParameter) gradients[entry.name] = variables.GetGradient(entry.name);
+  }
+  return gradients;
+}
+
+void ExpectSameBits(const NamedTensors& a, const NamedTensors& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [name, array] : a) EXPECT_TRUE(SameBits(array, b.at(name))) << name;
+}
+
+TEST(Plan, RunsGiveTheSameBits) {
+  Graph graph;
+  AddMiniVgg(graph);
+  const NamedTensors inputs = CastInputs(graph, 6, DType::kFloat32);
+  NamedTensors first;
+  double loss = 0.0;
+  for (int device_number = 0; device_number < 2; ++device_number) {
+    TestDevice device({.fixed = true}, 2);
+    NetworkRunner runner(device, graph, DType::kFloat32);
+    const auto plan = runner.MakePlan({.batch = 6});
+    for (int run = 0; run < 3; ++run) {
+      const LossSums sums = NetworkRunner::Run(*plan, inputs, {.seed = 1, .epoch = 4});
+      if (first.empty()) {
+        first = Gradients(runner.variables);
+        loss = sums.loss;
+      }
+      EXPECT_EQ(sums.loss, loss);
+      ExpectSameBits(Gradients(runner.variables), first);
+    }
+  }
+}
+
+TEST(Plan, DropoutFollowsSeedEpochAndSampleIds) {
+  Graph graph;
+  const Var x = graph.Input("x", {{40}, DType::kFloat32});
+  SquaredLoss(graph, Dropout(Linear(x, {.out = 40}, "l"), 0.5, "d"));
+  TestDevice device;
+  NetworkRunner runner(device, graph, DType::kFloat32);
+  const auto plan = runner.MakePlan({.batch = 2});
+  const NamedTensors inputs = CastInputs(graph, 2, DType::kFloat32);
+  const auto loss = [&](uint64_t seed, int64_t epoch, std::vector<int64_t> ids) {
+    return NetworkRunner::Run(*plan, inputs, {.seed = seed, .epoch = epoch, .ids = ids.data()})
+        .loss;
+  };
+  const double base = loss(1, 1, {0, 1});
+  EXPECT_EQ(loss(1, 1, {0, 1}), base);
+  EXPECT_NE(loss(2, 1, {0, 1}), base);
+  EXPECT_NE(loss(1, 2, {0, 1}), base);
+  EXPECT_NE(loss(1, 1, {0, 7}), base);
+}
+
+// Without batch normalisation samples do not see each other: parts of a batch add up to it.
+TEST(Plan, TailBatchesAddUpToTheWholeBatch) {
+  Graph graph;
+  Var x = Relu(Conv2d(graph.Input("x", {{3, 7, 6}, DType::kFloat32}), Conv3x3(8, true), "c"));
+  x = Dropout(MaxPool2d(x, {.cover_all = true}), 0.4, "d");
+  LabelLoss(graph, Linear(x, {.out = 5}, "fc"));
+  TestDevice device;
+  NetworkRunner runner(device, graph, DType::kFloat64);
+  const NamedTensors inputs = CastInputs(graph, 7, DType::kFloat64);
+  const int64_t ids[] = {3, 14, 15, 92, 6, 5, 35};
+  const auto whole = runner.MakePlan({.batch = 7});
+  const auto large = runner.MakePlan({.batch = 4});
+  const auto tail = runner.MakePlan({.batch = 3});
+
+  const LossSums wanted = NetworkRunner::Run(*whole, inputs, {.ids = ids});
+  const NamedTensors sum = Gradients(runner.variables);
+  const LossSums a = NetworkRunner::Run(*large, Rows(inputs, 0, 4), {.ids = ids});
+  const NamedTensors first = Gradients(runner.variables);
+  const LossSums b = NetworkRunner::Run(*tail, Rows(inputs, 4, 7), {.ids = ids + 4});
+  const NamedTensors second = Gradients(runner.variables);
+  EXPECT_NEAR(a.loss + b.loss, wanted.loss, 1e-12 * wanted.loss);
+  EXPECT_EQ(a.count + b.count, wanted.count);
+  EXPECT_EQ(a.metric + b.metric, wanted.metric);
+  for (const auto& [name, total] : sum) {
+    Tensor added = first.at(name).Clone();
+    for (size_t i = 0; i < static_cast<size_t>(added.size()); ++i) {
+      added.values<double>()[i] += second.at(name).values<double>()[i];
+    }
+    ExpectClose(added, total, 1e-12, name);
+  }
+}
+
+TEST(Plan, PlansThatShareAnArenaDoNotDisturbEachOther) {
+  Graph graph;
+  AddZoo(graph);
+  const NamedTensors inputs = CastInputs(graph, 5, DType::kFloat32);
+  const NamedTensors tail_inputs = Rows(inputs, 0, 2);
+  const auto compute = [&](bool shared) {
+    TestDevice device, other, third;
+    NetworkRunner runner(device, graph, DType::kFloat32);
+    const auto make = [&](TestDevice& on, const PlanOptions& options) {
+      return std::make_unique<Plan>(graph, runner.variables, *device.backend,
+                                    shared ? device.arena : on.arena, device.chooser, options);
+    };
+    // The largest comes last, so that the arena moves under the others.
+    const auto evaluate = make(other, {.mode = Mode::kEvaluate, .batch = 2});
+    const auto tail = make(third, {.batch = 2});
+    const auto train = make(device, {.batch = 5});
+    NamedTensors results;
+    for (int round = 0; round < 2; ++round) {
+      const std::string at = std::to_string(round);
+      NetworkRunner::Run(*train, inputs);
+      for (auto& [name, g] : Gradients(runner.variables)) results[at + name] = g;
+      NetworkRunner::Run(*evaluate, tail_inputs);
+      results[at + "evaluated"] = evaluate->Output();
+      NetworkRunner::Run(*tail, tail_inputs);
+      for (auto& [name, g] : Gradients(runner.variables)) results[at + "tail" + name] = g;
+    }
+    return results;
+  };
+  ExpectSameBits(compute(true), compute(false));
+}
+
+TEST(Plan, EvaluationFoldsNewWeightsAndStatistics) {
+  Graph graph;
+  AddMiniVgg(graph);
+  TestDevice device;
+  NetworkRunner runner(device, graph, DType::kFloat64);
+  const NamedTensors inputs = CastInputs(graph, 4, DType::kFloat64);
+  const auto fused = runner.MakePlan({.mode = Mode::kEvaluate, .batch = 4});
+  const auto plain = runner.MakePlan({.mode = Mode::kEvaluate, .batch = 4, .fuse = false});
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    RandomParameters(runner.variables, seed);
+    for (const auto& entry : runner.variables.entries()) {
+      if (!entry.name.ends_with("avg_var")) continue;
+      Tensor variance = RandomNormal(entry.type.shape, seed);
+      for (double& v : variance.values<double>()) v = v * v + 0.1;
+      runner.variables.Set(entry.name, variance);
+    }
+    NetworkRunner::Run(*fused, inputs);
+    NetworkRunner::Run(*plain, inputs);
+    ExpectClose(fused->Output(), plain->Output(), 1e-12, "seed " + std::to_string(seed));
+  }
+  EXPECT_LT(fused->lines(), plain->lines());
+}
+
+TEST(Plan, PredictsWithoutLabels) {
+  Graph graph;
+  AddMiniVgg(graph);
+  TestDevice device;
+  NetworkRunner runner(device, graph, DType::kFloat32);
+  const NamedTensors inputs = CastInputs(graph, 3, DType::kFloat32);
+  const Tensor y = runner.Predict(inputs.at("x"));
+  EXPECT_EQ(y.shape(), Shape({3, 7}));
+  const auto evaluate = runner.MakePlan({.mode = Mode::kEvaluate, .batch = 3});
+  NetworkRunner::Run(*evaluate, inputs);
+  EXPECT_TRUE(SameBits(evaluate->Output(), y));
+}
+
+TEST(Plan, OneSampleOfABatchIsPredictedAsAlone) {
+  Graph graph;
+  AddZoo(graph);
+  TestDevice device;
+  NetworkRunner runner(device, graph, DType::kFloat64);
+  const NamedTensors inputs = CastInputs(graph, 4, DType::kFloat64);
+  const Tensor all = runner.Predict(inputs.at("x"));
+  for (int64_t row = 0; row < 4; ++row) {
+    ExpectClose(runner.Predict(Rows(inputs, row, row + 1).at("x")),
+                Rows({{"y", all}}, row, row + 1).at("y"), 1e-12, std::to_string(row));
+  }
+}
+
+TEST(Plan, SaysWhichInputIsMissingOrUnknown) {
+  Graph graph;
+  AddMiniVgg(graph);
+  TestDevice device;
+  NetworkRunner runner(device, graph, DType::kFloat32);
+  const auto plan = runner.MakePlan({.batch = 2});
+  EXPECT_THROW(plan->SetInput("y", nullptr), ConfigError);
+  EXPECT_THROW(plan->SetInput("fc1/W", nullptr), ConfigError);
+  const Tensor x(DType::kFloat32, {2, 3, 13, 10});
+  plan->SetInput("x", x.data());
+  try {
+    plan->Run({});
+    FAIL();
+  } catch (const ConfigError& error) {
+    EXPECT_STREQ(error.what(), "input t was not set before the plan ran");
+  }
+  EXPECT_THROW(plan->Output(), ConfigError);
+  EXPECT_THROW(plan->InputGradient("x"), ConfigError);
+}
+
+TEST(Plan, PrintsALineForEachInstruction) {
+  Graph graph;
+  AddMiniVgg(graph);
+  TestDevice device;
+  NetworkRunner runner(device, graph, DType::kFloat32);
+  const auto plan = runner.MakePlan({.batch = 2});
+  const std::string text = plan->ToString();
+  EXPECT_EQ(static_cast<size_t>(std::count(text.begin(), text.end(), '\n')), plan->lines());
+  for (const char* part : {"conv backward weights", "batch norm forward", "b1/conv", "GFLOP"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part;
+  }
+  EXPECT_GT(plan->flops(), 0.0);
+}
+
+TEST(Plan, TimesEachLine) {
+  Graph graph;
+  AddMiniVgg(graph);
+  TestDevice device;
+  NetworkRunner runner(device, graph, DType::kFloat32);
+  const auto plan = runner.MakePlan({.batch = 2});
+  const NamedTensors inputs = CastInputs(graph, 2, DType::kFloat32);
+  const double loss = NetworkRunner::Run(*plan, inputs).loss;
+  std::vector<double> seconds;
+  EXPECT_EQ(plan->RunTimed({}, &seconds).loss, loss);
+  EXPECT_EQ(seconds.size(), plan->lines());
+  for (const double s : seconds) EXPECT_GE(s, 0.0);
+}
+
+TEST(Plan, OutputMayBeTheInputItself) {
+  Graph graph;
+  const Var x = graph.Input("x", {{3}, DType::kFloat32});
+  SquaredLoss(graph, x);
+  TestDevice device;
+  NetworkRunner runner(device, graph, DType::kFloat32);
+  const Tensor values = RandomNormal({2, 3}, 1).Cast(DType::kFloat32);
+  EXPECT_TRUE(SameBits(runner.Predict(values), values));
+}
+
+}  // namespace
+}  // namespace lockstep
