@@ -137,6 +137,20 @@ TEST(CrossEntropy, NaNLogitsReachTheLoss) {
   }
 }
 
+TEST(CrossEntropy, IgnoredRowsHaveNoLossAndNoGradientWhateverTheyHold) {
+  for (const auto& b : Backends()) {
+    auto x = Numbers<float>(3 * 20, 1);
+    x[25] = NAN;
+    const std::vector<int32_t> labels = {4, -1, 6};
+    LossSums sums;
+    b->softmax().CrossEntropy(DType::kFloat32, 3, 20, x.data(), labels.data(), &sums, x.data());
+    EXPECT_TRUE(std::isfinite(sums.loss));
+    for (size_t i = 20; i < 40; ++i) EXPECT_EQ(x[i], 0);
+    EXPECT_LT(x[4], 0);  // in place: the gradient took the place of the logits
+    EXPECT_GT(x[50], 0);
+  }
+}
+
 TEST(CrossEntropy, NamesRowAndRangeOfABadLabel) {
   const auto x = Numbers<float>(30, 1);
   for (const int32_t bad : {-2, 10, 1 << 30}) {
