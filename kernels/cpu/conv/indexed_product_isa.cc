@@ -23,6 +23,7 @@ Vector LoadLanes(const float* c, int64_t c_lane, int64_t lanes) {
   return result;
 }
 void StoreLanes(const Vector& sum, float* c, int64_t c_lane, int64_t lanes) {
+  // NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): it does not follow vectors.
   for (int64_t j = 0; j < lanes; ++j) c[j * c_lane] = sum[j];
 }
 
