@@ -8,8 +8,8 @@
 namespace lockstep::cpu::winograd {
 namespace {
 
-constexpr int64_t kWeightBytes = 448 << 10;  // transformed weights at a time
-constexpr int64_t kMaxTiles = 128;           // transformed tiles at a time
+constexpr int64_t kWeightBytes = 1800 << 10;  // transformed weights at a time
+constexpr int64_t kMaxTiles = 128;            // transformed tiles at a time
 
 class Fused : public ConvKernel {
  public:
@@ -40,8 +40,8 @@ class Fused : public ConvKernel {
 
  private:
   int64_t width() const { return kMaxPanel * plan_.isa->lanes; }
-  int64_t input_floats() const { return plan_.points() * PointStride(block_ * inputs_); }
-  int64_t sum_floats() const { return plan_.points() * PointStride(block_ * width()); }
+  int64_t input_floats() const { return plan_.PlaneFloats(block_, inputs_); }
+  int64_t sum_floats() const { return plan_.PlaneFloats(block_, width()); }
   int64_t weight_floats() const { return plan_.points() * PointStride(depth_ * width()); }
 
   void RunBlock(const ConvBuffers& buffers, Range tiles) const {
@@ -49,7 +49,7 @@ class Fused : public ConvKernel {
     const Picture from = plan_.MakePicture(backward_ ? buffers.y : buffers.x, inputs_,
                                            backward_ ? plan_.y : plan_.x);
     const int64_t vectors = plan_.vectors(inputs_);
-    const TileJob in = plan_.MakeTileJob(from, tiles, {0, vectors}, scratch);
+    const TileJob in = plan_.MakeTileJob(from, tiles, {0, vectors}, scratch, PlaneOrder::kByGroup);
     ParallelFor(vectors, 4, [&](int64_t begin, int64_t end) {
       TileJob job = in;
       job.first_vector = begin;
@@ -69,8 +69,9 @@ class Fused : public ConvKernel {
                 float* weights) const {
     const Picture to = plan_.MakePicture(backward_ ? buffers.x : buffers.y, outputs_,
                                          backward_ ? plan_.x : plan_.y);
-    TileJob out = plan_.MakeTileJob(to, {in.first, in.first + in.count},
-                                    {panel.vector, panel.vector + panel.width}, sums);
+    TileJob out =
+        plan_.MakeTileJob(to, {in.first, in.first + in.count},
+                          {panel.vector, panel.vector + panel.width}, sums, PlaneOrder::kByGroup);
     for (int64_t input = 0; input < inputs_; input += depth_) {
       WeightJob job = {};
       job.weights = static_cast<const float*>(buffers.weights);
@@ -96,12 +97,12 @@ class Fused : public ConvKernel {
     for (int64_t p = 0; p < plan_.points(); ++p) {
       ProductJob job = {};
       job.v = in.planes + p * in.point_stride + weights.input / plan_.isa->lanes * in.vector_stride;
-      job.v_vector_stride = in.vector_stride;
+      job.v_group_stride = in.group_stride;
       job.vectors = weights.inputs / plan_.isa->lanes;
       job.count = in.count;
       job.u = weights.points + p * weights.point_stride;
       job.m = out.planes + p * out.point_stride;
-      job.m_vector_stride = out.vector_stride;
+      job.m_group_stride = out.group_stride;
       job.accumulate = weights.input > 0;
       plan_.isa->product[weights.width - 1](job);
     }

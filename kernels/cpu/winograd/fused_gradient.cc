@@ -34,9 +34,10 @@ class FusedGradient : public ConvKernel {
     auto* scratch = static_cast<float*>(buffers.scratch);
     const Range tiles = {0, plan.tiles()};
     const TileJob x = plan.MakeTileJob(plan.MakePicture(buffers.x, c, plan.x), tiles,
-                                       {0, plan.vectors(c)}, scratch);
-    const TileJob y = plan.MakeTileJob(plan.MakePicture(buffers.y, k, plan.y), tiles,
-                                       {0, plan.vectors(k)}, scratch + plane_floats(c));
+                                       {0, plan.vectors(c)}, scratch, PlaneOrder::kByVector);
+    const TileJob y =
+        plan.MakeTileJob(plan.MakePicture(buffers.y, k, plan.y), tiles, {0, plan.vectors(k)},
+                         scratch + plane_floats(c), PlaneOrder::kByVector);
     Transform(x, plan.transforms->input);
     Transform(y, plan.transforms->output_gradient);
     ForParts(plan.parts, [&](int64_t part) {

@@ -34,7 +34,7 @@ struct TileJob {
   int64_t first, count;
   int64_t first_vector, vectors;
   float* planes;
-  int64_t point_stride, vector_stride;
+  int64_t point_stride, group_stride, vector_stride;
   const float* bias;  // (k,) or null; Output only
   bool relu;          // Output only
 };
@@ -52,13 +52,14 @@ struct WeightJob {
   int64_t point_stride;
 };
 
-// m (+)= v u for one point: rows are `count` tiles, columns one panel.
+// m (+)= v u for one point: rows are `count` tiles, columns one panel, summed over `vectors`
+// vectors of c.
 struct ProductJob {
   const float* v;
-  int64_t v_vector_stride, vectors, count;
+  int64_t v_group_stride, vectors, count;
   const float* u;
   float* m;
-  int64_t m_vector_stride;
+  int64_t m_group_stride;
   bool accumulate;
 };
 
@@ -89,7 +90,7 @@ constexpr int kMaxPanel = 3;
 
 struct IsaKernels {
   const char* name;
-  int lanes;                                        // floats of a vector
+  int lanes, group;                                 // floats of a vector
   Transforms transforms[3];                         // by Algorithm
   void (*product[kMaxPanel])(const ProductJob&);    // by panel width - 1
   void (*gradient[kMaxPanel])(const GradientJob&);  // by panel width - 1

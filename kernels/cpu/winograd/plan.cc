@@ -42,7 +42,8 @@ Picture Plan::MakePicture(void* data, int64_t channels, Layout layout) const {
       shape.h * shape.w * channels};
 }
 
-TileJob Plan::MakeTileJob(const Picture& picture, Range tiles, Range vectors, float* planes) const {
+TileJob Plan::MakeTileJob(const Picture& picture, Range tiles, Range vectors, float* planes,
+                          PlaneOrder order) const {
   TileJob job = {};
   job.picture = picture;
   job.rows = rows();
@@ -52,8 +53,13 @@ TileJob Plan::MakeTileJob(const Picture& picture, Range tiles, Range vectors, fl
   job.first_vector = vectors.begin;
   job.vectors = vectors.size();
   job.planes = planes;
-  job.vector_stride = tiles.size() * isa->lanes;
-  job.point_stride = PointStride(vectors.size() * job.vector_stride);
+  const int64_t lanes = isa->lanes, group = isa->group;
+  const int64_t groups = (tiles.size() + group - 1) / group;
+  const bool by_group = order == PlaneOrder::kByGroup;
+  job.vector_stride = (by_group ? group : tiles.size()) * lanes;
+  job.group_stride = (by_group ? vectors.size() * group : group) * lanes;
+  job.point_stride =
+      PointStride((by_group ? groups * group : tiles.size()) * vectors.size() * lanes);
   return job;
 }
 

@@ -36,6 +36,12 @@ struct Panel {
 // Covers the vectors with panels of three, and of two where that leaves no single one over.
 std::vector<Panel> Panels(Range vectors);
 
+enum class PlaneOrder { kByGroup, kByVector };
+
+// Floats between the planes of two points that hold `floats` each: kept off multiples of the page
+// size, where 36 planes would fall into the same few lines of a cache.
+inline int64_t PointStride(int64_t floats) { return (floats + 15) / 16 * 16 + 16; }
+
 struct Plan {
   ConvShape shape;
   ConvPass pass;
@@ -51,13 +57,15 @@ struct Plan {
   int64_t vectors(int64_t channels) const { return channels / isa->lanes; }
 
   Picture MakePicture(void* data, int64_t channels, Layout layout) const;
-  // Planes at `planes` of `tiles` tiles and as many vectors of channels as `vectors` has.
-  TileJob MakeTileJob(const Picture& picture, Range tiles, Range vectors, float* planes) const;
+  // Planes at `planes` of `tiles` tiles and as many vectors of channels as `vectors` has, ordered
+  // for sums over channels or over tiles (isa.h).
+  TileJob MakeTileJob(const Picture& picture, Range tiles, Range vectors, float* planes,
+                      PlaneOrder order) const;
+  // Floats of all points' planes.
+  int64_t PlaneFloats(int64_t tiles, int64_t channels) const {
+    return points() * PointStride((tiles + isa->group - 1) / isa->group * isa->group * channels);
+  }
 };
-
-// Floats between the planes of two points that hold `floats` each: kept off multiples of the page
-// size, where 36 planes would fall into the same few lines of a cache.
-inline int64_t PointStride(int64_t floats) { return (floats + 15) / 16 * 16 + 16; }
 
 // body(part) for every part, on the backend's threads.
 template <typename Body>

@@ -19,17 +19,24 @@ constexpr int kRows[] = {8, 4, 4};
 constexpr int kRows[] = {4, 2, 1};
 #endif
 
+// Earlier sums are added last: they may come from far, and the products need not wait for them.
+LOCKSTEP_INLINE void Put(const Vec& sum, float* to, bool accumulate) {
+  if (!accumulate) {
+    Store(sum, to);
+    return;
+  }
+  Vec before;
+  Load(to, before);
+  Store(sum + before, to);
+}
+
 template <int kR, int kW>
 LOCKSTEP_INLINE void ProductTile(const ProductJob& job, int64_t row) {
-  Vec sum[kR][kW];
-  float* m = job.m + row * kLanes;
-  for (int r = 0; r < kR; ++r) {
-    for (int w = 0; w < kW; ++w) {
-      sum[r][w] = Vec{};
-      if (job.accumulate) Load(m + w * job.m_vector_stride + r * kLanes, sum[r][w]);
-    }
-  }
-  const float* v = job.v + row * kLanes;
+  constexpr int64_t kVectorStride = kGroup * kLanes;
+  const int64_t group = row / kGroup, within = row % kGroup * kLanes;
+  Vec sum[kR][kW] = {};
+  float* m = job.m + group * job.m_group_stride + within;
+  const float* v = job.v + group * job.v_group_stride + within;
   const float* u = job.u;
   for (int64_t i = 0; i < job.vectors; ++i) {
 #pragma GCC unroll 16
@@ -44,35 +51,28 @@ LOCKSTEP_INLINE void ProductTile(const ProductJob& job, int64_t row) {
         for (int w = 0; w < kW; ++w) sum[r][w] += a * b[w];
       }
     }
-    v += job.v_vector_stride;
+    v += kVectorStride;
     u += kLanes * kW * kLanes;
   }
   for (int r = 0; r < kR; ++r) {
-    for (int w = 0; w < kW; ++w) Store(sum[r][w], m + w * job.m_vector_stride + r * kLanes);
+    for (int w = 0; w < kW; ++w) {
+      Put(sum[r][w], m + w * kVectorStride + r * kLanes, job.accumulate);
+    }
   }
 }
 
 template <int kW>
 void Product(const ProductJob& job) {
-  constexpr int kR = kRows[kW - 1];
+  constexpr int kR = kRows[kW - 1] < kGroup ? kRows[kW - 1] : kGroup;
   int64_t row = 0;
   for (; row + kR <= job.count; row += kR) ProductTile<kR, kW>(job, row);
-  if constexpr (kR > 4) {
-    for (; row + 4 <= job.count; row += 4) ProductTile<4, kW>(job, row);
-  }
   for (; row < job.count; ++row) ProductTile<1, kW>(job, row);
 }
 
 template <int kR, int kW>
 LOCKSTEP_INLINE void GradientTile(const GradientJob& job, int64_t vector, int64_t row) {
-  Vec sum[kR][kW];
+  Vec sum[kR][kW] = {};
   float* d = job.d + (vector * kLanes + row) * kW * kLanes;
-  for (int r = 0; r < kR; ++r) {
-    for (int w = 0; w < kW; ++w) {
-      sum[r][w] = Vec{};
-      if (job.accumulate) Load(d + (r * kW + w) * kLanes, sum[r][w]);
-    }
-  }
   const float* v = job.v + vector * job.v_vector_stride + row;
   const float* n = job.n;
 #pragma GCC unroll 4
@@ -90,7 +90,7 @@ LOCKSTEP_INLINE void GradientTile(const GradientJob& job, int64_t vector, int64_
     n += kLanes;
   }
   for (int r = 0; r < kR; ++r) {
-    for (int w = 0; w < kW; ++w) Store(sum[r][w], d + (r * kW + w) * kLanes);
+    for (int w = 0; w < kW; ++w) Put(sum[r][w], d + (r * kW + w) * kLanes, job.accumulate);
   }
 }
 

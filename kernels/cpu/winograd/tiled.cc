@@ -8,8 +8,8 @@
 namespace lockstep::cpu::winograd {
 namespace {
 
-constexpr int64_t kBlockBytes = 512 << 10;  // of planes, in and out
-constexpr int64_t kMinTiles = 16;
+constexpr int64_t kBlockBytes = 230 << 10;  // of planes, in and out
+constexpr int64_t kMinTiles = 12;
 constexpr int64_t kMaxTiles = 64;
 constexpr int64_t kMaxDepth = 256;  // channels summed at once: a panel then fits the first cache
 
@@ -20,10 +20,11 @@ class Tiled : public ConvKernel {
         backward_(plan.pass == ConvPass::kBackwardData),
         inputs_(backward_ ? plan.shape.k : plan.shape.c),
         outputs_(backward_ ? plan.shape.c : plan.shape.k),
+        grain_(plan.isa->group),
         panels_(Panels({0, plan.vectors(outputs_)})) {
-    const int64_t floats_per_tile = plan.points() * (inputs_ + outputs_);
-    const int64_t fit = kBlockBytes / 4 / floats_per_tile / 4 * 4;
-    block_ = std::min(std::clamp(fit, kMinTiles, kMaxTiles), (plan.tiles() + 3) / 4 * 4);
+    const int64_t fit = kBlockBytes / 4 / (plan.points() * (inputs_ + outputs_));
+    const int64_t tiles = std::min(std::clamp(fit, kMinTiles, kMaxTiles), plan.tiles());
+    block_ = (tiles + grain_ - 1) / grain_ * grain_;
   }
 
   size_t scratch_bytes() const override {
@@ -58,10 +59,10 @@ class Tiled : public ConvKernel {
   void Run(const ConvBuffers& buffers) override {
     ForParts(plan_.parts, [&](int64_t part) {
       float* scratch = static_cast<float*>(buffers.scratch) + part * part_floats();
-      const Range mine = Part(plan_.tiles(), plan_.parts, part, 4);
+      const Range mine = Part(plan_.tiles(), plan_.parts, part, grain_);
       const int64_t blocks = (mine.size() + block_ - 1) / block_;
       const auto block = [&](int64_t b) {
-        const Range range = b < blocks ? Part(mine.size(), blocks, b, 4) : Range{0, 0};
+        const Range range = b < blocks ? Part(mine.size(), blocks, b, grain_) : Range{0, 0};
         return Range{mine.begin + range.begin, mine.begin + range.end};
       };
       for (int64_t b = 0; b < blocks; ++b) RunBlock(buffers, block(b), block(b + 1), scratch);
@@ -70,9 +71,7 @@ class Tiled : public ConvKernel {
 
  private:
   int64_t weight_stride() const { return PointStride(inputs_ * outputs_); }
-  int64_t plane_floats(int64_t channels) const {
-    return plan_.points() * PointStride(block_ * channels);
-  }
+  int64_t plane_floats(int64_t channels) const { return plan_.PlaneFloats(block_, channels); }
   int64_t part_floats() const { return plane_floats(inputs_) + plane_floats(outputs_); }
 
   void RunBlock(const ConvBuffers& buffers, Range tiles, Range next, float* scratch) const {
@@ -81,10 +80,10 @@ class Tiled : public ConvKernel {
     void* to = backward_ ? buffers.x : buffers.y;
     const TileJob in =
         plan.MakeTileJob(plan.MakePicture(from, inputs_, backward_ ? plan.y : plan.x), tiles,
-                         {0, plan.vectors(inputs_)}, scratch);
-    TileJob out =
-        plan.MakeTileJob(plan.MakePicture(to, outputs_, backward_ ? plan.x : plan.y), tiles,
-                         {0, plan.vectors(outputs_)}, scratch + plane_floats(inputs_));
+                         {0, plan.vectors(inputs_)}, scratch, PlaneOrder::kByGroup);
+    TileJob out = plan.MakeTileJob(plan.MakePicture(to, outputs_, backward_ ? plan.x : plan.y),
+                                   tiles, {0, plan.vectors(outputs_)},
+                                   scratch + plane_floats(inputs_), PlaneOrder::kByGroup);
     plan.transforms->input(in);
     TileJob next_in = in;
     next_in.first = next.begin;
@@ -109,13 +108,13 @@ class Tiled : public ConvKernel {
       for (const Panel& panel : panels_) {
         ProductJob job = {};
         job.v = in.planes + p * in.point_stride + v * in.vector_stride;
-        job.v_vector_stride = in.vector_stride;
+        job.v_group_stride = in.group_stride;
         job.vectors = std::min(depth, in.vectors - v);
         job.count = in.count;
         job.u = weights + p * weight_stride() + panel.vector * lanes * inputs_ +
                 v * lanes * panel.width * lanes;
         job.m = out.planes + p * out.point_stride + panel.vector * out.vector_stride;
-        job.m_vector_stride = out.vector_stride;
+        job.m_group_stride = out.group_stride;
         job.accumulate = v > 0;
         plan_.isa->product[panel.width - 1](job);
       }
@@ -125,6 +124,7 @@ class Tiled : public ConvKernel {
   const Plan plan_;
   const bool backward_;
   const int64_t inputs_, outputs_;
+  const int64_t grain_;  // of tiles
   const std::vector<Panel> panels_;
   int64_t block_;
 };

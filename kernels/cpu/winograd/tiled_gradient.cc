@@ -8,17 +8,14 @@
 namespace lockstep::cpu::winograd {
 namespace {
 
-constexpr int64_t kBlockBytes = 704 << 10;  // of planes of x and y
-constexpr int64_t kMinTiles = 32;
-constexpr int64_t kMaxTiles = 64;
+constexpr int64_t kTiles = 64;  // summed at once
 
 class TiledGradient : public ConvKernel {
  public:
   explicit TiledGradient(const Plan& plan)
-      : plan_(plan), panels_(Panels({0, plan.vectors(plan.shape.k)})) {
-    const int64_t fit = kBlockBytes / 4 / (plan.points() * (plan.shape.c + plan.shape.k));
-    block_ = std::min(std::clamp(fit, kMinTiles, kMaxTiles), plan.tiles());
-  }
+      : plan_(plan),
+        panels_(Panels({0, plan.vectors(plan.shape.k)})),
+        block_(std::min(plan.tiles(), kTiles)) {}
 
   size_t scratch_bytes() const override {
     return static_cast<size_t>(plan_.parts * part_floats()) * 4;
@@ -64,9 +61,10 @@ class TiledGradient : public ConvKernel {
     const int64_t c = plan.shape.c, k = plan.shape.k, lanes = plan.isa->lanes;
     float* planes = sums + plan.points() * sum_stride();
     const TileJob x = plan.MakeTileJob(plan.MakePicture(buffers.x, c, plan.x), tiles,
-                                       {0, plan.vectors(c)}, planes);
-    const TileJob y = plan.MakeTileJob(plan.MakePicture(buffers.y, k, plan.y), tiles,
-                                       {0, plan.vectors(k)}, planes + plane_floats(c));
+                                       {0, plan.vectors(c)}, planes, PlaneOrder::kByVector);
+    const TileJob y =
+        plan.MakeTileJob(plan.MakePicture(buffers.y, k, plan.y), tiles, {0, plan.vectors(k)},
+                         planes + plane_floats(c), PlaneOrder::kByVector);
     plan.transforms->input(x);
     plan.transforms->output_gradient(y);
     Prefetch next_x = Ahead(x, next), next_y = Ahead(y, next);
@@ -118,7 +116,7 @@ class TiledGradient : public ConvKernel {
 
   const Plan plan_;
   const std::vector<Panel> panels_;
-  int64_t block_;
+  const int64_t block_;
 };
 
 }  // namespace

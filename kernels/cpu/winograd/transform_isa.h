@@ -56,10 +56,6 @@ LOCKSTEP_INLINE int64_t VectorOffset(const Picture& picture, int64_t vector) {
   return block * picture.block_stride + (channel - block * picture.block);
 }
 
-// Tiles are taken in groups, all vectors for a group, so that the planes' lines are filled while
-// they are still in the nearest cache.
-constexpr int64_t kGroup = 4;
-
 // Reads squares of kIn pixels that start at tile * step + offset, zeros outside the picture.
 template <int kIn, int kOut, Map map>
 void FromPicture(const TileJob& job, int64_t step, int64_t offset) {
@@ -67,6 +63,7 @@ void FromPicture(const TileJob& job, int64_t step, int64_t offset) {
   const int64_t row = picture.w * picture.block, col = picture.block;
   for (int64_t g = 0; g < job.count; g += kGroup) {
     const int64_t tiles = job.count - g < kGroup ? job.count - g : kGroup;
+    float* planes = job.planes + g / kGroup * job.group_stride;
     Place places[kGroup];
     for (int64_t i = 0; i < tiles; ++i) places[i] = Locate(job, job.first + g + i, step, offset);
     for (int64_t v = 0; v < job.vectors; ++v) {
@@ -74,7 +71,7 @@ void FromPicture(const TileJob& job, int64_t step, int64_t offset) {
       for (int64_t i = 0; i < tiles; ++i) {
         const Place& at = places[i];
         const float* from = at.image + channel + at.y * row + at.x * col;
-        float* to = job.planes + v * job.vector_stride + (g + i) * kLanes;
+        float* to = planes + v * job.vector_stride + i * kLanes;
         const bool inside =
             at.y >= 0 && at.x >= 0 && at.y + kIn <= picture.h && at.x + kIn <= picture.w;
         if (inside) {
@@ -115,6 +112,7 @@ void Output(const TileJob& job) {
   const int64_t row = picture.w * picture.block, col = picture.block;
   for (int64_t g = 0; g < job.count; g += kGroup) {
     const int64_t tiles = job.count - g < kGroup ? job.count - g : kGroup;
+    float* planes = job.planes + g / kGroup * job.group_stride;
     Place places[kGroup];
     for (int64_t i = 0; i < tiles; ++i) places[i] = Locate(job, job.first + g + i, kOut, 0);
     for (int64_t v = 0; v < job.vectors; ++v) {
@@ -122,7 +120,7 @@ void Output(const TileJob& job) {
       Vec bias = {};
       if (job.bias != nullptr) Load(job.bias + (job.first_vector + v) * kLanes, bias);
       for (int64_t i = 0; i < tiles; ++i) {
-        const float* from = job.planes + v * job.vector_stride + (g + i) * kLanes;
+        const float* from = planes + v * job.vector_stride + i * kLanes;
         alignas(64) float square[kOut * kOut * kLanes];
         Map2d<kIn, kOut, A::Output>(from, kIn * job.point_stride, job.point_stride, square,
                                     kOut * kLanes, kLanes);

@@ -11,9 +11,9 @@ namespace lockstep::cpu::LOCKSTEP_ISA {
 namespace {
 
 #ifdef LOCKSTEP_ISA_avx512
-constexpr int kLanes = 16;
+constexpr int kLanes = 16, kGroup = 8;
 #else
-constexpr int kLanes = 8;
+constexpr int kLanes = 8, kGroup = 4;
 #endif
 
 using Vec = float __attribute__((vector_size(kLanes * 4)));

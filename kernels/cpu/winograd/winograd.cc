@@ -9,7 +9,7 @@ namespace {
 
 constexpr char kFusedSuffix[] = "_fused";
 // Planes of a whole batch that the fused gradient may hold, in bytes.
-constexpr int64_t kMaxPlaneBytes = 12 << 20;
+constexpr int64_t kMaxPlaneBytes = 20 << 20;
 
 constexpr struct {
   const char* name;
