@@ -1,0 +1,109 @@
+#include "engine/plan/chooser.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/engine/forced_backend.h"
+
+namespace lockstep {
+namespace {
+
+ConvCase SmallCase() {
+  return {{.n = 2, .c = 3, .h = 7, .w = 5, .k = 4, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1},
+          ConvPass::kForward,
+          {},
+          {}};
+}
+
+TEST(ConvCase, KeyNamesEverythingThatDecidesSpeed) {
+  const ConvCase base = SmallCase();
+  EXPECT_EQ(base.Key(), "float32 n2 c3 7x5 k4 3x3 s1x1 p1x1 d1x1 g1 forward 1 1");
+  ConvCase other = base;
+  other.pass = ConvPass::kBackwardData;
+  EXPECT_NE(other.Key(), base.Key());
+  other = base;
+  other.x_layout.block = 3;
+  EXPECT_NE(other.Key(), base.Key());
+  other = base;
+  other.shape.dilation_w = 2;
+  EXPECT_NE(other.Key(), base.Key());
+}
+
+TEST(AlgorithmCache, ReadsBackWhatItWrote) {
+  AlgorithmCache cache("cpu x 2 threads");
+  EXPECT_FALSE(cache.changed());
+  cache.Insert("key one", {"winograd", 0.25});
+  cache.Insert("key two", {"direct", 1.5e-5});
+  EXPECT_TRUE(cache.changed());
+  AlgorithmCache copy("cpu x 2 threads");
+  copy.Parse(cache.ToString());
+  EXPECT_FALSE(copy.changed());
+  ASSERT_NE(copy.Find("key two"), nullptr);
+  EXPECT_EQ(copy.Find("key two")->algorithm, "direct");
+  EXPECT_EQ(copy.Find("key two")->seconds, 1.5e-5);
+  EXPECT_EQ(copy.ToString(), cache.ToString());
+}
+
+TEST(AlgorithmCache, IgnoresAnotherMachinesFileAndBrokenLines) {
+  AlgorithmCache cache("here");
+  cache.Parse("elsewhere\nkey\tdirect\t1\n");
+  EXPECT_EQ(cache.Find("key"), nullptr);
+  cache.Parse("here\nkey\nonly\tone\nkey2\tdirect\tfast\n\t\t\nkey3\tdirect\t0.5\n");
+  EXPECT_EQ(cache.Find("key"), nullptr);
+  EXPECT_EQ(cache.Find("key2"), nullptr);
+  ASSERT_NE(cache.Find("key3"), nullptr);
+  cache.Parse("");
+}
+
+TEST(AlgorithmChooser, TimesOnceAndRemembers) {
+  const auto backend = MakeCpuBackend(1);
+  AlgorithmCache cache;
+  AlgorithmChooser chooser(*backend, cache, {});
+  const std::string chosen = chooser.Choose(SmallCase());
+  EXPECT_GT(chooser.Seconds(SmallCase()), 0.0);
+  ASSERT_NE(cache.Find(SmallCase().Key()), nullptr);
+  EXPECT_EQ(cache.Find(SmallCase().Key())->algorithm, chosen);
+  cache.Insert(SmallCase().Key(), {"reference", 7.0});
+  EXPECT_EQ(chooser.Choose(SmallCase()), "reference");
+  EXPECT_EQ(chooser.Seconds(SmallCase()), 7.0);
+}
+
+TEST(AlgorithmChooser, ChoosesAnewWhatThisBuildDoesNotOffer) {
+  const auto backend = MakeCpuBackend(1);
+  AlgorithmCache cache;
+  cache.Insert(SmallCase().Key(), {"of another version", 1e-9});
+  AlgorithmChooser chooser(*backend, cache, {});
+  EXPECT_NE(chooser.Choose(SmallCase()), "of another version");
+}
+
+TEST(AlgorithmChooser, FixedTakesTheFirstGuessWithoutTimingOrCache) {
+  ForcedBackend backend(1, 0, "im2col_gemm");
+  AlgorithmCache cache;
+  cache.Insert(SmallCase().Key(), {"reference", 1.0});
+  AlgorithmChooser chooser(backend, cache, {.fixed = true});
+  EXPECT_EQ(chooser.Choose(SmallCase()), "im2col_gemm");
+  EXPECT_EQ(chooser.Seconds(SmallCase()), 0.0);
+}
+
+TEST(AlgorithmChooser, HurryTakesTheFirstGuessAndRemembersNothing) {
+  ForcedBackend backend(1, 0, "im2col_gemm");
+  AlgorithmCache cache;
+  AlgorithmChooser chooser(backend, cache, {.should_hurry = [] { return true; }});
+  EXPECT_EQ(chooser.Choose(SmallCase()), "im2col_gemm");
+  EXPECT_FALSE(cache.changed());
+}
+
+TEST(AlgorithmChooser, ExactOffersNoWinogradAndHasItsOwnMemory) {
+  const auto backend = MakeCpuBackend(1);
+  ConvCase problem = SmallCase();
+  problem.shape.c = problem.shape.k = 16;
+  problem.x_layout = problem.y_layout = {16};
+  AlgorithmCache cache;
+  cache.Insert(problem.Key(), {"reference", 1.0});
+  AlgorithmChooser chooser(*backend, cache, {.exact = true});
+  const std::string chosen = chooser.Choose(problem);
+  EXPECT_NE(chosen, "reference");
+  EXPECT_EQ(chosen.find("winograd"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace lockstep

@@ -1,0 +1,106 @@
+// Which lines fusion removes, and which it must leave.
+#include "engine/plan/fusion.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+#include "engine/graph/layers.h"
+#include "tests/engine/gradient_check.h"
+#include "tests/engine/network_runner.h"
+#include "tests/engine/test_networks.h"
+
+namespace lockstep {
+namespace {
+
+class Fusion : public testing::Test {
+ protected:
+  Graph graph_;
+  Var x_ = graph_.Input("x", {{8, 6, 6}, DType::kFloat32});
+
+  // Lines of each kind, with reorders left out.
+  std::map<std::string, int> Lines(Mode mode) {
+    TestDevice device;
+    NetworkRunner runner(device, graph_, DType::kFloat32);
+    const auto plan = runner.MakePlan({.mode = mode, .batch = 2});
+    std::map<std::string, int> lines;
+    for (size_t i = 0; i < plan->lines(); ++i) ++lines[plan->line(i).kind()];
+    return lines;
+  }
+};
+
+TEST_F(Fusion, NormTakesReluAndDropoutInTraining) {
+  x_ = Conv2d(x_, Conv3x3(8), "conv");
+  SquaredLoss(graph_, Dropout(Relu(BatchNorm(x_, {}, "bn")), 0.5, "d"));
+  const auto lines = Lines(Mode::kTrain);
+  EXPECT_EQ(lines.at("batch norm forward"), 1);
+  EXPECT_EQ(lines.at("batch norm backward"), 1);
+  for (const char* gone :
+       {"activation forward", "activation backward", "dropout forward", "dropout backward"}) {
+    EXPECT_FALSE(lines.contains(gone)) << gone;
+  }
+}
+
+TEST_F(Fusion, ConvolutionTakesNormAndReluInEvaluation) {
+  x_ = Conv2d(x_, Conv3x3(8), "conv");
+  SquaredLoss(graph_, Dropout(Relu(BatchNorm(x_, {}, "bn")), 0.5, "d"));
+  for (const Mode mode : {Mode::kEvaluate, Mode::kPredict}) {
+    const auto lines = Lines(mode);
+    EXPECT_EQ(lines.at("conv forward"), 1);
+    EXPECT_FALSE(lines.contains("batch norm inference"));
+    EXPECT_FALSE(lines.contains("activation forward"));
+  }
+}
+
+TEST_F(Fusion, ConvolutionReadTwiceKeepsItsNorm) {
+  const Var conv = Conv2d(x_, Conv3x3(8), "conv");
+  SquaredLoss(graph_, Add(conv, BatchNorm(conv, {}, "bn")));
+  EXPECT_EQ(Lines(Mode::kEvaluate).at("batch norm inference"), 1);
+}
+
+TEST_F(Fusion, NormThatIsTheOutputIsNotRemoved) {
+  const Var norm = BatchNorm(Conv2d(x_, Conv3x3(8), "conv"), {}, "bn");
+  SquaredLoss(graph_, Relu(norm));
+  graph_.SetOutput(norm);
+  EXPECT_EQ(Lines(Mode::kEvaluate).at("activation forward"), 1);
+}
+
+TEST_F(Fusion, NormReadBesidesItsReluKeepsBoth) {
+  const Var norm = BatchNorm(x_, {}, "bn");
+  SquaredLoss(graph_, Add(norm, Relu(norm)));
+  EXPECT_EQ(Lines(Mode::kTrain).at("activation backward"), 1);
+  EXPECT_EQ(Lines(Mode::kEvaluate).at("activation forward"), 1);
+}
+
+TEST_F(Fusion, ReluReadBesidesItsDropoutKeepsTheDropout) {
+  const Var relu = Relu(BatchNorm(x_, {}, "bn"));
+  SquaredLoss(graph_, Add(relu, Dropout(relu, 0.5, "d")));
+  const auto lines = Lines(Mode::kTrain);
+  EXPECT_FALSE(lines.contains("activation backward"));
+  EXPECT_EQ(lines.at("dropout forward"), 1);
+  EXPECT_EQ(lines.at("dropout backward"), 1);
+}
+
+TEST_F(Fusion, LinearTakesReluButNotOtherActivations) {
+  Var y = Relu(Linear(x_, {.out = 5}, "l1"));
+  SquaredLoss(graph_, Tanh(Linear(y, {.out = 5}, "l2")));
+  EXPECT_EQ(Lines(Mode::kTrain).at("activation forward"), 1);
+  EXPECT_EQ(Lines(Mode::kTrain).at("activation backward"), 2);
+}
+
+TEST_F(Fusion, FusedDropoutDrawsTheSameMask) {
+  SquaredLoss(graph_, Dropout(Relu(BatchNorm(x_, {}, "bn")), 0.5, "d"));
+  const NamedTensors inputs = RandomInputs(graph_, 3, 1);
+  double losses[2];
+  for (const bool fuse : {false, true}) {
+    TestDevice device;
+    NetworkRunner runner(device, graph_, DType::kFloat64);
+    const auto plan = runner.MakePlan({.batch = 3, .fuse = fuse});
+    losses[fuse] = NetworkRunner::Run(*plan, inputs, {.seed = 9, .epoch = 2}).loss;
+  }
+  EXPECT_NEAR(losses[0], losses[1], 1e-10 * losses[0]);
+}
+
+}  // namespace
+}  // namespace lockstep
