@@ -3,7 +3,7 @@
 namespace lockstep {
 namespace {
 
-// Two 5x5 windows with a halving in between: 13 -> 9 -> 5 -> 1.
+// Two 5x5 windows with a halving, rounded up, in between: 13 -> 9 -> 5 -> 1 -> 1.
 constexpr int64_t kLeastSide = 13;
 
 // Caffe's pooling rounds up.

@@ -52,8 +52,12 @@ class PoolOp : public Op {
                     .dtype = x.dtype};
     shape.out_h = PoolShape::Out(shape.x.h, shape.kh, shape.stride_h, shape.pad_h, o_.cover_all);
     shape.out_w = PoolShape::Out(shape.x.w, shape.kw, shape.stride_w, shape.pad_w, o_.cover_all);
-    if (shape.out_h < 1 || shape.out_w < 1 || shape.x.h + 2 * shape.pad_h < shape.kh ||
-        shape.x.w + 2 * shape.pad_w < shape.kw) {
+    // Rounding up lets a window stick out, by less than a stride, as Chainer's does: 2x2 of 1x1.
+    const auto fits = [&](int64_t size, int64_t kernel, int64_t stride, int64_t pad) {
+      return size + 2 * pad + (o_.cover_all ? stride - 1 : 0) >= kernel;
+    };
+    if (!fits(shape.x.h, shape.kh, shape.stride_h, shape.pad_h) ||
+        !fits(shape.x.w, shape.kw, shape.stride_w, shape.pad_w)) {
       throw ShapeError("the window " + Text(shape.kh) + "x" + Text(shape.kw) +
                        " is larger than the padded picture of " + x.shape.ToString());
     }
