@@ -27,9 +27,9 @@ struct LoadNpzOptions {
   // the key is found by itself: names may stand in the file with or without "predictor/", and
   // below "updater/model:main/" in a snapshot of Chainer's trainer.
   std::optional<std::string> prefix = {};
-  bool strict = true;              // every array of the network must be there
+  bool strict = true;                   // every array of the network must be there
   std::vector<std::string> globs = {};  // only names that match one; empty: all
-  int threads = 0;                 // inflate; 0: one a core
+  int threads = 0;                      // inflate; 0: one a core
 };
 
 struct LoadNpzReport {
