@@ -283,6 +283,25 @@ TEST(WinogradAlgorithmsTest, EveryOfferedNameCanBeMade) {
   }
 }
 
+TEST(WinogradAlgorithmsTest, TheFewestProductsAreOffered) {
+  const auto first = [](int64_t h, int64_t w) {
+    return WinogradAlgorithms(Shape(8, 8, h, w, 8), ConvPass::kForward, Layout{8}, Layout{8})[0];
+  };
+  EXPECT_EQ(first(2, 2), "toeplitz_2x2");
+  EXPECT_EQ(first(2, 12), "winograd_2x3");
+  EXPECT_EQ(first(4, 4), "winograd_4x3");
+  EXPECT_EQ(first(7, 7), "winograd_4x3");
+}
+
+TEST(WinogradAlgorithmsTest, LargeWeightsAreNotKeptTransformed) {
+  for (const ConvPass pass : {ConvPass::kForward, ConvPass::kBackwardData}) {
+    const ConvShape shape = Shape(64, 512, 4, 4, 512);
+    const auto names = WinogradAlgorithms(shape, pass, Layout{8}, Layout{8});
+    EXPECT_EQ(names, std::vector<std::string>{"winograd_4x3_fused"});
+    EXPECT_EQ(MakeWinograd(shape, pass, names[0], Layout{8}, Layout{8})->prepared_bytes(), 0U);
+  }
+}
+
 TEST(WinogradAlgorithmsTest, AnUnknownNameIsAnError) {
   const ConvShape shape = Shape(1, 8, 4, 4, 8);
   EXPECT_THROW(MakeWinograd(shape, ConvPass::kForward, "toeplitz_2x2", Layout{8}, Layout{8}),

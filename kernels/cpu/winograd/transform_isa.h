@@ -15,40 +15,77 @@ using winograd::WeightJob;
 
 using Map = void (*)(const Vec*, Vec*);
 
-// to (Rows out x out) = map applied to the columns, then the rows, of an `in` x `in` square.
-// The square is read at `from` with the two strides; result (i, j) goes to `to` likewise.
-template <int kIn, int kOut, Map map>
+// What happens to a pixel before it is written.
+struct Keep {
+  void operator()(Vec&) const {}
+};
+
+struct Epilogue {
+  Vec bias;
+  bool relu;
+  LOCKSTEP_INLINE void operator()(Vec& value) const {
+    value += bias;
+    if (relu) value = value > 0.0F ? value : Vec{};
+  }
+};
+
+// Hides where a pointer comes from: else the compiler computes a square's 36 addresses ahead and
+// spills them, which takes longer than the transform.
+template <typename T>
+LOCKSTEP_INLINE void Opaque(T*& pointer) {
+  __asm__("" : "+r"(pointer));
+}
+
+// (out x out) = map applied to the columns, then the rows, of (in x in). The square is read at
+// `from` and the result written to `to` with the given strides in floats.
+template <int kIn, int kOut, Map map, typename Finish = Keep>
 LOCKSTEP_INLINE void Map2d(const float* from, int64_t row, int64_t col, float* to, int64_t to_row,
-                           int64_t to_col) {
+                           int64_t to_col, const Finish& finish = {}) {
   Vec half[kOut][kIn];
 #pragma GCC unroll 8
   for (int j = 0; j < kIn; ++j) {
     Vec x[kIn], v[kOut];
 #pragma GCC unroll 8
-    for (int i = 0; i < kIn; ++i) Load(from + i * row + j * col, x[i]);
+    for (int i = 0; i < kIn; ++i) Load(from + i * row, x[i]);
     map(x, v);
 #pragma GCC unroll 8
     for (int i = 0; i < kOut; ++i) half[i][j] = v[i];
+    from += col;
+    Opaque(from);
   }
 #pragma GCC unroll 8
   for (int i = 0; i < kOut; ++i) {
     Vec v[kOut];
     map(half[i], v);
+    float* pixel = to;
 #pragma GCC unroll 8
-    for (int j = 0; j < kOut; ++j) Store(v[j], to + i * to_row + j * to_col);
+    for (int j = 0; j < kOut; ++j) {
+      finish(v[j]);
+      Store(v[j], pixel);
+      pixel += to_col;
+      Opaque(pixel);
+    }
+    to += to_row;
+    Opaque(to);
   }
 }
 
-// Where a tile lies: its image's first float and the row and column of its first pixel.
+// A square of pixels: the float of its image, its first row and column, and whether all of it lies
+// in the picture.
 struct Place {
   float* image;
   int64_t y, x;
+  bool inside;
 };
 
-LOCKSTEP_INLINE Place Locate(const TileJob& job, int64_t t, int64_t step, int64_t offset) {
+// Tile t's square of `size` pixels, which starts `offset` from the tile's own pixels.
+LOCKSTEP_INLINE Place Locate(const TileJob& job, int64_t t, int64_t step, int64_t offset,
+                             int64_t size) {
   const int64_t row = t / job.cols, image = row / job.rows;
-  return {job.picture.data + image * job.picture.image_stride,
-          (row - image * job.rows) * step + offset, (t - row * job.cols) * step + offset};
+  const int64_t y = (row - image * job.rows) * step + offset,
+                x = (t - row * job.cols) * step + offset;
+  const bool inside = y >= 0 && x >= 0 && y + size <= job.picture.h && x + size <= job.picture.w;
+  return {job.picture.data + image * job.picture.image_stride, y, x, inside};
 }
 
 LOCKSTEP_INLINE int64_t VectorOffset(const Picture& picture, int64_t vector) {
@@ -56,43 +93,66 @@ LOCKSTEP_INLINE int64_t VectorOffset(const Picture& picture, int64_t vector) {
   return block * picture.block_stride + (channel - block * picture.block);
 }
 
-// Reads squares of kIn pixels that start at tile * step + offset, zeros outside the picture.
-template <int kIn, int kOut, Map map>
-void FromPicture(const TileJob& job, int64_t step, int64_t offset) {
-  const Picture& picture = job.picture;
-  const int64_t row = picture.w * picture.block, col = picture.block;
+// body(place, vector, pixels, plane) for every tile and vector of the job: where the tile's square
+// lies, its first pixel (perhaps outside the picture) and its element of the first plane. All
+// vectors of a group of tiles come before the next group, so that the planes are filled line by
+// line.
+template <typename Body>
+LOCKSTEP_INLINE void ForTiles(const TileJob& job, int64_t step, int64_t offset, int64_t size,
+                              const Body& body) {
+  const int64_t row = job.picture.w * job.picture.block, col = job.picture.block;
   for (int64_t g = 0; g < job.count; g += kGroup) {
     const int64_t tiles = job.count - g < kGroup ? job.count - g : kGroup;
     float* planes = job.planes + g / kGroup * job.group_stride;
     Place places[kGroup];
-    for (int64_t i = 0; i < tiles; ++i) places[i] = Locate(job, job.first + g + i, step, offset);
+    for (int64_t i = 0; i < tiles; ++i) {
+      places[i] = Locate(job, job.first + g + i, step, offset, size);
+    }
     for (int64_t v = 0; v < job.vectors; ++v) {
-      const int64_t channel = VectorOffset(picture, job.first_vector + v);
+      const int64_t channel = VectorOffset(job.picture, job.first_vector + v);
       for (int64_t i = 0; i < tiles; ++i) {
         const Place& at = places[i];
-        const float* from = at.image + channel + at.y * row + at.x * col;
-        float* to = planes + v * job.vector_stride + i * kLanes;
-        const bool inside =
-            at.y >= 0 && at.x >= 0 && at.y + kIn <= picture.h && at.x + kIn <= picture.w;
-        if (inside) {
-          Map2d<kIn, kOut, map>(from, row, col, to, kOut * job.point_stride, job.point_stride);
-          continue;
-        }
-        alignas(64) float square[kIn * kIn * kLanes];
-        for (int y = 0; y < kIn; ++y) {
-          for (int x = 0; x < kIn; ++x) {
-            Vec value = {};
-            if (at.y + y >= 0 && at.y + y < picture.h && at.x + x >= 0 && at.x + x < picture.w) {
-              Load(from + y * row + x * col, value);
-            }
-            Store(value, square + (y * kIn + x) * kLanes);
-          }
-        }
-        Map2d<kIn, kOut, map>(square, kIn * kLanes, kLanes, to, kOut * job.point_stride,
-                              job.point_stride);
+        body(at, v, at.image + channel + at.y * row + at.x * col,
+             planes + v * job.vector_stride + i * kLanes);
       }
     }
   }
+}
+
+// Copies a square that is not wholly inside the picture, zeros outside, to rows of kSize pixels.
+template <int kSize>
+LOCKSTEP_INLINE void CopySquare(const Picture& picture, const Place& at, const float* from,
+                                float* square) {
+  const int64_t row = picture.w * picture.block, col = picture.block;
+  for (int y = 0; y < kSize; ++y) {
+    const bool row_inside = at.y + y >= 0 && at.y + y < picture.h;
+    for (int x = 0; x < kSize; ++x) {
+      Vec value = {};
+      if (row_inside && at.x + x >= 0 && at.x + x < picture.w) {
+        Load(from + y * row + x * col, value);
+      }
+      Store(value, square + (y * kSize + x) * kLanes);
+    }
+  }
+}
+
+// Planes from squares of kIn pixels that start `offset` from their tiles of `step` pixels.
+template <int kIn, int kOut, Map map>
+LOCKSTEP_INLINE void FromPicture(const TileJob& job, int64_t step, int64_t offset) {
+  const Picture picture = job.picture;
+  const int64_t point = job.point_stride;
+  ForTiles(
+      job, step, offset, kIn,
+      [=](const Place& at, int64_t, const float* from, float* to) __attribute__((always_inline)) {
+        if (at.inside) {
+          Map2d<kIn, kOut, map>(from, picture.w * picture.block, picture.block, to, kOut * point,
+                                point);
+          return;
+        }
+        alignas(64) float square[kIn * kIn * kLanes];
+        CopySquare<kIn>(picture, at, from, square);
+        Map2d<kIn, kOut, map>(square, kIn * kLanes, kLanes, to, kOut * point, point);
+      });
 }
 
 template <typename A>
@@ -108,37 +168,28 @@ void OutputGradient(const TileJob& job) {
 template <typename A>
 void Output(const TileJob& job) {
   constexpr int kIn = A::kPoints, kOut = A::kOutputs;
-  const Picture& picture = job.picture;
-  const int64_t row = picture.w * picture.block, col = picture.block;
-  for (int64_t g = 0; g < job.count; g += kGroup) {
-    const int64_t tiles = job.count - g < kGroup ? job.count - g : kGroup;
-    float* planes = job.planes + g / kGroup * job.group_stride;
-    Place places[kGroup];
-    for (int64_t i = 0; i < tiles; ++i) places[i] = Locate(job, job.first + g + i, kOut, 0);
-    for (int64_t v = 0; v < job.vectors; ++v) {
-      const int64_t channel = VectorOffset(picture, job.first_vector + v);
-      Vec bias = {};
-      if (job.bias != nullptr) Load(job.bias + (job.first_vector + v) * kLanes, bias);
-      for (int64_t i = 0; i < tiles; ++i) {
-        const float* from = planes + v * job.vector_stride + i * kLanes;
+  const Picture picture = job.picture;
+  const int64_t row = picture.w * picture.block, col = picture.block, point = job.point_stride;
+  ForTiles(
+      job, kOut, 0, kOut,
+      [=](const Place& at, int64_t v, float* to, const float* from) __attribute__((always_inline)) {
+        Epilogue finish = {Vec{}, job.relu};
+        if (job.bias != nullptr) Load(job.bias + (job.first_vector + v) * kLanes, finish.bias);
+        if (at.inside) {
+          Map2d<kIn, kOut, A::Output>(from, kIn * point, point, to, row, col, finish);
+          return;
+        }
         alignas(64) float square[kOut * kOut * kLanes];
-        Map2d<kIn, kOut, A::Output>(from, kIn * job.point_stride, job.point_stride, square,
-                                    kOut * kLanes, kLanes);
-        float* to = places[i].image + channel + places[i].y * row + places[i].x * col;
-        for (int y = 0; y < kOut; ++y) {
-          if (places[i].y + y >= picture.h) break;
-          for (int x = 0; x < kOut; ++x) {
-            if (places[i].x + x >= picture.w) break;
+        Map2d<kIn, kOut, A::Output>(from, kIn * point, point, square, kOut * kLanes, kLanes,
+                                    finish);
+        for (int y = 0; y < kOut && at.y + y < picture.h; ++y) {
+          for (int x = 0; x < kOut && at.x + x < picture.w; ++x) {
             Vec value;
             Load(square + (y * kOut + x) * kLanes, value);
-            value += bias;
-            if (job.relu) value = value > 0.0F ? value : Vec{};
             Store(value, to + y * row + x * col);
           }
         }
-      }
-    }
-  }
+      });
 }
 
 constexpr int kTaps = 9;

@@ -20,10 +20,19 @@ constexpr struct {
 
 bool BlockFits(Layout layout, int64_t lanes) { return layout.block % lanes == 0; }
 
+bool IsSquare2(const ConvShape& shape) { return shape.h == 2 && shape.w == 2; }
+
 bool IsSupported(const ConvShape& s) {
   return s.kh == 3 && s.kw == 3 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h == 1 &&
          s.pad_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 && s.groups == 1 &&
          s.dtype == DType::kFloat32 && s.n > 0 && s.c > 0 && s.k > 0 && s.h > 1 && s.w > 1;
+}
+
+Algorithm Named(const std::string& name) {
+  for (const auto& known : kNames) {
+    if (name == known.name) return known.algorithm;
+  }
+  throw ConfigError("convolution: no fast 3x3 algorithm \"" + name + "\"");
 }
 
 const IsaKernels* BestIsa(const ConvShape& shape, Layout x, Layout y) {
@@ -38,9 +47,18 @@ Plan MakePlan(const ConvShape& shape, ConvPass pass, Algorithm algorithm, Layout
   return {shape, pass, x, y, &isa, &isa.transforms[static_cast<int>(algorithm)], GetThreads()};
 }
 
-// Whether the transformed weights are the larger part of the work's memory.
+// The algorithm with the fewest products for pictures of this size.
+std::string FewestProducts(const ConvShape& shape) {
+  if (IsSquare2(shape)) return "toeplitz_2x2";
+  const auto tiles = [&](int64_t tile) {
+    return ((shape.h + tile - 1) / tile) * ((shape.w + tile - 1) / tile);
+  };
+  return 16 * tiles(2) < 36 * tiles(4) ? "winograd_2x3" : "winograd_4x3";
+}
+
+// Whether the transformed weights are larger than the transformed pictures.
 bool WeightsDominate(const ConvShape& shape, int64_t tiles) {
-  return shape.c * shape.k > 2 * tiles * (shape.c + shape.k);
+  return shape.c * shape.k > tiles * (shape.c + shape.k);
 }
 
 int64_t PlaneBytes(const Plan& plan) {
@@ -61,8 +79,7 @@ std::unique_ptr<ConvKernel> Make(const ConvShape& shape, ConvPass pass,
   for (const auto& known : kNames) {
     const bool fused = algorithm == std::string(known.name) + kFusedSuffix;
     if (!fused && algorithm != known.name) continue;
-    const bool square2 = shape.h == 2 && shape.w == 2;
-    if (known.algorithm == Algorithm::kToeplitz2 && !square2) continue;
+    if (known.algorithm == Algorithm::kToeplitz2 && !IsSquare2(shape)) continue;
     const Plan plan = MakePlan(shape, pass, known.algorithm, x, y, isa);
     if (pass == ConvPass::kBackwardWeights) {
       return fused ? MakeFusedGradient(plan) : MakeTiledGradient(plan);
@@ -79,21 +96,16 @@ std::vector<std::string> WinogradAlgorithms(const ConvShape& shape, ConvPass pas
                                             Layout y) {
   const winograd::IsaKernels* isa = winograd::BestIsa(shape, x, y);
   if (isa == nullptr) return {};
-  std::vector<std::string> names;
-  const auto add = [&](const std::string& name, winograd::Algorithm algorithm) {
-    const winograd::Plan plan = winograd::MakePlan(shape, pass, algorithm, x, y, *isa);
-    bool fused = winograd::WeightsDominate(shape, plan.tiles());
-    if (pass == ConvPass::kBackwardWeights) {
-      fused = winograd::PlaneBytes(plan) <= winograd::kMaxPlaneBytes;
-    }
-    names.push_back(fused ? name + winograd::kFusedSuffix : name);
-  };
-  if (shape.h == 2 && shape.w == 2) {
-    add("toeplitz_2x2", winograd::Algorithm::kToeplitz2);
-    return names;
+  const std::string name = winograd::FewestProducts(shape);
+  const winograd::Plan plan = winograd::MakePlan(shape, pass, winograd::Named(name), x, y, *isa);
+  const std::string fused = name + winograd::kFusedSuffix;
+  if (pass != ConvPass::kBackwardWeights) {
+    return {winograd::WeightsDominate(shape, plan.tiles()) ? fused : name};
   }
-  add("winograd_4x3", winograd::Algorithm::kF4);
-  return names;
+  const int64_t bytes = winograd::PlaneBytes(plan);
+  if (bytes > winograd::kMaxPlaneBytes) return {name};
+  if (winograd::WeightsDominate(shape, plan.tiles())) return {fused};
+  return {fused, name};
 }
 
 std::unique_ptr<ConvKernel> MakeWinograd(const ConvShape& shape, ConvPass pass,

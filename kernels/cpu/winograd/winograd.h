@@ -4,8 +4,8 @@
 //                             Convolutional Neural Networks" (2015): 36 products for 16 outputs,
 //                             16 for 4, where the direct sum has 144 and 36.
 // toeplitz_2x2                pictures of 2x2 pixels: 9 products for the whole picture.
-// A name followed by "_fused" transforms the weights inside Run, block by block, and keeps no copy:
-// for layers whose weights outweigh their pictures.
+// A name followed by "_fused" transforms whole pictures first and then takes the weights panel by
+// panel, keeping no transformed copy: for layers whose weights outweigh their pictures.
 #ifndef LOCKSTEP_KERNELS_CPU_WINOGRAD_WINOGRAD_H_
 #define LOCKSTEP_KERNELS_CPU_WINOGRAD_WINOGRAD_H_
 
