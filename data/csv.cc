@@ -45,10 +45,16 @@ class CsvParser {
  private:
   float Number(std::string_view text, int64_t column) const {
     float value = 0.0F;
-    const std::string_view digits = text.starts_with('+') ? text.substr(1) : text;
-    const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (result.ec != std::errc() || result.ptr != digits.data() + digits.size() ||
-        !std::isfinite(value)) {
+    const bool plus = text.starts_with('+') && !text.starts_with("+-");
+    const std::string_view digits = plus ? text.substr(1) : text;
+    const char* const end = digits.data() + digits.size();
+    auto result = std::from_chars(digits.data(), end, value);
+    if (result.ec == std::errc::result_out_of_range) {  // too large, or as good as zero
+      double wide = 0.0;
+      result = std::from_chars(digits.data(), end, wide);
+      value = static_cast<float>(wide);
+    }
+    if (result.ec != std::errc() || result.ptr != end || !std::isfinite(value)) {
       Fail("column " + std::to_string(column) + ": wanted a finite number, found " +
            Printable(text));
     }
