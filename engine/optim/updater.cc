@@ -81,10 +81,13 @@ void* Updater::StatePointer(const std::string& parameter, const std::string& sta
             variables_.dtype());
 }
 
-Tensor Updater::GetState(const std::string& parameter, const std::string& state) const {
+Tensor Updater::StateView(const std::string& parameter, const std::string& state) const {
   const Variables::Entry& entry = variables_.Find(parameter);
-  return Tensor::Wrap(entry.type.dtype, entry.type.shape, StatePointer(parameter, state), nullptr)
-      .Clone();
+  return Tensor::Wrap(entry.type.dtype, entry.type.shape, StatePointer(parameter, state), nullptr);
+}
+
+Tensor Updater::GetState(const std::string& parameter, const std::string& state) const {
+  return StateView(parameter, state).Clone();
 }
 
 void Updater::SetState(const std::string& parameter, const std::string& state,

@@ -14,9 +14,9 @@ namespace lockstep {
 
 // Hooks act on the mean gradient, clipping first, as Chainer's in that order of registration.
 struct UpdateHooks {
-  double weight_decay = 0.0;       // g += weight_decay * p, for every parameter
-  double gradient_clipping = 0.0;  // largest L2 norm of all gradients together; 0: no limit
-  std::set<std::string> frozen = {};    // parameters left alone
+  double weight_decay = 0.0;          // g += weight_decay * p, for every parameter
+  double gradient_clipping = 0.0;     // largest L2 norm of all gradients together; 0: no limit
+  std::set<std::string> frozen = {};  // parameters left alone
 };
 
 // Owns the optimizer's state arrays: flat blocks laid out as the parameters are.
@@ -39,7 +39,8 @@ class Updater {
   const Optimizer& optimizer() const { return *optimizer_; }
   const UpdateHooks& hooks() const { return hooks_; }
 
-  // State array `state` ("v") of a parameter; copies.
+  // State array `state` ("v") of a parameter: the memory itself, or a copy.
+  Tensor StateView(const std::string& parameter, const std::string& state) const;
   Tensor GetState(const std::string& parameter, const std::string& state) const;
   void SetState(const std::string& parameter, const std::string& state, const Tensor& value);
 

@@ -30,7 +30,8 @@ void ForEachState(const Updater& updater, const Variables& variables, const Visi
 
 void SaveVariables(const Variables& variables, CheckpointContents* contents) {
   for (const Variables::Entry& entry : variables.entries()) {
-    contents->tensors["variables/" + entry.name] = variables.Get(entry.name);
+    contents->tensors["variables/" + entry.name] =
+        Tensor::Wrap(entry.type.dtype, entry.type.shape, entry.data, nullptr);
   }
 }
 
@@ -51,7 +52,7 @@ void SaveUpdater(const Updater& updater, const Variables& variables, CheckpointC
   contents->values["optimizer/settings"] = Settings(updater);
   contents->values["optimizer/updates"] = updater.updates();
   ForEachState(updater, variables, [&](const std::string& state, const Variables::Entry& entry) {
-    contents->tensors[StateKey(state, entry.name)] = updater.GetState(entry.name, state);
+    contents->tensors[StateKey(state, entry.name)] = updater.StateView(entry.name, state);
   });
 }
 

@@ -11,7 +11,8 @@
 
 namespace lockstep {
 
-// "variables/<name>".
+// "variables/<name>". The tensors are the network's own memory, as are the optimizer's below: a
+// checkpoint is written at once and need not hold all arrays twice.
 void SaveVariables(const Variables& variables, CheckpointContents* contents);
 // Throws ShapeError (76) naming the array, stored and wanted shape, and arrays of only one side.
 void RestoreVariables(const CheckpointContents& contents, Variables* variables);

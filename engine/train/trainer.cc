@@ -1,5 +1,6 @@
 #include "engine/train/trainer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -15,6 +16,14 @@ int64_t FirstBadRow(Backend& backend, const void* data, const TensorType& type, 
   const int64_t row = type.shape.size();
   const int64_t bad = backend.reduce().FirstNonFinite(type.dtype, rows * row, data);
   return bad < 0 ? -1 : bad / row;
+}
+
+// Whether every row has the label -1, which is ignored.
+bool AllIgnored(const Batch& batch, const TensorType& label) {
+  if (label.dtype != DType::kInt32) return false;
+  const auto* labels = static_cast<const int32_t*>(batch.labels);
+  return std::all_of(labels, labels + batch.rows * label.shape.size(),
+                     [](int32_t value) { return value == -1; });
 }
 
 }  // namespace
@@ -52,6 +61,22 @@ bool Trainer::Done() const {
          (options_.iterations > 0 && clock_.iteration >= options_.iterations);
 }
 
+std::string Trainer::Where() const {
+  return "at iteration " + std::to_string(clock_.iteration) + ", epoch " +
+         std::to_string(source_.position().epoch + 1);
+}
+
+void Trainer::CheckWeights(const std::string& where) const {
+  for (const Variables::Entry& entry : network_.variables().entries()) {
+    if (!IsFloating(entry.type.dtype)) continue;
+    if (network_.backend().reduce().FirstNonFinite(entry.type.dtype, entry.type.shape.size(),
+                                                   entry.data) >= 0) {
+      throw FormatError(where + ": " + entry.name +
+                        " is not finite: training diverged; lower the learning rate");
+    }
+  }
+}
+
 void Trainer::CheckFinite(const LossSums& sums, const Batch& batch) const {
   if (std::isfinite(sums.loss)) return;
   Backend& backend = network_.backend();
@@ -64,23 +89,25 @@ void Trainer::CheckFinite(const LossSums& sums, const Batch& batch) const {
     throw FormatError(where + ": " + source_.Describe(batch.ids[static_cast<size_t>(row)]) +
                       " holds a value that is not finite; remove or repair it");
   }
-  for (const Variables::Entry& entry : network_.variables().entries()) {
-    if (!IsFloating(entry.type.dtype)) continue;
-    if (backend.reduce().FirstNonFinite(entry.type.dtype, entry.type.shape.size(), entry.data) >=
-        0) {
-      throw FormatError(where + ": the data is finite, but " + entry.name +
-                        " is not: training diverged; lower the learning rate");
-    }
-  }
+  CheckWeights(where + "; the data is finite");
   throw FormatError(where +
                     " though data and weights are finite: training diverged; lower the "
                     "learning rate");
 }
 
+LossSums Trainer::Compute(const Batch& batch) {
+  if (!AllIgnored(batch, source_.label_type())) return network_.Train(batch);
+  // The others of a group add these gradients to theirs.
+  const Variables& variables = network_.variables();
+  std::memset(variables.gradients(), 0,
+              static_cast<size_t>(variables.flat_size()) * SizeOf(variables.dtype()));
+  return {};
+}
+
 void Trainer::Step() {
   const double rate = learning_rate();
   const Batch& batch = source_.Next();
-  LossSums sums = network_.Train(batch);
+  LossSums sums = Compute(batch);
   CheckFinite(sums, batch);
   sync_.Reduce(network_.variables(), &sums);
   updater_.Update(sums.count, rate);
@@ -108,6 +135,7 @@ void Trainer::Run() {
     }
     Step();
   }
+  CheckWeights("when training ended " + Where());
   for (const auto& extension : extensions_) extension->Finish(*this);
 }
 
@@ -122,6 +150,7 @@ IntervalMeans Trainer::TakeInterval() {
 }
 
 CheckpointContents Trainer::State() const {
+  CheckWeights("nothing is saved " + Where());
   CheckpointContents contents;
   SaveVariables(network_.variables(), &contents);
   SaveUpdater(updater_, network_.variables(), &contents);

@@ -22,9 +22,9 @@
 namespace lockstep {
 
 struct TrainerOptions {
-  int64_t epochs = 1;                 // 0: no limit
-  int64_t iterations = 0;             // 0: no limit; whichever comes first
-  double learning_rate = 0.0;         // 0: the optimizer's default
+  int64_t epochs = 1;                      // 0: no limit
+  int64_t iterations = 0;                  // 0: no limit; whichever comes first
+  double learning_rate = 0.0;              // 0: the optimizer's default
   std::function<bool()> should_stop = {};  // asked before each step
 };
 
@@ -44,10 +44,12 @@ class Trainer {
   // Extensions run in this order.
   void Extend(std::unique_ptr<Extension> extension);
 
-  // Until a limit is reached or should_stop says so; then finishes the extensions.
+  // Until a limit is reached or should_stop says so; then finishes the extensions. Throws
+  // FormatError (65) when a weight is not finite in the end.
   void Run();
   // One batch: forward, backward, update, due extensions. Throws FormatError (65) naming iteration
-  // and first bad row when the loss is not finite; nothing was updated then.
+  // and first bad row when the loss is not finite; nothing was updated then. A batch whose labels
+  // are all ignored changes nothing, running statistics included.
   void Step();
   bool Done() const;
   // True when Run ended because it was asked to.
@@ -66,14 +68,19 @@ class Trainer {
   Updater& updater() { return updater_; }
   const TrainerOptions& options() const { return options_; }
 
-  // The complete state; Restore continues as if never interrupted. Restore throws ShapeError (76)
-  // naming what differs when the checkpoint belongs to another network, optimizer or data set.
+  // The complete state; Restore continues as if never interrupted. The arrays are those of the
+  // network, not copies: write them before the next step. State throws FormatError (65) when a
+  // weight is not finite: such a state is not worth keeping. Restore throws ShapeError (76) naming
+  // what differs when the checkpoint belongs to another network, optimizer or data set.
   CheckpointContents State() const;
   void Restore(const CheckpointContents& contents);
 
  private:
   ScheduleTime Now() const;
+  LossSums Compute(const Batch& batch);
   void CheckFinite(const LossSums& sums, const Batch& batch) const;
+  void CheckWeights(const std::string& where) const;
+  std::string Where() const;
 
   Network& network_;
   BatchSource& source_;
