@@ -193,6 +193,10 @@ int BenchTrain(std::span<const std::string> arguments) {
 }  // namespace
 
 int RunBench(std::span<const std::string> arguments) {
+  if (!arguments.empty() && (arguments.front() == "--help" || arguments.front() == "-h")) {
+    Console(1).Write("usage: lockstep bench train [options]     (lockstep bench train --help)\n");
+    return 0;
+  }
   if (arguments.empty() || arguments.front() != "train") {
     throw ConfigError("lockstep bench wants what to measure: lockstep bench train [options]");
   }

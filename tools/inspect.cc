@@ -1,4 +1,5 @@
 // `lockstep inspect`: what a model file, a checkpoint or a plan holds.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -102,6 +103,9 @@ std::string Describe(const std::string& path) {
 ModelSpec SpecFor(const InspectOptions& o) {
   if (!o.paths.empty()) return FindModelDirectory(o.paths.front()).spec;
   if (o.model.empty()) throw ConfigError("--plan wants a model file or --model NAME");
+  if (std::any_of(o.sample.begin(), o.sample.end(), [](int64_t extent) { return extent < 1; })) {
+    throw ConfigError("--sample wants extents from 1 up");
+  }
   Shape sample = o.sample.empty() ? Shape({784}) : Shape(std::span<const int64_t>(o.sample));
   if (o.sample.empty() && o.model == "vgg") sample = Shape({3, 32, 32});
   if (o.sample.empty() && o.model == "lenet") sample = Shape({1, 28, 28});

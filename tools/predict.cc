@@ -46,7 +46,8 @@ class Predictor {
       : found_(FindModelDirectory(options.model_dir)),
         backend_(MakeCpuBackend(static_cast<int>(options.threads))),
         model_(BuildModel(found_.spec)),
-        network_(*model_.graph, *backend_, {.algorithm_file = options.algorithm_file}),
+        network_(*model_.graph, *backend_,
+                 {.dtype = Precision(found_), .algorithm_file = options.algorithm_file}),
         warning_(LoadFoundModel(found_, network_.variables())) {}
 
   const std::string& warning() const { return warning_; }
@@ -57,8 +58,8 @@ class Predictor {
   Tensor Prepare(const Tensor& rows) const {
     const Shape& sample = model_.spec.in_shape;
     if (rows.shape().ndim() == 0 || rows.shape().row_size() != sample.size()) {
-      throw ShapeError("the input has shape " + rows.shape().ToString() + "; the model wants (n, " +
-                           sample.ToString().substr(1) + " with any number of rows",
+      throw ShapeError("the input has shape " + rows.shape().ToString() + "; the model wants " +
+                           RowsText(sample) + " with any number of rows",
                        ExitCode::kBadData);
     }
     std::vector<int64_t> dims{rows.shape()[0]};
@@ -81,7 +82,7 @@ class Predictor {
       float* data = const_cast<float*>(rows.values<float>().data()) + begin * row;
       const Tensor part =
           Tensor::Wrap(DType::kFloat32, rows.shape().WithDim(0, count), data, nullptr);
-      const Tensor y = network_.Predict(part);
+      const Tensor y = network_.Predict(part).Cast(DType::kFloat32);
       std::copy_n(y.values<float>().data(), y.size(),
                   result.values<float>().data() + begin * model_.spec.classes);
     }
@@ -89,6 +90,15 @@ class Predictor {
   }
 
  private:
+  static DType Precision(const FoundModel& found) {
+    return found.card && found.card->dtype == "float64" ? DType::kFloat64 : DType::kFloat32;
+  }
+  static std::string RowsText(const Shape& sample) {
+    std::string text = "(n";
+    for (const int64_t extent : sample.dims()) text += ", " + std::to_string(extent);
+    return text + ")";
+  }
+
   FoundModel found_;
   std::unique_ptr<Backend> backend_;
   Model model_;

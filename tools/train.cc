@@ -78,6 +78,7 @@ class TrainJob {
     transform.dtype = dtype();
     if (!training) transform.random_crop = transform.flip = false;
     Dataset dataset = LoadChannel(dir, channel);
+    dataset.CheckFinite();  // ReLU hides what is not a number from the loss, but not from gradients
     return std::make_unique<DatasetSource>(std::move(dataset),
                                            SourceOptions{.batch_size = o_.batch_size,
                                                          .seed = o_.seed,
@@ -171,10 +172,10 @@ class TrainJob {
   }
 
   void Resume() {
-    if (!store_ || o_.resume == "false") return;
+    if (!store_ || o_.resume == false) return;
     const std::optional<LoadedCheckpoint> newest = store_->LoadNewest();
     if (!newest) {
-      if (o_.resume != "true") return;
+      if (o_.resume != true) return;
       throw IoError(o_.checkpoint_dir + " holds no checkpoint to resume from", ExitCode::kNoInput);
     }
     trainer_->Restore(newest->contents);
@@ -231,14 +232,23 @@ class TrainJob {
   std::unique_ptr<Trainer> trainer_;
 };
 
+// Where the failure file goes, also when the rest of the environment cannot be understood.
+std::string FailureDirectory(const Variables& variables) {
+  const auto get = [&](const char* name, const std::string& otherwise) {
+    const auto found = variables.find(name);
+    return found == variables.end() || found->second.empty() ? otherwise : found->second;
+  };
+  return get("SM_OUTPUT_DIR", get("SAGEMAKER_BASE_DIR", "/opt/ml") + "/output");
+}
+
 }  // namespace
 
 int RunTrain(std::span<const std::string> arguments) {
   StopSignals signals;
   Console console(1);
-  Environment environment = ReadEnvironment(ProcessVariables());
+  const Variables variables = ProcessVariables();
   try {
-    TrainOptions options = ParseTrainOptions(arguments, environment);
+    TrainOptions options = ParseTrainOptions(arguments, ReadEnvironment(variables));
     if (!options.help.empty()) {
       console.Write(options.help);
       return 0;
@@ -247,7 +257,7 @@ int RunTrain(std::span<const std::string> arguments) {
     return 0;
   } catch (const std::exception& error) {
     console.Status("");
-    if (environment.output_dir) WriteFailureFile(*environment.output_dir, error.what());
+    WriteFailureFile(FailureDirectory(variables), error.what());
     const auto* known = dynamic_cast<const Error*>(&error);
     const bool lost = signals.requested() && known != nullptr && known->code() == ExitCode::kIo;
     if (lost) throw IoError(error.what(), ExitCode::kNotSaved);

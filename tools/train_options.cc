@@ -94,8 +94,8 @@ void DeclareOutput(Options& options, TrainOptions* o) {
            "steps (500) or time (30s, 10min, 1h) between checkpoints")
       .DefaultText("once an epoch");
   options.Add("keep-checkpoints", &o->keep_checkpoints, "how many; 0: all").Min(0);
-  options.Add("resume", &o->resume, "go on from the newest checkpoint; auto: if there is one")
-      .OneOf({"auto", "true", "false"});
+  options.Add("resume", &o->resume, "go on from the newest checkpoint")
+      .DefaultText("if there is one");
   options
       .Add("snapshot-every", &o->snapshot_every,
            "epochs between snapshots that Chainer reads; 0: none")
@@ -162,7 +162,7 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
     throw ConfigError("--schedule steps wants --schedule-steps, e.g. 30,60,80");
   }
   if (options.given("decay") && !options.given("schedule")) o.schedule = "decay";
-  if (o.resume == "true" && o.checkpoint_dir.empty()) {
+  if (o.resume == true && o.checkpoint_dir.empty()) {
     throw ConfigError("--resume wants --checkpoint-dir DIR");
   }
   ParseCheckpointInterval(o.checkpoint_every);

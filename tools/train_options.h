@@ -61,7 +61,7 @@ struct TrainOptions {
   std::string model_dir, output_data_dir, checkpoint_dir;
   std::string checkpoint_every;  // "500" iterations, "30s", "10min", "1h"; "": once an epoch
   int64_t keep_checkpoints = 2;
-  std::string resume = "auto";
+  std::optional<bool> resume;  // unset: if there is a checkpoint
   int64_t snapshot_every = 0;  // epochs between Chainer-readable snapshots
 
   std::vector<std::string> unknown;  // options nobody declared, for the log
