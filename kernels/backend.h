@@ -3,6 +3,7 @@
 #define LOCKSTEP_KERNELS_BACKEND_H_
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -33,6 +34,11 @@ class Backend {
   // 64-byte aligned, not cleared. Throws DeviceError naming `purpose` and the bytes asked for.
   virtual void* Allocate(size_t bytes, const std::string& purpose) = 0;
   virtual void Free(void* pointer) noexcept = 0;
+
+  // body(lane) for each of `lanes` lanes, several at a time. Inside a lane every kernel runs on one
+  // thread, so that its bits do not depend on threads(). Returns when all are done; rethrows the
+  // exception of the first lane that threw.
+  virtual void ForEachLane(int lanes, const std::function<void(int lane)>& body) = 0;
 
   virtual ConvKernels& conv() = 0;
   virtual ElementwiseKernels& elementwise() = 0;

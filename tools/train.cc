@@ -115,13 +115,16 @@ class TrainJob {
       if (test_) test_->dataset().CheckLabels(static_cast<int32_t>(o_.classes));
     }
     const std::set<std::string> frozen = Frozen();
-    network_ = std::make_unique<Network>(*model_.graph, *backend_,
-                                         NetworkOptions{.dtype = dtype(),
-                                                        .seed = o_.seed,
-                                                        .frozen = frozen,
-                                                        .exact_math = o_.exact_math,
-                                                        .algorithm_file = o_.algorithm_file,
-                                                        .should_hurry = ShouldStop()});
+    network_ = std::make_unique<Network>(
+        *model_.graph, *backend_,
+        NetworkOptions{.dtype = dtype(),
+                       .seed = o_.seed,
+                       .frozen = frozen,
+                       .lanes = o_.reproducible ? o_.lanes : 0,
+                       .lane_norm = o_.lane_norm == "lane" ? LaneNorm::kLane : LaneNorm::kSync,
+                       .exact_math = o_.exact_math,
+                       .algorithm_file = o_.algorithm_file,
+                       .should_hurry = ShouldStop()});
     if (!o_.init_from.empty()) {
       const LoadNpzReport report =
           LoadModelNpz(o_.init_from, network_->variables(), {.strict = o_.strict_init});
@@ -204,6 +207,8 @@ class TrainJob {
                                           ? o_.transform.scale
                                           : 1.0},
                    .dtype = o_.dtype,
+                   .mode = o_.reproducible ? "reproducible" : "fast",
+                   .lanes = o_.reproducible ? o_.lanes : 0,
                    .seed = o_.seed,
                    .iterations = trainer_->clock().iteration};
     SaveModelDirectory(o_.model_dir, std::move(card), network_->variables());

@@ -74,6 +74,11 @@ void DeclareTraining(Options& options, TrainOptions* o) {
   options.Add("seed", &o->seed, "of start values, order, dropout and cropping");
   options.Add("dtype", &o->dtype, "of weights and arithmetic").OneOf({"float32", "float64"});
   options.Add("threads", &o->threads, "kernel threads; 0: one a core").Min(0).Max(1024);
+  options.Add("reproducible", &o->reproducible,
+              "the same bits whatever runs it: threads now, ranks too");
+  options.Add("lanes", &o->lanes, "reproducible: parts that a batch is cut into").Min(1).Max(1024);
+  options.Add("lane-norm", &o->lane_norm, "reproducible: batch statistics of all lanes or of each")
+      .OneOf({"sync", "lane"});
   options.Add("exact-math", &o->exact_math, "no Winograd convolutions");
   options.Add("algorithm-file", &o->algorithm_file, "where algorithm choices are remembered");
 }

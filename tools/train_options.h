@@ -55,6 +55,9 @@ struct TrainOptions {
   std::string dtype = "float32";
   int64_t threads = 0;
   bool exact_math = false;
+  bool reproducible = false;
+  int lanes = 8;
+  std::string lane_norm = "sync";
   std::string algorithm_file;
 
   // Where to.

@@ -19,7 +19,7 @@ class Fuser {
 
   void Run() {
     for (size_t i = 0; i < Count(); ++i) {
-      if (auto* norm = As<BatchNormForward>(i)) FuseTrainingNorm(norm);
+      if (auto* norm = As<BatchNormNormalize>(i)) FuseTrainingNorm(norm);
       if (auto* norm = As<BatchNormInference>(i)) FuseInferenceNorm(norm);
     }
     for (size_t i = 0; i < Count(); ++i) {
@@ -65,7 +65,26 @@ class Fuser {
     Index();
   }
 
-  void FuseTrainingNorm(BatchNormForward* norm) {
+  // The two backward instructions of a batch norm, if they alone read `gradient`.
+  struct NormBackward {
+    BatchNormGradientSums* sums = nullptr;
+    BatchNormGradientApply* apply = nullptr;  // null where nothing below wants a gradient
+  };
+  NormBackward NormReaders(ValueId gradient) const {
+    NormBackward found;
+    for (const size_t i : Readers(gradient)) {
+      if (auto* sums = As<BatchNormGradientSums>(i)) {
+        found.sums = sums;
+      } else if (auto* apply = As<BatchNormGradientApply>(i)) {
+        found.apply = apply;
+      } else {
+        return {};
+      }
+    }
+    return found;
+  }
+
+  void FuseTrainingNorm(BatchNormNormalize* norm) {
     auto* relu = OnlyReader<ActivationForward>(norm->outputs[0]);
     if (relu == nullptr || relu->function != Activation::kRelu) return;
     const ValueId activated = relu->outputs[0];
@@ -74,8 +93,8 @@ class Fuser {
       if (auto* found = As<ActivationBackward>(i)) relu_backward = found;
     }
     if (relu_backward == nullptr) return;
-    auto* norm_backward = OnlyReader<BatchNormBackward>(relu_backward->outputs[0]);
-    if (norm_backward == nullptr) return;
+    const NormBackward backward = NormReaders(relu_backward->outputs[0]);
+    if (backward.sums == nullptr) return;
 
     ValueId result = activated;
     ValueId gradient = relu_backward->inputs[1];
@@ -89,10 +108,15 @@ class Fuser {
       result = dropout->outputs[0];
       gradient = dropout_backward->inputs[0];
     }
-    norm->tail = norm_backward->tail = tail;
+    norm->tail = tail;
     norm->outputs[0] = result;
-    norm_backward->inputs[1] = gradient;
-    norm_backward->inputs.push_back(result);
+    for (NormInstruction* user : {static_cast<NormInstruction*>(backward.sums),
+                                  static_cast<NormInstruction*>(backward.apply)}) {
+      if (user == nullptr) continue;
+      user->tail = tail;
+      user->inputs[1] = gradient;
+      user->inputs.push_back(result);
+    }
     Remove(relu);
     Remove(relu_backward);
     if (dropout_backward != nullptr) {

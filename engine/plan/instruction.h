@@ -3,6 +3,7 @@
 #define LOCKSTEP_ENGINE_PLAN_INSTRUCTION_H_
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 namespace lockstep {
 
 class AlgorithmChooser;
+class GradientSums;
 class LayoutGroups;
 
 using ValueId = int;
@@ -53,6 +55,8 @@ struct RunContext {
   const int64_t* ids = nullptr;  // global sample id of each row
   uint64_t weights_version = 0;  // changes whenever a parameter does
   LossSums* sums = nullptr;
+  int64_t rows = 0;                       // of this lane, or of the whole batch
+  GradientSums* gradient_sums = nullptr;  // where lanes add their gradients
 
   template <typename T = void>
   T* at(ValueId id) const {
@@ -93,6 +97,12 @@ class Instruction {
   virtual double EstimateSeconds(const PrepareContext&) const { return 0.0; }
   virtual size_t scratch_bytes() const { return 0; }
   virtual void Run(const RunContext& context) = 0;
+  // True for the few instructions that need what every lane of the batch computed. They run once
+  // for all lanes, in between, by RunJoined; contexts are in the order of the lanes.
+  virtual bool joins_lanes() const { return false; }
+  virtual void RunJoined(std::span<const RunContext> lanes) {
+    for (const RunContext& lane : lanes) Run(lane);
+  }
 
   std::vector<ValueId> inputs;
   std::vector<ValueId> outputs;

@@ -1,5 +1,6 @@
 #include "engine/plan/lowering.h"
 
+#include "engine/plan/gradient_sums.h"
 #include "engine/plan/instructions/elementwise.h"
 #include "kernels/error.h"
 
@@ -33,7 +34,7 @@ ValueId Lowering::GradientOf(ValueId id) const {
 ValueId Lowering::NewGradient(ValueId id) {
   const PlanValue& value = values[static_cast<size_t>(id)];
   PlanValue gradient{.name = value.name + "/grad", .type = value.type, .layout = {}};
-  if (value.storage == Storage::kVariable && GradientOf(id) < 0) {
+  if (value.storage == Storage::kVariable && GradientOf(id) < 0 && !options_.fold_gradients) {
     gradient.storage = Storage::kGradient;
     gradient.graph_value = value.graph_value;
   }
@@ -45,7 +46,8 @@ ValueId Lowering::NewGradient(ValueId id) {
 void Lowering::Contribute(ValueId id, ValueId gradient) {
   const ValueId sum = GradientOf(id);
   if (sum < 0) {
-    const bool misplaced = values[static_cast<size_t>(id)].storage == Storage::kVariable &&
+    const bool misplaced = !options_.fold_gradients &&
+                           values[static_cast<size_t>(id)].storage == Storage::kVariable &&
                            values[static_cast<size_t>(gradient)].storage != Storage::kGradient;
     if (misplaced) {
       const ValueId buffer = NewGradient(id);
@@ -150,6 +152,34 @@ void Lowering::LowerBackward(const std::vector<bool>& needed) {
   }
 }
 
+// Behind the instruction that completes a parameter's gradient comes the one that adds it to the
+// sums over the lanes: it lives no longer than that.
+void Lowering::FoldGradients() {
+  std::map<ValueId, std::vector<int>> parameters_of;  // complete gradient -> graph values
+  for (const auto& [value, gradient] : gradient_of_) {
+    const PlanValue& target = values[static_cast<size_t>(value)];
+    if (target.storage == Storage::kVariable) {
+      parameters_of[gradient].push_back(target.graph_value);
+    }
+  }
+  std::vector<std::unique_ptr<Instruction>> folded;
+  for (auto& instruction : instructions) {
+    const std::vector<ValueId> outputs = instruction->outputs;
+    current_node_ = instruction->node;
+    folded.push_back(std::move(instruction));
+    for (const ValueId id : outputs) {
+      for (const int parameter : parameters_of[id]) {
+        auto fold = std::make_unique<FoldGradient>(id, parameter);
+        fold->node = current_node_;
+        fold->node_name = folded.back()->node_name;
+        fold->phase = Phase::kBackward;
+        folded.push_back(std::move(fold));
+      }
+    }
+  }
+  instructions = std::move(folded);
+}
+
 void Lowering::LowerAll() {
   const std::vector<bool> needed = NeededNodes();
   LowerForward(needed);
@@ -160,6 +190,7 @@ void Lowering::LowerAll() {
   }
   if (options_.mode != Mode::kTrain) return;
   LowerBackward(needed);
+  if (options_.fold_gradients) FoldGradients();
   for (size_t v = 0; v < value_of.size(); ++v) {
     if (graph_.values()[v].role != Role::kInput || value_of[v] < 0) continue;
     if (const ValueId g = GradientOf(value_of[v]); g >= 0)

@@ -11,6 +11,7 @@
 
 #include "engine/graph/graph.h"
 #include "engine/plan/instruction.h"
+#include "engine/plan/instructions/norm.h"
 
 namespace lockstep {
 
@@ -31,6 +32,8 @@ struct LoweringOptions {
   DType dtype = DType::kFloat32;
   int64_t batch = 1;
   bool input_gradients = false;  // also derive gradients of floating inputs
+  LaneNorm lane_norm = LaneNorm::kSync;
+  bool fold_gradients = false;        // lanes: gradients of parameters go to GradientSums
   std::set<std::string> frozen = {};  // parameters that get no gradient
 };
 
@@ -44,6 +47,7 @@ class Lowering {
 
   Mode mode() const { return options_.mode; }
   DType dtype() const { return options_.dtype; }
+  LaneNorm lane_norm() const { return options_.lane_norm; }
   const TensorType& type(ValueId id) const { return values[static_cast<size_t>(id)].type; }
   const Shape& shape(ValueId id) const { return type(id).shape; }
 
@@ -83,6 +87,7 @@ class Lowering {
   void LowerForward(const std::vector<bool>& needed);
   void LowerBackward(const std::vector<bool>& needed);
   NodeView View(int node) const;
+  void FoldGradients();
 
   const Graph& graph_;
   LoweringOptions options_;

@@ -38,6 +38,8 @@ Lowering Plan::Lower() const {
                              .dtype = variables_.dtype(),
                              .batch = options_.batch,
                              .input_gradients = options_.input_gradients,
+                             .lane_norm = options_.lane_norm,
+                             .fold_gradients = options_.fold_gradients,
                              .frozen = options_.frozen});
   lowering.LowerAll();
   if (options_.fuse) Fuse(lowering, Kept(lowering));
@@ -138,37 +140,47 @@ void Plan::ResolvePointers() {
   inputs_changed_ = false;
 }
 
-template <typename Around>
-LossSums Plan::Execute(const RunInputs& inputs, const Around& around) {
+RunContext Plan::Start(const RunInputs& inputs, LossSums* sums, GradientSums* gradient_sums) {
   ResolvePointers();
-  LossSums sums;
-  RunContext context{.backend = &backend_,
-                     .pointers = pointers_.data(),
-                     .seed = inputs.seed,
-                     .epoch = static_cast<uint32_t>(inputs.epoch),
-                     .ids = inputs.ids != nullptr ? inputs.ids : default_ids_.data(),
-                     .weights_version = variables_.version(),
-                     .sums = &sums};
-  char* base = static_cast<char*>(arena_.base());
-  for (size_t i = 0; i < instructions_.size(); ++i) {
-    context.scratch = memory_.scratch_offset[i] < 0 ? nullptr : base + memory_.scratch_offset[i];
-    around(i, [&] { instructions_[i]->Run(context); });
-  }
-  return sums;
+  return {.backend = &backend_,
+          .pointers = pointers_.data(),
+          .seed = inputs.seed,
+          .epoch = static_cast<uint32_t>(inputs.epoch),
+          .ids = inputs.ids != nullptr ? inputs.ids : default_ids_.data(),
+          .weights_version = variables_.version(),
+          .sums = sums,
+          .rows = options_.batch,
+          .gradient_sums = gradient_sums};
+}
+
+void Plan::RunLine(RunContext* context, size_t i) {
+  const int64_t scratch = memory_.scratch_offset[i];
+  context->scratch = scratch < 0 ? nullptr : static_cast<char*>(arena_.base()) + scratch;
+  instructions_[i]->Run(*context);
+}
+
+void Plan::RunLines(RunContext* context, size_t begin, size_t end) {
+  for (size_t i = begin; i < end; ++i) RunLine(context, i);
 }
 
 LossSums Plan::Run(const RunInputs& inputs) {
-  return Execute(inputs, [](size_t, const auto& run) { run(); });
+  LossSums sums;
+  RunContext context = Start(inputs, &sums);
+  RunLines(&context, 0, instructions_.size());
+  return sums;
 }
 
 LossSums Plan::RunTimed(const RunInputs& inputs, std::vector<double>* seconds) {
   seconds->resize(instructions_.size(), 0.0);
-  return Execute(inputs, [&](size_t i, const auto& run) {
+  LossSums sums;
+  RunContext context = Start(inputs, &sums);
+  for (size_t i = 0; i < instructions_.size(); ++i) {
     const auto start = std::chrono::steady_clock::now();
-    run();
+    RunLine(&context, i);
     (*seconds)[i] +=
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  });
+  }
+  return sums;
 }
 
 Tensor Plan::Copy(ValueId id) const {

@@ -25,6 +25,9 @@ struct PlanOptions {
   bool input_gradients = false;    // derive gradients of floating inputs too
   std::set<std::string> frozen{};  // parameters that are not trained
   bool fuse = true;
+  // Of a plan that runs one lane of a batch: see LoweringOptions.
+  LaneNorm lane_norm = LaneNorm::kSync;
+  bool fold_gradients = false;
 };
 
 // Keys of the random numbers and names of the rows of one run.
@@ -52,6 +55,12 @@ class Plan {
   // The same, and adds each line's seconds to `seconds` (one entry a line).
   LossSums RunTimed(const RunInputs& inputs, std::vector<double>* seconds);
 
+  // The pieces of a run, for plans that run as lanes of one batch (engine/train/lanes.h): what to
+  // hand to each line, and the lines [begin, end). Both outlive the context.
+  RunContext Start(const RunInputs& inputs, LossSums* sums, GradientSums* gradient_sums = nullptr);
+  void RunLines(RunContext* context, size_t begin, size_t end);
+  Instruction& line(size_t i) { return *instructions_[i]; }
+
   // Copies of what the last Run computed.
   Tensor Output() const;
   Tensor InputGradient(const std::string& name) const;
@@ -75,8 +84,7 @@ class Plan {
   std::set<ValueId> Kept(const Lowering& lowering) const;
   void ResolvePointers();
   void CheckInputs() const;
-  template <typename Around>
-  LossSums Execute(const RunInputs& inputs, const Around& around);
+  void RunLine(RunContext* context, size_t i);
   Tensor Copy(ValueId id) const;
 
   const Graph& graph_;

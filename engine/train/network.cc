@@ -33,6 +33,13 @@ Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
                {.exact = options_.exact_math, .should_hurry = options_.should_hurry}) {
   if (!options_.algorithm_file.empty()) cache_.Parse(ReadBounded(options_.algorithm_file));
   variables_.Initialize(options_.seed);
+  if (options_.lanes > 0) {
+    lanes_ = std::make_unique<LaneRunner>(graph, variables_, backend, cache_,
+                                          LaneOptions{.lanes = options_.lanes,
+                                                      .norm = options_.lane_norm,
+                                                      .frozen = options_.frozen,
+                                                      .exact_math = options_.exact_math});
+  }
 }
 
 Plan& Network::plan(Mode mode, int64_t rows) {
@@ -53,7 +60,10 @@ LossSums Network::Run(Mode mode, const Batch& batch) {
   return plan.Run({.seed = options_.seed, .epoch = batch.epoch, .ids = batch.ids.data()});
 }
 
-LossSums Network::Train(const Batch& batch) { return Run(Mode::kTrain, batch); }
+LossSums Network::Train(const Batch& batch) {
+  if (lanes_) return lanes_->Train(batch, options_.seed, options_.x, options_.labels);
+  return Run(Mode::kTrain, batch);
+}
 
 LossSums Network::Evaluate(const Batch& batch) { return Run(Mode::kEvaluate, batch); }
 

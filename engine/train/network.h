@@ -15,6 +15,7 @@
 #include "engine/plan/plan.h"
 #include "engine/plan/variables.h"
 #include "engine/train/batch_source.h"
+#include "engine/train/lanes.h"
 
 namespace lockstep {
 
@@ -22,7 +23,10 @@ struct NetworkOptions {
   DType dtype = DType::kFloat32;  // kFloat32 or kFloat64
   uint64_t seed = 0;
   std::set<std::string> frozen = {};  // parameters that get no gradient
-  bool exact_math = false;       // no Winograd: errors of an ordinary sum of products
+  // The reproducible mode: batches run as this many lanes (engine/train/lanes.h); 0: the fast one.
+  int lanes = 0;
+  LaneNorm lane_norm = LaneNorm::kSync;
+  bool exact_math = false;  // no Winograd: errors of an ordinary sum of products
   // Where the timed choices of algorithms are remembered; empty: only in this object.
   std::string algorithm_file = {};
   std::function<bool()> should_hurry = {};  // AlgorithmChooser::Options
@@ -51,6 +55,8 @@ class Network {
   Variables& variables() { return variables_; }
   const NetworkOptions& options() const { return options_; }
   AlgorithmCache& algorithms() { return cache_; }
+  // Null in the fast mode.
+  LaneRunner* lanes() { return lanes_.get(); }
   // Writes the choices made since the file was read, if any; never fails the caller.
   void RememberAlgorithms() noexcept;
 
@@ -65,6 +71,7 @@ class Network {
   AlgorithmCache cache_;
   AlgorithmChooser chooser_;
   std::map<std::pair<Mode, int64_t>, std::unique_ptr<Plan>> plans_;
+  std::unique_ptr<LaneRunner> lanes_;
 };
 
 }  // namespace lockstep

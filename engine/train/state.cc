@@ -69,6 +69,27 @@ void RestoreUpdater(const CheckpointContents& contents, const Variables& variabl
   updater->set_updates(contents.Integer("optimizer/updates"));
 }
 
+void SaveLanes(LaneRunner* lanes, CheckpointContents* contents) {
+  contents->values["lanes/count"] = int64_t{lanes == nullptr ? 0 : lanes->options().lanes};
+  if (lanes == nullptr) return;
+  contents->values["lanes/norm"] = static_cast<int64_t>(lanes->options().norm);
+  const std::vector<int64_t>& exponents = lanes->gradient_sums().exponents();
+  contents->tensors["lanes/exponents"] =
+      Tensor::FromValues<int64_t>(Shape({static_cast<int64_t>(exponents.size())}), exponents);
+}
+
+void RestoreLanes(const CheckpointContents& contents, LaneRunner* lanes) {
+  RequireSame(contents, "lanes/count", lanes == nullptr ? 0 : lanes->options().lanes,
+              "lanes (0: not reproducible)");
+  if (lanes == nullptr) return;
+  RequireSame(contents, "lanes/norm", static_cast<int64_t>(lanes->options().norm),
+              "--lane-norm (0: sync, 1: lane)");
+  const auto size = static_cast<int64_t>(lanes->gradient_sums().exponents().size());
+  const Tensor& stored = contents.Array("lanes/exponents", {Shape({size}), DType::kInt64});
+  const auto values = stored.values<int64_t>();
+  lanes->gradient_sums().set_exponents({values.begin(), values.end()});
+}
+
 void RequireSame(const CheckpointContents& contents, const std::string& key, int64_t wanted,
                  const std::string& what) {
   const int64_t stored = contents.Integer(key);

@@ -8,6 +8,7 @@
 #include "engine/optim/updater.h"
 #include "engine/plan/variables.h"
 #include "engine/train/checkpoint_contents.h"
+#include "engine/train/lanes.h"
 
 namespace lockstep {
 
@@ -21,6 +22,10 @@ void RestoreVariables(const CheckpointContents& contents, Variables* variables);
 void SaveUpdater(const Updater& updater, const Variables& variables, CheckpointContents* contents);
 void RestoreUpdater(const CheckpointContents& contents, const Variables& variables,
                     Updater* updater);
+
+// "lanes/...", of a network in the reproducible mode: lanes and their statistics must be the same.
+void SaveLanes(LaneRunner* lanes, CheckpointContents* contents);
+void RestoreLanes(const CheckpointContents& contents, LaneRunner* lanes);
 
 // Throws ShapeError (76) "…: checkpoint has A, this job B" unless equal.
 void RequireSame(const CheckpointContents& contents, const std::string& key, int64_t wanted,

@@ -154,6 +154,7 @@ CheckpointContents Trainer::State() const {
   CheckpointContents contents;
   SaveVariables(network_.variables(), &contents);
   SaveUpdater(updater_, network_.variables(), &contents);
+  SaveLanes(network_.lanes(), &contents);
   auto& values = contents.values;
   values["graph/hash"] = std::to_string(network_.graph().Hash());
   values["network/seed"] = static_cast<int64_t>(network_.options().seed);
@@ -181,6 +182,7 @@ void Trainer::Restore(const CheckpointContents& contents) {
     throw ShapeError("the checkpoint is of another network: same arrays, other operations");
   }
   RestoreUpdater(contents, network_.variables(), &updater_);
+  RestoreLanes(contents, network_.lanes());
   network_.algorithms().Parse(contents.Text("network/algorithms"));
   source_.Seek({contents.Integer("data/epoch"), contents.Integer("data/offset")});
   clock_ = {.iteration = contents.Integer("trainer/iteration"),

@@ -4,7 +4,9 @@
 #include <sys/mman.h>
 
 #include <cstdlib>
+#include <exception>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <vector>
 
 #include "kernels/cpu/parallel.h"
 #include "kernels/error.h"
@@ -50,6 +52,25 @@ void* CpuBackend::Allocate(size_t bytes, const std::string& purpose) {
 }
 
 void CpuBackend::Free(void* pointer) noexcept { std::free(pointer); }
+
+void CpuBackend::ForEachLane(int lanes, const std::function<void(int lane)>& body) {
+  std::vector<std::exception_ptr> failures(static_cast<size_t>(lanes));
+  ParallelThreads([&](int thread, int threads) {
+    const int before = GetThreads();
+    SetThreads(1);
+    for (int lane = thread; lane < lanes; lane += threads) {
+      try {
+        body(lane);
+      } catch (...) {
+        failures[static_cast<size_t>(lane)] = std::current_exception();
+      }
+    }
+    SetThreads(before);
+  });
+  for (const std::exception_ptr& failure : failures) {
+    if (failure) std::rethrow_exception(failure);
+  }
+}
 
 }  // namespace lockstep::cpu
 

@@ -29,6 +29,7 @@ class CpuBackend final : public Backend {
 
   void* Allocate(size_t bytes, const std::string& purpose) override;
   void Free(void* pointer) noexcept override;
+  void ForEachLane(int lanes, const std::function<void(int lane)>& body) override;
 
   ConvKernels& conv() override { return conv_; }
   ElementwiseKernels& elementwise() override { return elementwise_; }

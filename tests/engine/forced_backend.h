@@ -52,6 +52,9 @@ class ForcedBackend : public Backend {
     return base_->Allocate(bytes, purpose);
   }
   void Free(void* pointer) noexcept override { base_->Free(pointer); }
+  void ForEachLane(int lanes, const std::function<void(int lane)>& body) override {
+    base_->ForEachLane(lanes, body);
+  }
 
   ConvKernels& conv() override { return conv_; }
   ElementwiseKernels& elementwise() override { return base_->elementwise(); }

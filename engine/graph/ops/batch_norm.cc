@@ -34,31 +34,57 @@ class BatchNormOp : public Op {
           std::make_unique<BatchNormInference>(lowering.dtype(), o_.eps, node.in, node.out[0]));
       return;
     }
-    const TensorType statistics{lowering.shape(node.in[1]), DType::kFloat64};
-    const ValueId mean = lowering.Temporary(node.node.name + "/mean", statistics);
-    const ValueId inv_std = lowering.Temporary(node.node.name + "/inv_std", statistics);
+    const auto statistics = [&](const char* what) {
+      return lowering.Temporary(node.node.name + "/" + what,
+                                {lowering.shape(node.in[1]), DType::kFloat64});
+    };
+    const DType dtype = lowering.dtype();
+    const ValueId x = node.in[0];
+    const ValueId lane_mean = statistics("lane_mean"), lane_m2 = statistics("lane_m2");
+    const ValueId mean = statistics("mean"), inv_std = statistics("inv_std");
     lowering.Save(node, "mean", mean);
     lowering.Save(node, "inv_std", inv_std);
-    lowering.Emit(std::make_unique<BatchNormForward>(
-        lowering.dtype(), o_.eps, RunningStatistics{o_.decay, o_.unbiased_running_variance},
-        node.in, std::vector<ValueId>{node.out[0], mean, inv_std}));
+    lowering.Emit(std::make_unique<BatchNormMoments>(dtype, x, lane_mean, lane_m2));
+    lowering.Emit(std::make_unique<BatchNormJoin>(
+        dtype, o_.eps, RunningStatistics{o_.decay, o_.unbiased_running_variance},
+        lowering.lane_norm(), std::vector<ValueId>{lane_mean, lane_m2, x, node.in[3], node.in[4]},
+        std::vector<ValueId>{mean, inv_std}));
+    lowering.Emit(std::make_unique<BatchNormNormalize>(
+        dtype, std::vector<ValueId>{x, mean, inv_std, node.in[1], node.in[2]}, node.out[0]));
   }
 
   void Backward(Lowering& lowering, const NodeView& node) const override {
-    const ValueId dy = lowering.GradientOf(node.out[0]);
+    const auto sums = [&](const char* what, const Shape& shape) {
+      return lowering.Temporary(node.node.name + "/" + what, {shape, DType::kFloat64});
+    };
     const auto wanted = [&](ValueId id) {
       return lowering.NeedsGradient(id) ? lowering.NewGradient(id) : -1;
     };
-    const BatchNormBackward::Outputs out{wanted(node.in[0]), wanted(node.in[1]),
-                                         wanted(node.in[2])};
-    lowering.Emit(std::make_unique<BatchNormBackward>(
-        lowering.dtype(),
-        std::vector<ValueId>{node.in[0], dy, lowering.Saved(node, "mean"),
-                             lowering.Saved(node, "inv_std"), node.in[1]},
-        out));
-    if (out.dx >= 0) lowering.Contribute(node.in[0], out.dx);
-    if (out.dgamma >= 0) lowering.Contribute(node.in[1], out.dgamma);
-    if (out.dbeta >= 0) lowering.Contribute(node.in[2], out.dbeta);
+    const DType dtype = lowering.dtype();
+    const Shape& channels = lowering.shape(node.in[1]);
+    const ValueId x = node.in[0], gamma = node.in[1], beta = node.in[2];
+    const ValueId dy = lowering.GradientOf(node.out[0]);
+    const ValueId mean = lowering.Saved(node, "mean"), inv_std = lowering.Saved(node, "inv_std");
+    const ValueId lane_dz = sums("lane_dz", channels), lane_xhat = sums("lane_dz_xhat", channels);
+    const BatchNormGradientJoin::Outputs joined{.sum_dz = sums("sum_dz", channels),
+                                                .sum_dz_xhat = sums("sum_dz_xhat", channels),
+                                                .count = sums("count", Shape({})),
+                                                .dgamma = wanted(gamma),
+                                                .dbeta = wanted(beta)};
+    lowering.Emit(std::make_unique<BatchNormGradientSums>(
+        dtype, std::vector<ValueId>{x, dy, mean, inv_std}, lane_dz, lane_xhat));
+    lowering.Emit(std::make_unique<BatchNormGradientJoin>(
+        dtype, lowering.lane_norm(), std::vector<ValueId>{lane_dz, lane_xhat, x}, joined));
+    if (joined.dgamma >= 0) lowering.Contribute(gamma, joined.dgamma);
+    if (joined.dbeta >= 0) lowering.Contribute(beta, joined.dbeta);
+    if (!lowering.NeedsGradient(x)) return;
+    const ValueId dx = lowering.NewGradient(x);
+    lowering.Emit(std::make_unique<BatchNormGradientApply>(
+        dtype,
+        std::vector<ValueId>{x, dy, mean, inv_std, gamma, joined.sum_dz, joined.sum_dz_xhat,
+                             joined.count},
+        dx));
+    lowering.Contribute(x, dx);
   }
 
  private:

@@ -40,39 +40,57 @@ BatchNormShape NormInstruction::ShapeFor(const RunContext& context) const {
   return shape;
 }
 
-void BatchNormForward::DescribeLayouts(LayoutGroups& groups) const {
-  groups.Tie(inputs[0], outputs[0]);
+void BatchNormMoments::Run(const RunContext& context) {
+  context.backend->norm().Moments(shape_, context.at(inputs[0]), context.at<double>(outputs[0]),
+                                  context.at<double>(outputs[1]));
 }
 
 template <typename T>
-void BatchNormForward::UpdateRunning(const RunContext& context, const double* mean,
-                                     const double* m2) const {
-  T* avg_mean = context.at<T>(inputs[3]);
-  T* avg_var = context.at<T>(inputs[4]);
-  const double divisor = running_.unbiased ? std::max(count() - 1.0, 1.0) : count();
+void BatchNormJoin::UpdateRunning(const RunContext& context, int64_t channel, double mean,
+                                  double m2, double count) const {
+  T& avg_mean = context.at<T>(inputs[3])[channel];
+  T& avg_var = context.at<T>(inputs[4])[channel];
+  const double divisor = running_.unbiased ? std::max(count - 1.0, 1.0) : count;
   const double keep = running_.decay;
+  avg_mean = static_cast<T>(keep * static_cast<double>(avg_mean) + (1 - keep) * mean);
+  avg_var = static_cast<T>(keep * static_cast<double>(avg_var) + (1 - keep) * m2 / divisor);
+}
+
+// Lanes are merged in their order by Chan's formula, whoever ran them.
+void BatchNormJoin::RunJoined(std::span<const RunContext> lanes) {
   for (int64_t c = 0; c < channels(); ++c) {
-    avg_mean[c] = static_cast<T>(keep * static_cast<double>(avg_mean[c]) + (1 - keep) * mean[c]);
-    avg_var[c] =
-        static_cast<T>(keep * static_cast<double>(avg_var[c]) + (1 - keep) * m2[c] / divisor);
+    double count = 0.0, mean = 0.0, m2 = 0.0;
+    for (const RunContext& lane : lanes) {
+      const double lane_count = CountOf(lane);
+      const double delta = lane.at<double>(inputs[0])[c] - mean;
+      const double total = count + lane_count;
+      mean += delta * lane_count / total;
+      m2 += lane.at<double>(inputs[1])[c] + delta * delta * count * lane_count / total;
+      count = total;
+    }
+    if (shape_.dtype == DType::kFloat64) {
+      UpdateRunning<double>(lanes.front(), c, mean, m2, count);
+    } else {
+      UpdateRunning<float>(lanes.front(), c, mean, m2, count);
+    }
+    for (const RunContext& lane : lanes) {
+      const bool own = lane_norm_ == LaneNorm::kLane;
+      const double variance = own ? lane.at<double>(inputs[1])[c] / CountOf(lane) : m2 / count;
+      lane.at<double>(outputs[0])[c] = own ? lane.at<double>(inputs[0])[c] : mean;
+      lane.at<double>(outputs[1])[c] = 1.0 / std::sqrt(variance + eps_);
+    }
   }
 }
 
-void BatchNormForward::Run(const RunContext& context) {
-  const BatchNormShape shape = ShapeFor(context);
-  NormKernels& kernels = context.backend->norm();
-  double* mean = context.at<double>(outputs[1]);
-  double* inv_std = context.at<double>(outputs[2]);  // holds m2 first
-  kernels.Moments(shape, context.at(inputs[0]), mean, inv_std);
-  if (shape_.dtype == DType::kFloat64) {
-    UpdateRunning<double>(context, mean, inv_std);
-  } else {
-    UpdateRunning<float>(context, mean, inv_std);
-  }
-  for (int64_t c = 0; c < channels(); ++c)
-    inv_std[c] = 1.0 / std::sqrt(inv_std[c] / count() + eps_);
-  kernels.Normalize(shape, context.at(inputs[0]), mean, inv_std, context.at(inputs[1]),
-                    context.at(inputs[2]), context.at(outputs[0]));
+void BatchNormNormalize::DescribeLayouts(LayoutGroups& groups) const {
+  groups.Tie(inputs[0], outputs[0]);
+}
+
+void BatchNormNormalize::Run(const RunContext& context) {
+  context.backend->norm().Normalize(ShapeFor(context), context.at(inputs[0]),
+                                    context.at<double>(inputs[1]), context.at<double>(inputs[2]),
+                                    context.at(inputs[3]), context.at(inputs[4]),
+                                    context.at(outputs[0]));
 }
 
 void BatchNormInference::DescribeLayouts(LayoutGroups& groups) const {
@@ -107,50 +125,73 @@ void BatchNormInference::Run(const RunContext& context) {
                                     context.at(outputs[0]));
 }
 
-BatchNormBackward::BatchNormBackward(DType dtype, std::vector<ValueId> in, Outputs wanted)
-    : NormInstruction(dtype, std::move(in), {}), has_dx_(wanted.dx >= 0) {
+void BatchNormGradientSums::DescribeLayouts(LayoutGroups& groups) const {
+  groups.Tie(inputs[1], inputs[0]);
+  if (inputs.size() > 4) groups.Tie(inputs[4], inputs[0]);
+}
+
+void BatchNormGradientSums::Run(const RunContext& context) {
+  const void* y = inputs.size() > 4 ? context.at(inputs[4]) : nullptr;
+  context.backend->norm().GradientSums(
+      ShapeFor(context), context.at(inputs[0]), y, context.at(inputs[1]),
+      context.at<double>(inputs[2]), context.at<double>(inputs[3]), context.at<double>(outputs[0]),
+      context.at<double>(outputs[1]));
+}
+
+BatchNormGradientJoin::BatchNormGradientJoin(DType dtype, LaneNorm lane_norm,
+                                             std::vector<ValueId> in, Outputs out)
+    : NormInstruction(dtype, std::move(in), {out.sum_dz, out.sum_dz_xhat, out.count}),
+      lane_norm_(lane_norm) {
   const auto add = [&](ValueId id) {
     if (id < 0) return -1;
     outputs.push_back(id);
     return static_cast<int>(outputs.size()) - 1;
   };
-  add(wanted.dx);
-  dgamma_ = add(wanted.dgamma);
-  dbeta_ = add(wanted.dbeta);
+  dgamma_ = add(out.dgamma);
+  dbeta_ = add(out.dbeta);
 }
 
-void BatchNormBackward::DescribeLayouts(LayoutGroups& groups) const {
+void BatchNormGradientJoin::RunJoined(std::span<const RunContext> lanes) {
+  for (int64_t c = 0; c < channels(); ++c) {
+    double sum_dz = 0.0, sum_dz_xhat = 0.0;
+    for (const RunContext& lane : lanes) {
+      sum_dz += lane.at<double>(inputs[0])[c];
+      sum_dz_xhat += lane.at<double>(inputs[1])[c];
+    }
+    for (const RunContext& lane : lanes) {
+      const bool own = lane_norm_ == LaneNorm::kLane;
+      lane.at<double>(outputs[0])[c] = own ? lane.at<double>(inputs[0])[c] : sum_dz;
+      lane.at<double>(outputs[1])[c] = own ? lane.at<double>(inputs[1])[c] : sum_dz_xhat;
+    }
+  }
+  double count = 0.0;
+  for (const RunContext& lane : lanes) count += CountOf(lane);
+  for (const RunContext& lane : lanes) {
+    *lane.at<double>(outputs[2]) = lane_norm_ == LaneNorm::kLane ? CountOf(lane) : count;
+    if (dgamma_ >= 0) {
+      StoreSums(shape_.dtype, lane.at<double>(inputs[1]), channels(),
+                lane.at(outputs[static_cast<size_t>(dgamma_)]));
+    }
+    if (dbeta_ >= 0) {
+      StoreSums(shape_.dtype, lane.at<double>(inputs[0]), channels(),
+                lane.at(outputs[static_cast<size_t>(dbeta_)]));
+    }
+  }
+}
+
+void BatchNormGradientApply::DescribeLayouts(LayoutGroups& groups) const {
   groups.Tie(inputs[1], inputs[0]);
-  if (has_dx_) groups.Tie(outputs[0], inputs[0]);
-  if (inputs.size() > 5) groups.Tie(inputs[5], inputs[0]);
+  groups.Tie(outputs[0], inputs[0]);
+  if (inputs.size() > 8) groups.Tie(inputs[8], inputs[0]);
 }
 
-size_t BatchNormBackward::scratch_bytes() const {
-  return 2 * static_cast<size_t>(channels()) * sizeof(double);
-}
-
-void BatchNormBackward::Run(const RunContext& context) {
-  const BatchNormShape shape = ShapeFor(context);
-  NormKernels& kernels = context.backend->norm();
-  const void* x = context.at(inputs[0]);
-  const void* dy = context.at(inputs[1]);
-  const void* y = inputs.size() > 5 ? context.at(inputs[5]) : nullptr;
-  const double* mean = context.at<double>(inputs[2]);
-  const double* inv_std = context.at<double>(inputs[3]);
-  double* sum_dz = static_cast<double*>(context.scratch);
-  double* sum_dz_xhat = sum_dz + channels();
-  kernels.GradientSums(shape, x, y, dy, mean, inv_std, sum_dz, sum_dz_xhat);
-  if (has_dx_) {
-    kernels.GradientApply(shape, x, y, dy, mean, inv_std, context.at(inputs[4]), sum_dz,
-                          sum_dz_xhat, count(), context.at(outputs[0]));
-  }
-  if (dgamma_ >= 0) {
-    StoreSums(shape_.dtype, sum_dz_xhat, channels(),
-              context.at(outputs[static_cast<size_t>(dgamma_)]));
-  }
-  if (dbeta_ >= 0) {
-    StoreSums(shape_.dtype, sum_dz, channels(), context.at(outputs[static_cast<size_t>(dbeta_)]));
-  }
+void BatchNormGradientApply::Run(const RunContext& context) {
+  const void* y = inputs.size() > 8 ? context.at(inputs[8]) : nullptr;
+  context.backend->norm().GradientApply(
+      ShapeFor(context), context.at(inputs[0]), y, context.at(inputs[1]),
+      context.at<double>(inputs[2]), context.at<double>(inputs[3]), context.at(inputs[4]),
+      context.at<double>(inputs[5]), context.at<double>(inputs[6]), *context.at<double>(inputs[7]),
+      context.at(outputs[0]));
 }
 
 }  // namespace lockstep

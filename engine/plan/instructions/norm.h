@@ -2,6 +2,7 @@
 #ifndef LOCKSTEP_ENGINE_PLAN_INSTRUCTIONS_NORM_H_
 #define LOCKSTEP_ENGINE_PLAN_INSTRUCTIONS_NORM_H_
 
+#include <span>
 #include <string>
 
 #include "engine/plan/instruction.h"
@@ -24,6 +25,12 @@ struct RunningStatistics {
   bool unbiased = true;  // Chainer keeps m / (m - 1) times the batch variance, MXNet the variance
 };
 
+// Which samples a batch's statistics are taken over when it runs as several lanes.
+enum class LaneNorm : uint8_t {
+  kSync,  // all of the batch, as if it were one
+  kLane,  // each lane's own; running statistics still follow the whole batch
+};
+
 class NormInstruction : public Instruction {
  public:
   NormInstruction(DType dtype, std::vector<ValueId> in, std::vector<ValueId> out)
@@ -39,30 +46,73 @@ class NormInstruction : public Instruction {
   // The shape with the dropout of this run.
   BatchNormShape ShapeFor(const RunContext& context) const;
   int64_t channels() const { return shape_.picture.c; }
+  // Values a channel has in this lane.
   double count() const {
     return static_cast<double>(shape_.picture.n * shape_.picture.h * shape_.picture.w);
+  }
+  // In lane `index` of `lanes`, whose batches may differ by a sample.
+  double CountOf(const RunContext& lane) const {
+    return static_cast<double>(lane.rows * shape_.picture.h * shape_.picture.w);
   }
 
   BatchNormShape shape_;
 };
 
-// Inputs x, gamma, beta, avg_mean, avg_var (updated); outputs y, mean, inv_std (double).
-class BatchNormForward : public NormInstruction {
+// What the samples of a batch have in common is needed between two walks over a lane's picture:
+// statistics, then their use. So forward and backward are three instructions each, and the one in
+// the middle joins the lanes (Instruction::RunJoined).
+
+// Input x; outputs mean and m2 (double) of this lane's part of the batch.
+class BatchNormMoments : public NormInstruction {
  public:
-  BatchNormForward(DType dtype, double eps, RunningStatistics running, std::vector<ValueId> in,
-                   std::vector<ValueId> out)
-      : NormInstruction(dtype, std::move(in), std::move(out)), eps_(eps), running_(running) {}
+  BatchNormMoments(DType dtype, ValueId x, ValueId mean, ValueId m2)
+      : NormInstruction(dtype, {x}, {mean, m2}) {}
+  std::string kind() const override { return "batch norm moments"; }
+  void DescribeLayouts(LayoutGroups&) const override {}
+  void Run(const RunContext& context) override;
+
+ private:
+  ValueId picture() const override { return inputs[0]; }
+};
+
+// Inputs mean, m2, x (for its extents), avg_mean, avg_var (updated once for the whole batch);
+// outputs the mean and inv_std to normalise with.
+class BatchNormJoin : public NormInstruction {
+ public:
+  BatchNormJoin(DType dtype, double eps, RunningStatistics running, LaneNorm lane_norm,
+                std::vector<ValueId> in, std::vector<ValueId> out)
+      : NormInstruction(dtype, std::move(in), std::move(out)),
+        eps_(eps),
+        running_(running),
+        lane_norm_(lane_norm) {}
+  std::string kind() const override { return "batch norm join"; }
+  void DescribeLayouts(LayoutGroups&) const override {}
+  bool joins_lanes() const override { return true; }
+  void Run(const RunContext& context) override { RunJoined({&context, 1}); }
+  void RunJoined(std::span<const RunContext> lanes) override;
+
+ private:
+  ValueId picture() const override { return inputs[2]; }
+  template <typename T>
+  void UpdateRunning(const RunContext& context, int64_t channel, double mean, double m2,
+                     double count) const;
+
+  double eps_;
+  RunningStatistics running_;
+  LaneNorm lane_norm_;
+};
+
+// Inputs x, mean, inv_std, gamma, beta; output y.
+class BatchNormNormalize : public NormInstruction {
+ public:
+  BatchNormNormalize(DType dtype, std::vector<ValueId> in, ValueId y)
+      : NormInstruction(dtype, std::move(in), {y}) {}
   std::string kind() const override { return "batch norm forward"; }
   void DescribeLayouts(LayoutGroups& groups) const override;
   void Run(const RunContext& context) override;
 
  private:
   ValueId picture() const override { return inputs[0]; }
-  template <typename T>
-  void UpdateRunning(const RunContext& context, const double* mean, const double* m2) const;
-
-  double eps_;
-  RunningStatistics running_;
 };
 
 // Inputs x, gamma, beta, mean, variance; output y.
@@ -85,25 +135,55 @@ class BatchNormInference : public NormInstruction {
   double eps_;
 };
 
-// Inputs x, dy, mean, inv_std, gamma, then y when there is a tail; outputs those of dx, dgamma and
-// dbeta that are wanted.
-class BatchNormBackward : public NormInstruction {
+// Inputs x, dy, mean, inv_std, then y when there is a tail; outputs this lane's sums (double).
+class BatchNormGradientSums : public NormInstruction {
  public:
-  struct Outputs {
-    ValueId dx = -1, dgamma = -1, dbeta = -1;
-  };
-  BatchNormBackward(DType dtype, std::vector<ValueId> in, Outputs wanted);
-  std::string kind() const override { return "batch norm backward"; }
+  BatchNormGradientSums(DType dtype, std::vector<ValueId> in, ValueId sum_dz, ValueId sum_dz_xhat)
+      : NormInstruction(dtype, std::move(in), {sum_dz, sum_dz_xhat}) {}
+  std::string kind() const override { return "batch norm gradient sums"; }
   void DescribeLayouts(LayoutGroups& groups) const override;
-  int reusable_input() const override { return has_dx_ ? 1 : -1; }
-  size_t scratch_bytes() const override;
   void Run(const RunContext& context) override;
 
  private:
   ValueId picture() const override { return inputs[0]; }
+};
 
-  bool has_dx_;
+// Inputs sum_dz, sum_dz_xhat, x (for its extents); outputs the sums and the count to apply, then
+// those of dgamma and dbeta that are wanted. Parameters' gradients are added up over lanes later:
+// a lane gives its own part.
+class BatchNormGradientJoin : public NormInstruction {
+ public:
+  struct Outputs {
+    ValueId sum_dz = -1, sum_dz_xhat = -1, count = -1;
+    ValueId dgamma = -1, dbeta = -1;
+  };
+  BatchNormGradientJoin(DType dtype, LaneNorm lane_norm, std::vector<ValueId> in, Outputs out);
+  std::string kind() const override { return "batch norm gradient join"; }
+  void DescribeLayouts(LayoutGroups&) const override {}
+  bool joins_lanes() const override { return true; }
+  void Run(const RunContext& context) override { RunJoined({&context, 1}); }
+  void RunJoined(std::span<const RunContext> lanes) override;
+
+ private:
+  ValueId picture() const override { return inputs[2]; }
+
+  LaneNorm lane_norm_;
   int dgamma_ = -1, dbeta_ = -1;  // indices of outputs
+};
+
+// Inputs x, dy, mean, inv_std, gamma, sum_dz, sum_dz_xhat, count, then y when there is a tail;
+// output dx.
+class BatchNormGradientApply : public NormInstruction {
+ public:
+  BatchNormGradientApply(DType dtype, std::vector<ValueId> in, ValueId dx)
+      : NormInstruction(dtype, std::move(in), {dx}) {}
+  std::string kind() const override { return "batch norm backward"; }
+  void DescribeLayouts(LayoutGroups& groups) const override;
+  int reusable_input() const override { return 1; }
+  void Run(const RunContext& context) override;
+
+ private:
+  ValueId picture() const override { return inputs[0]; }
 };
 
 }  // namespace lockstep

@@ -1,0 +1,79 @@
+// Adds the gradients of lanes so that the order of the lanes leaves no trace in the bits.
+#ifndef LOCKSTEP_ENGINE_PLAN_GRADIENT_SUMS_H_
+#define LOCKSTEP_ENGINE_PLAN_GRADIENT_SUMS_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "engine/plan/instruction.h"
+#include "engine/plan/variables.h"
+
+namespace lockstep {
+
+// 64-bit fixed point, one exponent a parameter: an element is added as round(g * 2^exponent), and
+// integer sums are exact in any order. The exponent comes from the largest element of the step
+// before, with room to grow; an element that does not fit is not added but reported, and the step
+// is run again with exponents from what was seen. Add() may be called from any thread.
+class GradientSums {
+ public:
+  // `lanes`: how many times each parameter is added to at most.
+  GradientSums(const Variables& variables, int lanes);
+
+  // Zeroes the sums.
+  void Begin();
+  // Adds one lane's gradient of a parameter (elements of the variables' dtype, plain). Throws
+  // FormatError (65) naming the parameter when it is not finite.
+  void Add(int graph_value, const void* gradient);
+  // Whether an element was too large (or the exponents are not known yet): nothing of this step
+  // may be used. The exponents then fit what was seen.
+  bool Overflowed() const { return overflowed_.load(); }
+  // Chooses the exponents of the next step; of this one again after an overflow.
+  void UpdateExponents();
+  // Converts the sums to Variables' gradients.
+  void Store() const;
+
+  // By parameter, in the order of Variables::entries(); part of a training state.
+  const std::vector<int64_t>& exponents() const { return exponents_; }
+  void set_exponents(std::vector<int64_t> exponents) { exponents_ = std::move(exponents); }
+
+ private:
+  struct Slot {
+    std::mutex mutex;
+    double largest = 0.0;  // of the elements added in this step
+  };
+  template <typename T>
+  void AddValues(size_t entry, const T* gradient);
+  template <typename T>
+  void StoreValues(size_t entry) const;
+
+  const Variables& variables_;
+  int lane_bits_;
+  std::vector<int64_t> sums_;
+  std::vector<int64_t> exponents_;  // kUnknown until the first step
+  std::vector<std::unique_ptr<Slot>> slots_;
+  std::vector<int> entry_of_;  // by graph value
+  std::atomic<bool> overflowed_{false};
+};
+
+// Hands a complete gradient to RunContext::gradient_sums.
+class FoldGradient : public Instruction {
+ public:
+  FoldGradient(ValueId gradient, int graph_value)
+      : Instruction({gradient}, {}), graph_value_(graph_value) {}
+  std::string kind() const override { return "fold gradient"; }
+  void DescribeLayouts(LayoutGroups&) const override {}
+  void Run(const RunContext& context) override {
+    context.gradient_sums->Add(graph_value_, context.at(inputs[0]));
+  }
+
+ private:
+  int graph_value_;
+};
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_ENGINE_PLAN_GRADIENT_SUMS_H_

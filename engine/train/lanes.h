@@ -1,0 +1,71 @@
+// The reproducible way to run a batch: as micro-batches whose results do not depend on who ran
+// which, on how many threads or in what order.
+#ifndef LOCKSTEP_ENGINE_TRAIN_LANES_H_
+#define LOCKSTEP_ENGINE_TRAIN_LANES_H_
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/plan/arena.h"
+#include "engine/plan/chooser.h"
+#include "engine/plan/gradient_sums.h"
+#include "engine/plan/plan.h"
+#include "engine/train/batch_source.h"
+
+namespace lockstep {
+
+struct LaneOptions {
+  int lanes = 8;
+  LaneNorm norm = LaneNorm::kSync;
+  std::set<std::string> frozen = {};
+  bool exact_math = false;
+};
+
+// A batch of B rows is cut into contiguous lanes of B / lanes rows (some one more). Each lane runs
+// on one thread with algorithms taken from a fixed order, never from a clock. Loss sums are added
+// in the order of the lanes, gradients in fixed point (GradientSums). With LaneNorm::kLane a lane
+// has at least kMinLaneRows rows, so that small tail batches use fewer lanes.
+class LaneRunner {
+ public:
+  static constexpr int64_t kMinLaneRows = 8;
+
+  // Everything must outlive the runner.
+  LaneRunner(const Graph& graph, Variables& variables, Backend& backend, AlgorithmCache& cache,
+             LaneOptions options);
+
+  // As Network::Train.
+  LossSums Train(const Batch& batch, uint64_t seed, const std::string& x,
+                 const std::string& labels);
+
+  GradientSums& gradient_sums() { return gradient_sums_; }
+  const LaneOptions& options() const { return options_; }
+
+ private:
+  struct Lane {
+    int64_t begin = 0, rows = 0;
+    Plan* plan = nullptr;
+  };
+  std::vector<Lane> Cut(int64_t rows);
+  Plan* PlanFor(size_t lane, int64_t rows);
+  void SetInputs(const std::vector<Lane>& lanes, const Batch& batch, const std::string& x,
+                 const std::string& labels) const;
+  void RunAll(const std::vector<Lane>& lanes, std::vector<RunContext>* contexts);
+  std::vector<Tensor> SaveStates() const;
+  void RestoreStates(const std::vector<Tensor>& states);
+
+  const Graph& graph_;
+  Variables& variables_;
+  Backend& backend_;
+  LaneOptions options_;
+  AlgorithmChooser chooser_;
+  GradientSums gradient_sums_;
+  std::vector<std::unique_ptr<Arena>> arenas_;                         // one a lane
+  std::map<std::pair<size_t, int64_t>, std::unique_ptr<Plan>> plans_;  // by lane and rows
+};
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_ENGINE_TRAIN_LANES_H_
