@@ -1,0 +1,100 @@
+// `lockstep inspect`, `lockstep bench train`, and the help of every verb.
+#include <gmock/gmock.h>
+
+#include "tests/tools/program/workplace.h"
+#include "tools/value.h"
+
+namespace lockstep::tools {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+class Inspect : public Workplace {};
+
+TEST_F(Inspect, ModelFile) {
+  RunWell(Train());
+  for (const std::string& path : {Dir("model"), Dir("model/model.npz")}) {
+    EXPECT_THAT(RunWell({"inspect", path}).out,
+                AllOf(HasSubstr("6 arrays"), HasSubstr("predictor/l1/W"), HasSubstr("(9, 20)"),
+                      HasSubstr("network: mlp")));
+  }
+}
+
+TEST_F(Inspect, CheckpointFileAndDirectory) {
+  RunWell(Train({}, "job"));
+  for (const std::string& path : {Dir("job"), Dir("job/checkpoint_10.lsc")}) {
+    EXPECT_THAT(RunWell({"inspect", path}).out,
+                AllOf(HasSubstr("variables/predictor/l1/W"), HasSubstr("trainer/iteration = 10"),
+                      HasSubstr("optimizer/v/predictor/l3/b")));
+  }
+}
+
+TEST_F(Inspect, PlanOfAModelAndOfANamedNetwork) {
+  RunWell(Train());
+  EXPECT_THAT(
+      RunWell({"inspect", Dir("model"), "--plan", "--batch-size", "5", "--threads", "1"}).out,
+      AllOf(StartsWith("train plan, batch 5"), HasSubstr("predictor/l1")));
+  EXPECT_THAT(RunWell({"inspect", "--plan", "--model", "lenet", "--sample", "1,13,13", "--width",
+                       "0.25", "--mode", "predict", "--batch-size", "3", "--threads", "1"})
+                  .out,
+              AllOf(StartsWith("predict plan, batch 3"), HasSubstr("conv1")));
+}
+
+TEST_F(Inspect, RefusesWhatItCannotRead) {
+  scratch_.Write("text.npz", "no archive");
+  scratch_.Write("text.lsc", "no checkpoint");
+  ExpectRefusal(Run({"inspect", Dir("text.npz")}), 65, {"text.npz"});
+  ExpectRefusal(Run({"inspect", Dir("text.lsc")}), 65, {"text.lsc"});
+  ExpectRefusal(Run({"inspect", Dir("absent")}), 66, {"absent"});
+  ExpectRefusal(Run({"inspect", Dir("train")}), 66, {"model.npz"});
+  ExpectRefusal(Run({"inspect"}), 64, {"--plan"});
+  ExpectRefusal(Run({"inspect", "--plan"}), 64, {"--model"});
+  ExpectRefusal(Run({"inspect", "--plan", "--model", "resnet"}), 64, {"resnet"});
+  ExpectRefusal(Run({"inspect", "--plan", "--model", "vgg", "--sample", "3,-1,8"}), 64, {"sample"});
+}
+
+class Bench : public Workplace {};
+
+TEST_F(Bench, PrintsOneJsonObject) {
+  const Outcome outcome = RunWell({"bench", "train", "--model", "dnn", "--batch-size", "8",
+                                   "--steps", "3", "--threads", "1", "--json"});
+  const Value json = ParseJson(outcome.out, "stdout");
+  ASSERT_EQ(json.kind, Value::Kind::kMap);
+  for (const char* key : {"engine", "device", "threads", "model", "batch_size", "steps",
+                          "median_ms", "min_ms", "images_per_s", "peak_rss_mb"}) {
+    EXPECT_NE(json.Find(key), nullptr) << key;
+  }
+}
+
+TEST_F(Bench, PrintsWordsToo) {
+  EXPECT_THAT(RunWell({"bench", "train", "--model", "lenet", "--width", "0.25", "--batch-size", "2",
+                       "--steps", "1", "--warm-up", "0", "--threads", "1"})
+                  .out,
+              AllOf(HasSubstr("samples/s"), HasSubstr("MB peak")));
+}
+
+TEST_F(Bench, RefusesUnknownNetworksAndOptions) {
+  ExpectRefusal(Run({"bench", "train", "--model", "resnet"}), 64, {"resnet", "vgg"});
+  ExpectRefusal(Run({"bench", "train", "--colour"}), 64, {"--colour"});
+  ExpectRefusal(Run({"bench", "train", "--steps", "0"}), 64, {"steps", "0"});
+}
+
+class Help : public Workplace {};
+
+TEST_F(Help, EveryVerbExplainsItself) {
+  EXPECT_THAT(RunWell({"--help"}).out, AllOf(HasSubstr("train "), HasSubstr("predict "),
+                                             HasSubstr("inspect "), HasSubstr("bench ")));
+  EXPECT_THAT(
+      RunWell({"train", "--help"}).out,
+      AllOf(HasSubstr("--epochs"), HasSubstr("--optimizer"), HasSubstr("SM_CHANNEL_TRAIN")));
+  EXPECT_THAT(RunWell({"predict", "--help"}).out, HasSubstr("--contact-sheet"));
+  EXPECT_THAT(RunWell({"inspect", "--help"}).out, HasSubstr("--plan"));
+  EXPECT_THAT(RunWell({"bench", "train", "--help"}).out, HasSubstr("--steps"));
+  EXPECT_THAT(RunWell({"bench", "--help"}).out, HasSubstr("train"));
+  EXPECT_THAT(RunWell({"--version"}).out, StartsWith("lockstep "));
+}
+
+}  // namespace
+}  // namespace lockstep::tools

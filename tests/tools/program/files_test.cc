@@ -1,0 +1,131 @@
+// What a training job prints and leaves.
+#include <gmock/gmock.h>
+
+#include <regex>
+
+#include "data/npz.h"
+#include "models/model_card.h"
+#include "tests/tools/program/workplace.h"
+#include "tools/log_report.h"
+
+namespace lockstep::tools {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+class TrainFiles : public Workplace {};
+
+TEST_F(TrainFiles, ModelLogPlotsAndGraphAreThere) {
+  RunWell(Train());
+  EXPECT_THAT(ReadWhole(Dir("out/accuracy.png")), StartsWith("\x89PNG"));
+  EXPECT_THAT(ReadWhole(Dir("out/loss.png")), StartsWith("\x89PNG"));
+  EXPECT_THAT(ReadWhole(Dir("out/cg.dot")), StartsWith("digraph"));
+  EXPECT_TRUE(Exists("model/model.npz"));
+  EXPECT_TRUE(Exists("model/model.json"));
+  EXPECT_FALSE(Exists("home"));
+}
+
+TEST_F(TrainFiles, ModelHasChainersKeys) {
+  RunWell(Train());
+  const NpzReader model(Dir("model/model.npz"));
+  EXPECT_THAT(model.names(), ElementsAre("predictor/l1/W", "predictor/l1/b", "predictor/l2/W",
+                                         "predictor/l2/b", "predictor/l3/W", "predictor/l3/b"));
+  EXPECT_EQ(model.Read("predictor/l1/W").shape(), Shape({9, 20}));
+  EXPECT_EQ(model.Read("predictor/l3/b").shape(), Shape({10}));
+}
+
+TEST_F(TrainFiles, ModelCardHoldsTheHashThatWasPrinted) {
+  const Outcome outcome = RunWell(Train({"--seed", "5"}));
+  const ModelCard card = ParseModelCard(ReadWhole(Dir("model/model.json")), "model.json");
+  EXPECT_EQ(card.weights_sha256, outcome.WeightsHash());
+  EXPECT_EQ(card.seed, 5U);
+  EXPECT_EQ(card.iterations, 10);
+  EXPECT_EQ(card.spec.hidden, (std::vector<int64_t>{9, 8}));
+}
+
+TEST_F(TrainFiles, LogHasOneEntryAnEpochWithChainersKeys) {
+  RunWell(Train());
+  const std::vector<LogEntry> log = ParseLog(ReadWhole(Dir("out/log")), "log");
+  ASSERT_EQ(log.size(), 2U);
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : log[1].values) keys.push_back(key);
+  EXPECT_THAT(keys,
+              ElementsAre("main/loss", "main/accuracy", "validation/main/loss",
+                          "validation/main/accuracy", "lr", "epoch", "iteration", "elapsed_time"));
+  EXPECT_EQ(AsDouble(*log[1].Find("epoch")), 2.0);
+  EXPECT_EQ(AsDouble(*log[1].Find("iteration")), 10.0);
+}
+
+TEST_F(TrainFiles, TableIsOneThatTunersRead) {
+  const Outcome outcome = RunWell(Train());
+  EXPECT_THAT(outcome.out,
+              HasSubstr("\nepoch       main/loss   validation/main/loss  main/accuracy  "
+                        "validation/main/accuracy  elapsed_time\n\x1b[J1 "));
+  // The pattern of the tuning notebook: epoch, four numbers, the time.
+  const std::regex row(
+      "\\[J([12])\\s+\\d+\\.?\\d*\\s+\\d+\\.?\\d*\\s+(\\d\\.?\\d*)\\s+(\\d\\.?\\d*)"
+      "\\s+\\d+\\.?\\d*(e-\\d+)?\\s*\n");
+  const std::sregex_iterator first(outcome.out.begin(), outcome.out.end(), row), none;
+  EXPECT_EQ(std::distance(first, none), 2) << outcome.out;
+}
+
+TEST_F(TrainFiles, HeadSaysBatchSizeEpochsAndRate) {
+  const Outcome outcome = RunWell(Train({"--learning-rate", "0.02"}));
+  EXPECT_THAT(outcome.out, HasSubstr("# Minibatch-size: 16\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("# epoch: 2\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("# learning rate: 0.02"));
+  EXPECT_THAT(outcome.out, HasSubstr("# data: 70 training samples, 33 for validation\n"));
+}
+
+TEST_F(TrainFiles, DefaultsAreThoseOfTheExamples) {
+  const Outcome outcome = RunWell({"train", "--train", Dir("train"), "--model-dir", Dir("model"),
+                                   "--iterations", "1", "--threads", "1"});
+  EXPECT_THAT(outcome.out, HasSubstr("# model: mlp"));
+  EXPECT_THAT(outcome.out, HasSubstr("# Minibatch-size: 64\n# epoch: 50\n# learning rate: 0.05"));
+  EXPECT_EQ(NpzReader(Dir("model/model.npz")).Read("predictor/l2/W").shape(), Shape({1000, 1000}));
+}
+
+TEST_F(TrainFiles, LearningRateHalvesAsScheduled) {
+  RunWell(Train({"--epochs", "3", "--schedule-epochs", "1", "--lr", "0.08"}));
+  const std::vector<LogEntry> log = ParseLog(ReadWhole(Dir("out/log")), "log");
+  ASSERT_EQ(log.size(), 3U);
+  // The rate of the step that follows the row.
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_DOUBLE_EQ(AsDouble(*log[i].Find("lr")),
+                     0.08 * std::pow(0.5, static_cast<double>(i + 1)));
+  }
+}
+
+TEST_F(TrainFiles, TrainingWithoutValidationAndOutputWritesTheModelOnly) {
+  const Outcome outcome =
+      RunWell(TrainWithoutChannels({"--train", Dir("train"), "--model-dir", Dir("model")}));
+  EXPECT_TRUE(Exists("model/model.npz"));
+  EXPECT_FALSE(Exists("out"));
+  EXPECT_THAT(outcome.out, HasSubstr("\x1b[J2 "));
+}
+
+TEST_F(TrainFiles, SameSeedGivesTheSameBits) {
+  const std::string hash = RunWell(Train({"--seed", "3"})).WeightsHash();
+  EXPECT_EQ(RunWell(Train({"--seed", "3"})).WeightsHash(), hash);
+  EXPECT_NE(RunWell(Train({"--seed", "4"})).WeightsHash(), hash);
+}
+
+TEST_F(TrainFiles, RegressionReportsItsError) {
+  const Arrays vectors = Vectors(40);
+  const std::string channel = Channel(
+      "targets",
+      {{"data", vectors.at("data")}, {"labels", vectors.at("labels").Cast(DType::kFloat32)}});
+  const Outcome outcome =
+      RunWell({"train",    "--model",  "dnn",   "--classes",    "1",          "--train",
+               channel,    "--test",   channel, "--model-dir",  Dir("model"), "--output-data-dir",
+               Dir("out"), "--epochs", "2",     "--batch-size", "16",         "--threads",
+               "1",        "--lr",     "0.001"});
+  EXPECT_THAT(outcome.out, HasSubstr("validation/main/rmse"));
+  EXPECT_TRUE(Exists("out/rmse.png"));
+  EXPECT_TRUE(Exists("out/loss.png"));
+}
+
+}  // namespace
+}  // namespace lockstep::tools

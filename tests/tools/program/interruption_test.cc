@@ -1,0 +1,140 @@
+// Signals, kills, closed readers and file size limits in the middle of training.
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include <random>
+#include <thread>
+
+#include "data/npz.h"
+#include "tests/tools/program/workplace.h"
+
+namespace lockstep::tools {
+namespace {
+
+using testing::HasSubstr;
+
+// Dropout, batch normalisation, random crops and flips: everything that has state or chance in it.
+class Interruptions : public PictureWorkplace {
+ protected:
+  Arguments Job(const std::string& job) const {
+    return Train({"--epochs", "4", "--checkpoint-every", "1"}, job);
+  }
+  // Stops a job once `reached`, then lets it run to its end; the weights must be those of a job
+  // that nobody stopped.
+  void StopAndResume(const Arguments& job, const Arguments& unbroken,
+                     const std::function<bool(const Program&)>& reached) const {
+    const std::string hash = RunWell(unbroken).WeightsHash();
+    Outcome stopped;
+    {
+      Program program(job, Setting());
+      ASSERT_TRUE(program.WaitUntil([&] { return reached(program); }));
+      program.Signal(SIGTERM);
+      stopped = program.Wait();
+    }
+    EXPECT_EQ(stopped.code, 0) << stopped.signal << stopped.out << stopped.err;
+    EXPECT_EQ(stopped.err, "");
+    EXPECT_THAT(stopped.out, HasSubstr("stopped by signal 15 at iteration"));
+    EXPECT_THAT(stopped.out, HasSubstr("model saved to"));
+    std::cout << stopped.out.substr(stopped.out.rfind("stopped by"));
+    const Outcome resumed = RunWell(job);
+    EXPECT_THAT(resumed.out, HasSubstr("# resumed from"));
+    EXPECT_EQ(resumed.WeightsHash(), hash);
+  }
+};
+
+TEST_F(Interruptions, TermWhileDataIsLoaded) {
+  StopAndResume(Job("job"), Job("whole"), [&](const Program&) { return Exists("job/LOCK"); });
+}
+
+TEST_F(Interruptions, TermInTheFirstStep) {
+  StopAndResume(Job("job"), Job("whole"), [](const Program& program) {
+    return program.Output().find("# device") != std::string::npos;
+  });
+}
+
+TEST_F(Interruptions, TermInTheMiddleOfAnEpoch) {
+  StopAndResume(Job("job"), Job("whole"),
+                [&](const Program&) { return Exists("job/checkpoint_8.lsc"); });
+}
+
+TEST_F(Interruptions, TermDuringEvaluation) {
+  const Arguments large{"--test", Channel("large", Pictures(4000))};
+  // Behind the last step of the second epoch there is only the evaluation.
+  StopAndResume(Train(Arguments{"--epochs", "3", "--checkpoint-every", "9"} + large, "job"),
+                Train(Arguments{"--epochs", "3"} + large, "whole"), [&](const Program&) {
+                  if (!Exists("job/checkpoint_9.lsc")) return false;
+                  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+                  return true;
+                });
+}
+
+TEST_F(Interruptions, InterruptAndHangupStopAsTermDoes) {
+  for (const int signal : {SIGINT, SIGHUP}) {
+    const std::string job = "job" + std::to_string(signal);
+    Program program(Job(job), Setting());
+    ASSERT_TRUE(program.WaitUntil([&] { return Exists(job + "/checkpoint_3.lsc"); }));
+    program.Signal(signal);
+    const Outcome outcome = program.Wait();
+    EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
+    EXPECT_THAT(outcome.out, HasSubstr("stopped by signal " + std::to_string(signal)));
+  }
+}
+
+TEST_F(Interruptions, SecondTermLeavesAtOnce) {
+  Program program(
+      Train({"--batch-size", "3500", "--train", Channel("large", Pictures(3500))}, "job"),
+      Setting());
+  ASSERT_TRUE(
+      program.WaitUntil([&] { return program.Output().find("# device") != std::string::npos; }));
+  program.Signal(SIGTERM);
+  program.WaitForDelivery();
+  program.Signal(SIGTERM);
+  const Outcome outcome = program.Wait();
+  EXPECT_EQ(outcome.code, 75) << outcome.out;
+  EXPECT_THAT(outcome.err, HasSubstr("second signal"));
+  EXPECT_FALSE(Exists("jobmodel/model.npz"));
+}
+
+TEST_F(Interruptions, KilledTenTimesGivesTheBitsOfAnUnbrokenRun) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::string hash = RunWell(Job("whole")).WeightsHash();
+  const std::chrono::duration<double> whole = std::chrono::steady_clock::now() - start;
+  std::mt19937 random(20);
+  for (int kill = 0; kill < 10; ++kill) {
+    Program program(Job("job"), Setting());
+    std::this_thread::sleep_for(whole * (0.05 + 0.6 * static_cast<double>(random() % 1000) / 1e3));
+    program.Signal(SIGKILL);
+    const Outcome outcome = program.Wait();
+    EXPECT_TRUE(outcome.signal == SIGKILL || outcome.code == 0) << outcome.code << outcome.err;
+    if (Exists("jobmodel/model.npz")) {
+      EXPECT_NO_THROW(NpzReader(Dir("jobmodel/model.npz")));
+    }
+  }
+  EXPECT_EQ(RunWell(Job("job")).WeightsHash(), hash);
+}
+
+class Limits : public Workplace {};
+
+TEST_F(Limits, ClosedReaderDoesNotStopTraining) {
+  ProgramSetting setting = Setting();
+  setting.closed_stdout = true;
+  const Outcome outcome = RunProgram(Train(), setting);
+  EXPECT_EQ(outcome.code, 0) << outcome.signal << outcome.err;
+  EXPECT_TRUE(Exists("model/model.npz"));
+  EXPECT_TRUE(Exists("out/loss.png"));
+}
+
+TEST_F(Limits, FileSizeLimitKeepsTheOldCheckpoint) {
+  const Arguments wide{"--hidden", "64,64", "--epochs", "2"};
+  const std::string hash = RunWell(Train(wide)).WeightsHash();
+  RunWell(Train(wide + Arguments{"--iterations", "7"}, "job"));
+  ProgramSetting setting = Setting();
+  setting.file_bytes = 8192;
+  const Outcome outcome = RunProgram(Train(wide, "job"), setting);
+  ExpectRefusal(outcome, 74, {"checkpoint_"});
+  EXPECT_TRUE(Exists("job/checkpoint_7.lsc"));
+  EXPECT_EQ(RunWell(Train(wide, "job")).WeightsHash(), hash);
+}
+
+}  // namespace
+}  // namespace lockstep::tools

@@ -1,0 +1,129 @@
+// What training can be told, and that it does it.
+#include <gmock/gmock.h>
+
+#include "data/npz.h"
+#include "models/model_card.h"
+#include "tests/tools/program/workplace.h"
+#include "tools/log_report.h"
+
+namespace lockstep::tools {
+namespace {
+
+using testing::HasSubstr;
+
+bool SameBits(const Tensor& a, const Tensor& b) {
+  return a.dtype() == b.dtype() && a.shape() == b.shape() &&
+         std::equal(static_cast<const char*>(a.data()),
+                    static_cast<const char*>(a.data()) + a.bytes(),
+                    static_cast<const char*>(b.data()));
+}
+
+class TrainOptionsTest : public Workplace {
+ protected:
+  Tensor Array(const std::string& dir, const std::string& key) const {
+    return NpzReader(Dir(dir + "/model.npz")).Read(key);
+  }
+  double LastLoss() const {
+    return AsDouble(*ParseLog(ReadWhole(Dir("out/log")), "log").back().Find("main/loss"));
+  }
+};
+
+class Optimizers : public TrainOptionsTest, public testing::WithParamInterface<const char*> {};
+
+TEST_P(Optimizers, LearnAndResumeBitIdentically) {
+  const Arguments optimizer{"--optimizer", GetParam(), "--gradient-clipping", "5"};
+  const std::string hash = RunWell(Train(optimizer + Arguments{"--epochs", "3"})).WeightsHash();
+  EXPECT_LT(LastLoss(), 2.4);  // ln 10 is 2.3
+  RunWell(Train(optimizer + Arguments{"--epochs", "3", "--iterations", "7"}, "job"));
+  EXPECT_EQ(RunWell(Train(optimizer + Arguments{"--epochs", "3"}, "job")).WeightsHash(), hash);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Optimizers,
+                         testing::Values("sgd", "momentum", "nag", "nesterov", "adam", "adamw",
+                                         "rmsprop", "adagrad", "adadelta"),
+                         [](const auto& name) { return std::string(name.param); });
+
+TEST_F(TrainOptionsTest, EveryScheduleRuns) {
+  for (const Arguments& schedule : {Arguments{"--schedule", "constant"},
+                                    {"--schedule", "exponential-shift"},
+                                    {"--schedule", "steps", "--schedule-steps", "1,2"},
+                                    {"--schedule", "cosine"},
+                                    {"--schedule", "decay", "--decay", "1e-3"},
+                                    {"--decay", "1e-6"},
+                                    {"--schedule", "cosine", "--warm-up", "4"}}) {
+    const Outcome outcome = RunWell(Train(schedule + Arguments{"--epochs", "3"}));
+    EXPECT_THAT(outcome.out, HasSubstr("# learning rate: 0.05 ("));
+  }
+}
+
+TEST_F(TrainOptionsTest, StepsChangeTheRateAtTheirEpochs) {
+  RunWell(Train({"--schedule", "steps", "--schedule-steps", "1,2", "--schedule-factor", "0.1",
+                 "--epochs", "2", "--lr", "0.1"}));
+  const std::vector<LogEntry> log = ParseLog(ReadWhole(Dir("out/log")), "log");
+  EXPECT_NEAR(AsDouble(*log[0].Find("lr")), 0.01, 1e-12);
+  EXPECT_NEAR(AsDouble(*log[1].Find("lr")), 0.001, 1e-12);
+}
+
+TEST_F(TrainOptionsTest, DoublePrecisionWritesDoubles) {
+  RunWell(Train({"--dtype", "float64"}));
+  EXPECT_EQ(Array("model", "predictor/l1/W").dtype(), DType::kFloat64);
+  EXPECT_EQ(ParseModelCard(ReadWhole(Dir("model/model.json")), "card").dtype, "float64");
+  const Outcome outcome =
+      RunWell({"predict", "--model-dir", Dir("model"), "--channel", Dir("test"), "--threads", "1"});
+  EXPECT_THAT(outcome.out, HasSubstr("accuracy "));
+}
+
+TEST_F(TrainOptionsTest, LabelsAllIgnoredChangeNothing) {
+  const std::string start = RunWell(Train()).WeightsHash();
+  Arrays arrays = Vectors(40);
+  arrays["labels"] = Int32s(std::vector<int32_t>(40, -1));
+  const Outcome outcome =
+      RunWell(TrainWithoutChannels({"--train", Channel("ignored", arrays), "--model-dir",
+                                    Dir("after"), "--init-from", Dir("model/model.npz")}));
+  EXPECT_EQ(outcome.WeightsHash(), start);
+}
+
+class PictureOptions : public PictureWorkplace {};
+
+TEST_F(PictureOptions, LabelsAllIgnoredChangeNoStatistics) {
+  const std::string start = RunWell(Train({"--epochs", "1"})).WeightsHash();
+  Arrays arrays = Pictures(32);
+  arrays["labels"] = Int32s(std::vector<int32_t>(32, -1));
+  const Outcome outcome = RunWell(
+      TrainWithoutChannels({"--train", Channel("ignored", arrays), "--model-dir", Dir("after"),
+                            "--init-from", Dir("model/model.npz"), "--epochs", "1"}));
+  EXPECT_EQ(outcome.WeightsHash(), start);
+}
+
+TEST_F(TrainOptionsTest, FineTuningStartsFromTheFileAndKeepsWhatIsFrozen) {
+  RunWell(Train());
+  const Arguments from{"--init-from", Dir("model/model.npz"), "--model-dir", Dir("tuned")};
+  const Outcome outcome =
+      RunWell(Train(from + Arguments{"--freeze", "predictor/l1/*,predictor/l2/W"}));
+  EXPECT_THAT(outcome.out, HasSubstr("6 arrays loaded, 0 missing"));
+  for (const char* key : {"predictor/l1/W", "predictor/l1/b", "predictor/l2/W"}) {
+    EXPECT_TRUE(SameBits(Array("model", key), Array("tuned", key))) << key;
+  }
+  for (const char* key : {"predictor/l2/b", "predictor/l3/W", "predictor/l3/b"}) {
+    EXPECT_FALSE(SameBits(Array("model", key), Array("tuned", key))) << key;
+  }
+}
+
+TEST_F(TrainOptionsTest, StartingWeightsMustBeWholeUnlessToldOtherwise) {
+  RunWell(Train());
+  const NpzReader model(Dir("model/model.npz"));
+  Arrays part;
+  for (const std::string& name : model.names()) {
+    if (name != "predictor/l3/b") part[name] = model.Read(name);
+  }
+  const Arguments from{"--init-from", Channel("part", part) + "/data.npz"};
+  ExpectRefusal(Run(Train(from)), 65, {"predictor/l3/b"});
+  EXPECT_THAT(RunWell(Train(from + Arguments{"--no-strict"})).out,
+              HasSubstr("5 arrays loaded, 1 missing"));
+  EXPECT_THAT(RunWell(Train(from + Arguments{"--init-strict", "False"})).out,
+              HasSubstr("5 arrays loaded, 1 missing"));
+  ExpectRefusal(Run(Train({"--init-from", Dir("absent.npz")})), 66, {"absent.npz"});
+}
+
+}  // namespace
+}  // namespace lockstep::tools

@@ -1,0 +1,137 @@
+// `lockstep predict` on what `lockstep train` left.
+#include <gmock/gmock.h>
+
+#include <cstring>
+#include <regex>
+
+#include "data/csv.h"
+#include "data/npy.h"
+#include "data/npz.h"
+#include "tests/tools/program/workplace.h"
+#include "tools/log_report.h"
+
+namespace lockstep::tools {
+namespace {
+
+using testing::ElementsAreArray;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+Tensor ReadNpyFile(const std::string& path) {
+  return ParseNpy(InputFile::Open(path).ReadAll(), path);
+}
+
+double LastAccuracy(const std::string& log) {
+  const auto entries = ParseLog(ReadWhole(log), "log");
+  return AsDouble(*entries.back().Find("validation/main/accuracy"));
+}
+
+void ExpectAccuracy(const std::string& output, double wanted) {
+  std::smatch found;
+  ASSERT_TRUE(std::regex_search(output, found, std::regex("\\((\\d+) of (\\d+)\\)")));
+  EXPECT_DOUBLE_EQ(std::stod(found[1]) / std::stod(found[2]), wanted) << output;
+}
+
+class Predict : public Workplace {
+ protected:
+  void SetUp() override {
+    RunWell(Train());
+    const std::vector<uint8_t> npy = WriteNpy(rows_);
+    scratch_.Write("x.npy", {npy.begin(), npy.end()});
+    scratch_.Write("x.csv", WriteCsv(rows_));
+  }
+  Outcome PredictRows(const std::string& input, const std::string& output,
+                      const Arguments& more = {}) const {
+    return Run(Arguments{"predict", "--model-dir", Dir("model"), "--threads", "1", "--input",
+                         Dir(input), "--output", Dir(output)} +
+               more);
+  }
+
+  const Tensor rows_ = Vectors(33, 2).at("data");
+};
+
+TEST_F(Predict, EveryFormatGivesTheSameNumbers) {
+  for (const char* input : {"x.npy", "x.csv", "test/data.npz"}) {
+    for (const char* output : {"y.npy", "y.npz", "y.csv"}) {
+      const Outcome outcome = PredictRows(input, output);
+      EXPECT_EQ(outcome.code, 0) << outcome.err;
+      EXPECT_THAT(outcome.out, HasSubstr("(33, 10)"));
+    }
+    const Tensor npy = ReadNpyFile(Dir("y.npy"));
+    const Tensor npz = NpzReader(Dir("y.npz")).Read("data");
+    const Tensor csv = ParseCsv(ReadWhole(Dir("y.csv")), "y.csv");
+    ASSERT_EQ(npy.shape(), Shape({33, 10}));
+    EXPECT_THAT(npz.values<float>(), ElementsAreArray(npy.values<float>()));
+    EXPECT_THAT(csv.values<float>(), ElementsAreArray(npy.values<float>()));
+  }
+}
+
+TEST_F(Predict, BatchSizeHardlyChangesTheNumbers) {
+  ASSERT_EQ(PredictRows("x.npy", "a.npy").code, 0);
+  ASSERT_EQ(PredictRows("x.npy", "b.npy", {"--batch-size", "5"}).code, 0);
+  const Tensor a = ReadNpyFile(Dir("a.npy")), b = ReadNpyFile(Dir("b.npy"));
+  EXPECT_THAT(b.values<float>(), testing::Pointwise(testing::FloatNear(1e-5F), a.values<float>()));
+}
+
+TEST_F(Predict, ProbabilitiesSumToOne) {
+  ASSERT_EQ(PredictRows("x.npy", "p.npy", {"--softmax"}).code, 0);
+  const Tensor p = ReadNpyFile(Dir("p.npy"));
+  for (size_t row = 0; row < 33; ++row) {
+    double sum = 0.0;
+    for (const float value : p.values<float>().subspan(row * 10, 10)) sum += value;
+    EXPECT_NEAR(sum, 1.0, 1e-5);
+  }
+}
+
+TEST_F(Predict, AccuracyOnAChannelIsThatOfTheLastValidation) {
+  const Outcome outcome =
+      RunWell({"predict", "--model-dir", Dir("model"), "--channel", Dir("test"), "--threads", "1"});
+  ExpectAccuracy(outcome.out, LastAccuracy(Dir("out/log")));
+}
+
+TEST_F(Predict, ModelDirComesFromTheVariable) {
+  RunWell({"predict", "--channel", Dir("test"), "--threads", "1"},
+          {{"SM_MODEL_DIR", Dir("model")}});
+}
+
+TEST_F(Predict, DoesNotTrain) {
+  const std::string before = ReadWhole(Dir("model/model.npz"));
+  ASSERT_EQ(PredictRows("x.npy", "y.npy").code, 0);
+  EXPECT_EQ(ReadWhole(Dir("model/model.npz")), before);
+}
+
+TEST_F(Predict, RefusesWhatItCannotUse) {
+  scratch_.Write("narrow.csv", "1,2,3\n");
+  ExpectRefusal(PredictRows("narrow.csv", "y.npy"), 65, {"(1, 3)", "(n, 20)"});
+  scratch_.Write("words.csv", "1,2\n3,four\n");
+  ExpectRefusal(PredictRows("words.csv", "y.npy"), 65, {"words.csv line 2: column 2", "'four'"});
+  ExpectRefusal(PredictRows("absent.npy", "y.npy"), 66, {"absent.npy"});
+  ExpectRefusal(PredictRows("x.npy", "y.txt"), 64, {"y.txt", ".npy, .npz or .csv"});
+  EXPECT_FALSE(Exists("y.npy"));
+  ExpectRefusal(Run({"predict", "--model-dir", Dir("absent"), "--input", Dir("x.npy"), "--output",
+                     Dir("y.npy")}),
+                66, {"model.npz"});
+  ExpectRefusal(Run({"predict", "--input", Dir("x.npy"), "--output", Dir("y.npy")}), 64,
+                {"SM_MODEL_DIR"});
+  ExpectRefusal(Run({"predict", "--model-dir", Dir("model"), "--colour", "blue"}), 64,
+                {"--colour"});
+  ExpectRefusal(Run({"predict", "--model-dir", Dir("model")}), 64, {"--input", "--channel"});
+}
+
+TEST_F(Predict, UnwritableOutputIsSaidBeforeTheWork) {
+  ExpectRefusal(PredictRows("x.npy", "no/such/y.npy"), 73, {"no/such"});
+}
+
+class PredictPictures : public PictureWorkplace {};
+
+TEST_F(PredictPictures, BytesAreScaledAsInTraining) {
+  RunWell(Train());
+  const Outcome outcome =
+      RunWell({"predict", "--model-dir", Dir("model"), "--channel", Dir("test"), "--threads", "1",
+               "--contact-sheet", Dir("sheet.png"), "--samples", "12"});
+  ExpectAccuracy(outcome.out, LastAccuracy(Dir("out/log")));
+  EXPECT_THAT(ReadWhole(Dir("sheet.png")), StartsWith("\x89PNG"));
+}
+
+}  // namespace
+}  // namespace lockstep::tools

@@ -1,0 +1,163 @@
+// Input that cannot be trained on: one line, the right code, nothing left behind.
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <limits>
+
+#include "data/npy.h"
+#include "data/zip_writer.h"
+#include "tests/tools/program/workplace.h"
+
+namespace lockstep::tools {
+namespace {
+
+class Refusals : public Workplace {
+ protected:
+  // Trains on that channel only.
+  Outcome RunOn(const std::string& channel, const Arguments& more = {}) const {
+    return Run(
+        TrainWithoutChannels(Arguments{"--train", channel, "--model-dir", Dir("model")} + more));
+  }
+  void ExpectNoModel() const { EXPECT_FALSE(Exists("model/model.npz")); }
+};
+
+TEST_F(Refusals, MissingChannelNamesVariableAndChannels) {
+  ExpectRefusal(Run(TrainWithoutChannels({"--model-dir", Dir("model")}),
+                    {{"SM_CHANNEL_PICTURES", "/nowhere"}}),
+                64, {"SM_CHANNEL_TRAIN", "--train", "pictures"});
+  EXPECT_FALSE(Exists("model"));
+}
+
+TEST_F(Refusals, MissingModelDirNamesTheVariable) {
+  ExpectRefusal(Run(TrainWithoutChannels({"--train", Dir("train")})), 64,
+                {"--model-dir", "SM_MODEL_DIR"});
+}
+
+TEST_F(Refusals, AbsentChannelDirectory) {
+  ExpectRefusal(RunOn(Dir("nowhere")), 66, {Dir("nowhere")});
+  ExpectNoModel();
+}
+
+TEST_F(Refusals, EmptyChannel) {
+  scratch_.MakeDirectory("empty");
+  ExpectRefusal(RunOn(Dir("empty")), 66, {Dir("empty")});
+}
+
+TEST_F(Refusals, OtherKeysAreListed) {
+  const Arrays arrays = Vectors(40);
+  const std::string channel =
+      Channel("keys", {{"features", arrays.at("data")}, {"labels", arrays.at("labels")}});
+  ExpectRefusal(RunOn(channel), 65, {"data.npz", "features"});
+  EXPECT_EQ(RunOn(channel, {"--data-key", "features"}).code, 0);
+}
+
+TEST_F(Refusals, OtherCountsOfRowsAndLabels) {
+  Arrays arrays = Vectors(40);
+  arrays["labels"] = Int32s({1, 2, 3});
+  ExpectRefusal(RunOn(Channel("counts", arrays)), 65, {"40", "3"});
+}
+
+TEST_F(Refusals, ValidationSamplesOfAnotherShape) {
+  const std::string channel = Channel("pictures", Pictures(20));
+  ExpectRefusal(RunOn(Dir("train"), {"--test", channel}), 65, {"(3, 8, 8)", "(20,)"});
+}
+
+TEST_F(Refusals, VectorsForANetworkOfPictures) {
+  ExpectRefusal(Run({"train", "--model", "lenet", "--train", Dir("train"), "--model-dir",
+                     Dir("model"), "--threads", "1"}),
+                65, {"lenet", "pictures", "(20,)"});
+}
+
+TEST_F(Refusals, PickledArrays) {
+  const std::string npy = NpyHeaderText("|O", Shape({40})) + std::string(320, '\x80');
+  const std::vector<uint8_t> labels(npy.begin(), npy.end());
+  const std::vector<uint8_t> data = WriteNpy(Vectors(40).at("data"));
+  std::string archive;
+  ZipWriter zip(
+      [&](std::span<const uint8_t> bytes) { archive.append(bytes.begin(), bytes.end()); });
+  zip.Add("data.npy", {data}, {});
+  zip.Add("labels.npy", {labels}, {});
+  zip.Finish();
+  scratch_.Write("pickled/data.npz", archive);
+  ExpectRefusal(RunOn(Dir("pickled")), 65, {"data.npz", "labels", "pickle"});
+}
+
+TEST_F(Refusals, CutArchive) {
+  const std::string bytes = ReadWhole(Dir("train/data.npz"));
+  scratch_.Write("cut/data.npz", bytes.substr(0, bytes.size() / 2));
+  ExpectRefusal(RunOn(Dir("cut")), 65, {"data.npz"});
+}
+
+TEST_F(Refusals, LabelsOutOfRangeNameTheRow) {
+  Arrays arrays = Vectors(40);
+  arrays["labels"].values<int32_t>()[23] = 10;
+  ExpectRefusal(RunOn(Channel("high", arrays)), 65, {"row 23", "10"});
+  arrays["labels"].values<int32_t>()[23] = -2;
+  ExpectRefusal(RunOn(Channel("low", arrays)), 65, {"row 23", "-2"});
+  ExpectNoModel();
+}
+
+TEST_F(Refusals, NotANumberNamesItsFirstRow) {
+  for (const float bad : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
+    Arrays arrays = Vectors(40);
+    for (const size_t row : {17U, 31U}) arrays["data"].values<float>()[row * 20 + 3] = bad;
+    ExpectRefusal(RunOn(Channel("nan", arrays)), 65, {"row 17", "finite"});
+  }
+  ExpectNoModel();
+}
+
+TEST_F(Refusals, FewerRowsThanABatch) {
+  ExpectRefusal(RunOn(Channel("few", Vectors(15))), 65, {"15 rows", "batch of 16", "--batch-size"});
+}
+
+TEST_F(Refusals, DivergedTrainingIsNotSaved) {
+  const Outcome outcome = RunOn(
+      Dir("train"), {"--lr", "1e30", "--epochs", "20", "--checkpoint-dir", Dir("checkpoints")});
+  ExpectRefusal(outcome, 65, {"learning rate"});
+  ExpectNoModel();
+}
+
+TEST_F(Refusals, UnknownNamesAndValuesListTheKnown) {
+  ExpectRefusal(RunOn(Dir("train"), {"--model", "resnet"}), 64, {"resnet", "vgg", "lenet"});
+  ExpectRefusal(RunOn(Dir("train"), {"--optimizer", "lion"}), 64, {"lion", "adam"});
+  ExpectRefusal(RunOn(Dir("train"), {"--schedule", "never"}), 64, {"never", "cosine"});
+  ExpectRefusal(RunOn(Dir("train"), {"--epochs", "many"}), 64, {"epochs", "many"});
+  ExpectRefusal(RunOn(Dir("train"), {"--batch-size", "0"}), 64, {"batch-size", "0"});
+  ExpectRefusal(RunOn(Dir("train"), {"--learning-rate", "-1"}), 64, {"learning-rate", "-1"});
+  ExpectRefusal(RunOn(Dir("train"), {"--dtype", "float16"}), 64, {"float16", "float64"});
+  ExpectRefusal(RunOn(Dir("train"), {"--checkpoint-every", "often"}), 64, {"often", "10min"});
+  ExpectRefusal(RunOn(Dir("train"), {"--width", "0.5"}), 64, {"mlp", "width"});
+  ExpectRefusal(RunOn(Dir("train"), {"--freeze", "conv*"}), 64, {"conv*"});
+  ExpectRefusal(RunOn(Dir("train"), {"--schedule", "steps"}), 64, {"--schedule-steps"});
+  ExpectNoModel();
+}
+
+TEST_F(Refusals, ModelDirThatIsAFile) {
+  scratch_.Write("model", "a file");
+  const Outcome outcome = RunOn(Dir("train"));
+  ExpectRefusal(outcome, 73, {Dir("model")});
+  EXPECT_EQ(outcome.out, "");  // before the first step
+  EXPECT_EQ(ReadWhole(Dir("model")), "a file");
+}
+
+TEST_F(Refusals, OutputDirThatCannotBeMade) {
+  scratch_.Write("file", "");
+  ExpectRefusal(RunOn(Dir("train"), {"--output-data-dir", Dir("file/out")}), 73, {"file"});
+  ExpectRefusal(RunOn(Dir("train"), {"--checkpoint-dir", Dir("file/c")}), 73, {"file"});
+  ExpectRefusal(RunOn(Dir("train"), {"--model-dir", "/proc/lockstep"}), 73, {"/proc"});
+}
+
+TEST_F(Refusals, TrainingDataFileOutsideTheChannel) {
+  ExpectRefusal(RunOn(Dir("train"), {"--training-data-file", "../test/data.npz"}), 64, {".."});
+  ExpectRefusal(RunOn(Dir("train"), {"--training-data-file", "absent.npz"}), 66, {"absent.npz"});
+  EXPECT_EQ(RunOn(Dir("train"), {"--training-data-file", "data.npz"}).code, 0);
+}
+
+TEST_F(Refusals, VerbsThatDoNotExist) {
+  ExpectRefusal(Run({"tran"}), 64, {"tran", "train, predict, inspect, bench"});
+  ExpectRefusal(Run({}), 64, {"no verb", "train"});
+  ExpectRefusal(Run({"bench", "serve"}), 64, {"bench train"});
+}
+
+}  // namespace
+}  // namespace lockstep::tools
