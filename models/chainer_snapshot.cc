@@ -123,7 +123,7 @@ class SnapshotWriter {
   const Variables& variables_;
   const Updater& updater_;
   const ChainerProgress& p_;
-  NpzWriter npz_;
+  NpzWriter npz_{{.level = 1}};  // weights hardly shrink, whatever the effort
 };
 
 }  // namespace

@@ -14,7 +14,8 @@ namespace lockstep {
 
 struct SaveNpzOptions {
   // float64 networks write float64; Chainer casts it when it loads.
-  NpzWriterOptions npz;
+  // Weights hardly shrink, whatever the effort.
+  NpzWriterOptions npz{.level = 1};
 };
 
 // Parameters and states, sorted by name, whole or not at all (Publisher). The same values give the
