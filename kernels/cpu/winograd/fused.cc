@@ -9,6 +9,7 @@ namespace lockstep::cpu::winograd {
 namespace {
 
 constexpr int64_t kWeightBytes = 1800 << 10;  // transformed weights at a time
+constexpr int64_t kMaxDepth = 512;            // channels summed at once: bounds rounding errors
 constexpr int64_t kMaxTiles = 128;            // transformed tiles at a time
 
 class Fused : public ConvKernel {
@@ -20,7 +21,7 @@ class Fused : public ConvKernel {
         outputs_(backward_ ? plan.shape.c : plan.shape.k),
         block_(std::min(plan.tiles(), kMaxTiles)) {
     const int64_t fit = kWeightBytes / 4 / (plan.points() * kMaxPanel * plan.isa->lanes);
-    depth_ = std::min(std::max<int64_t>(fit / 16 * 16, 16), inputs_);
+    depth_ = std::min(std::clamp<int64_t>(fit / 16 * 16, 16, kMaxDepth), inputs_);
     for (int64_t part = 0; part < plan.parts; ++part) {
       panels_.push_back(Panels(Part(plan.vectors(outputs_), plan.parts, part)));
     }
