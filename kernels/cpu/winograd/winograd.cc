@@ -105,7 +105,7 @@ std::vector<std::string> WinogradAlgorithms(const ConvShape& shape, ConvPass pas
   const int64_t bytes = winograd::PlaneBytes(plan);
   if (bytes > winograd::kMaxPlaneBytes) return {name};
   if (winograd::WeightsDominate(shape, plan.tiles())) return {fused};
-  return {fused, name};
+  return {name, fused};
 }
 
 std::unique_ptr<ConvKernel> MakeWinograd(const ConvShape& shape, ConvPass pass,
