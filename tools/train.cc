@@ -164,7 +164,11 @@ class TrainJob {
     if (test_) {
       trainer_->Extend(MakeEvaluation(test_.get(), model_.classifier, ShouldStop()));
     }
-    trainer_->Extend(MakeReport(console_, o_.output_data_dir, o_.model, model_.classifier));
+    trainer_->Extend(MakeReport(console_, &log_, o_.output_data_dir, o_.model, model_.classifier));
+    if (o_.snapshot_every > 0) {
+      const std::string& directory = o_.output_data_dir.empty() ? o_.model_dir : o_.output_data_dir;
+      trainer_->Extend(MakeSnapshots(o_, directory, &log_));
+    }
     trainer_->Extend(MakeProgress(console_));
     if (store_) {
       trainer_->Extend(MakeCheckpoints(&*store_, ParseCheckpointInterval(o_.checkpoint_every)));
@@ -234,6 +238,7 @@ class TrainJob {
   std::unique_ptr<Updater> updater_;
   std::unique_ptr<Schedule> schedule_;
   LocalSync sync_;
+  std::vector<LogEntry> log_;
   std::unique_ptr<Trainer> trainer_;
 };
 

@@ -4,7 +4,9 @@
 #include <cmath>
 #include <optional>
 
+#include "data/epoch_order.h"
 #include "engine/train/publish.h"
+#include "models/chainer_snapshot.h"
 #include "tools/log_report.h"
 #include "tools/plot.h"
 #include "tools/print_report.h"
@@ -51,11 +53,13 @@ class Evaluation : public Extension {
 
 class Report : public Extension {
  public:
-  Report(Console* console, const std::string& output_dir, std::string title, bool classifier)
+  Report(Console* console, std::vector<LogEntry>* log, const std::string& output_dir,
+         std::string title, bool classifier)
       : table_(console, Columns(classifier)),
         output_dir_(output_dir),
         title_(std::move(title)),
         classifier_(classifier),
+        entries_(log),
         start_(Clock::now()) {
     if (!output_dir.empty()) log_.emplace(output_dir + "/log");
   }
@@ -79,26 +83,26 @@ class Report : public Extension {
     entry.Add("elapsed_time", Elapsed());
     trainer.observation().clear();
     table_.Print(entry);
-    entries_.push_back(entry);
+    entries_->push_back(entry);
     if (log_) log_->Append(entry);
   }
 
   void Finish(Trainer&) override {
-    if (!log_ || entries_.empty()) return;
+    if (!log_ || entries_->empty()) return;
     Publish(output_dir_ + "/" + MetricName(classifier_) + ".png",
-            RenderLinePlot(AccuracyPlot(entries_, title_)));
-    Publish(output_dir_ + "/loss.png", RenderLinePlot(LossPlot(entries_, title_)));
+            RenderLinePlot(AccuracyPlot(*entries_, title_)));
+    Publish(output_dir_ + "/loss.png", RenderLinePlot(LossPlot(*entries_, title_)));
   }
 
   void Save(CheckpointContents* contents) const override {
-    contents->values["report/log"] = LogJson(entries_);
+    contents->values["report/log"] = LogJson(*entries_);
     contents->values["report/elapsed"] = Elapsed();
   }
   void Restore(const CheckpointContents& contents) override {
-    entries_ = ParseLog(contents.Text("report/log"), "the checkpoint's log");
+    *entries_ = ParseLog(contents.Text("report/log"), "the checkpoint's log");
     before_ = contents.Real("report/elapsed");
     start_ = Clock::now();
-    if (log_) log_->Restore(entries_);
+    if (log_) log_->Restore(*entries_);
   }
 
  private:
@@ -114,7 +118,7 @@ class Report : public Extension {
   std::string title_;
   bool classifier_;
   std::optional<LogReport> log_;
-  std::vector<LogEntry> entries_;
+  std::vector<LogEntry>* entries_;
   Clock::time_point start_;
   double before_ = 0.0;  // seconds of the runs before this one
 };
@@ -178,16 +182,58 @@ class Checkpoints : public Extension {
   int64_t saved_iteration_ = -1;
 };
 
+class Snapshots : public Extension {
+ public:
+  Snapshots(const TrainOptions& options, std::string directory, const std::vector<LogEntry>* log)
+      : seed_(options.seed),
+        every_(options.snapshot_every),
+        shift_epochs_(options.schedule == "exponential-shift" ? options.schedule_epochs : 0),
+        directory_(std::move(directory)),
+        log_(log) {}
+  std::string name() const override { return "snapshots"; }
+  Trigger trigger() const override { return Trigger::Epochs(every_); }
+  void Invoke(Trainer& trainer) override {
+    const TrainingClock& clock = trainer.clock();
+    const int64_t size = trainer.source().size();
+    const LogNumber* elapsed = log_->empty() ? nullptr : log_->back().Find("elapsed_time");
+    SaveChainerSnapshot(
+        directory_ + "/snapshot_iter_" + std::to_string(clock.iteration),
+        trainer.network().variables(), trainer.updater(),
+        {.iteration = clock.iteration,
+         .epoch = clock.epoch,
+         .position = trainer.source().position().offset,
+         .batch_size = trainer.source().batch_size(),
+         .order = Tensor::FromValues<int64_t>(Shape({size}), EpochOrder(seed_, clock.epoch, size)),
+         .learning_rate = trainer.learning_rate(),
+         .shifts = shift_epochs_ > 0 ? clock.epoch / shift_epochs_ : 0,
+         .log = LogJson(*log_),
+         .elapsed_seconds = elapsed == nullptr ? 0.0 : AsDouble(*elapsed)});
+  }
+
+ private:
+  uint64_t seed_;
+  int64_t every_;
+  int64_t shift_epochs_;
+  std::string directory_;
+  const std::vector<LogEntry>* log_;
+};
+
 }  // namespace
+
+std::unique_ptr<Extension> MakeSnapshots(const TrainOptions& options, const std::string& directory,
+                                         const std::vector<LogEntry>* log) {
+  return std::make_unique<Snapshots>(options, directory, log);
+}
 
 std::unique_ptr<Extension> MakeEvaluation(BatchSource* test, bool classifier,
                                           std::function<bool()> should_stop) {
   return std::make_unique<Evaluation>(test, classifier, std::move(should_stop));
 }
 
-std::unique_ptr<Extension> MakeReport(Console* console, const std::string& output_dir,
-                                      const std::string& title, bool classifier) {
-  return std::make_unique<Report>(console, output_dir, title, classifier);
+std::unique_ptr<Extension> MakeReport(Console* console, std::vector<LogEntry>* log,
+                                      const std::string& output_dir, const std::string& title,
+                                      bool classifier) {
+  return std::make_unique<Report>(console, log, output_dir, title, classifier);
 }
 
 std::unique_ptr<Extension> MakeProgress(Console* console) {

@@ -5,10 +5,12 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/train/checkpoint_store.h"
 #include "engine/train/trainer.h"
 #include "tools/console.h"
+#include "tools/log_report.h"
 #include "tools/train_options.h"
 
 namespace lockstep::tools {
@@ -19,16 +21,22 @@ namespace lockstep::tools {
 std::unique_ptr<Extension> MakeEvaluation(BatchSource* test, bool classifier,
                                           std::function<bool()> should_stop);
 
-// Every epoch a row of the table and an entry of <output_dir>/log, and in the end accuracy.png and
-// loss.png; an empty output_dir: the table only.
-std::unique_ptr<Extension> MakeReport(Console* console, const std::string& output_dir,
-                                      const std::string& title, bool classifier);
+// Every epoch a row of the table, an entry of `log` and of <output_dir>/log, and in the end
+// accuracy.png and loss.png; an empty output_dir: no files.
+std::unique_ptr<Extension> MakeReport(Console* console, std::vector<LogEntry>* log,
+                                      const std::string& output_dir, const std::string& title,
+                                      bool classifier);
 
 // A progress bar on a terminal, now and then a line elsewhere.
 std::unique_ptr<Extension> MakeProgress(Console* console);
 
 // Saves the trainer's state when due, and in the end.
 std::unique_ptr<Extension> MakeCheckpoints(CheckpointStore* store, CheckpointInterval interval);
+
+// <directory>/snapshot_iter_<iteration>, which Chainer's trainer resumes from, every
+// `options.snapshot_every` epochs.
+std::unique_ptr<Extension> MakeSnapshots(const TrainOptions& options, const std::string& directory,
+                                         const std::vector<LogEntry>* log);
 
 }  // namespace lockstep::tools
 
