@@ -100,7 +100,7 @@ std::vector<Layout> CpuConv::Layouts(int64_t c, DType dtype) const {
   if (dtype != DType::kFloat32 || c == 1) return {{1}};
   if (c % 8 != 0) return {{1}, {c}};  // blocks do not fit: plain pictures are read in place
   const int64_t block = gemm_->lanes() == 16 && c % 16 == 0 ? 16 : 8;
-  return block == c ? std::vector<Layout>{{c}, {1}} : std::vector<Layout>{{block}, {c}, {1}};
+  return block == c ? std::vector<Layout>{{c}} : std::vector<Layout>{{block}, {c}};
 }
 
 }  // namespace lockstep::cpu
