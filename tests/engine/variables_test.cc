@@ -1,0 +1,107 @@
+#include "engine/plan/variables.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/graph/layers.h"
+#include "kernels/error.h"
+#include "tests/engine/compare.h"
+
+namespace lockstep {
+namespace {
+
+class VariablesTest : public testing::Test {
+ protected:
+  VariablesTest() {
+    const Var x = graph_.Input("x", {{3, 7, 5}, DType::kFloat32});
+    const Var h = BatchNorm(Conv2d(x, {.out_channels = 5}, "conv"), {}, "bn");
+    Linear(h, {.out = 40}, "fc");
+  }
+
+  Graph graph_;
+  std::unique_ptr<Backend> backend_ = MakeCpuBackend(1);
+};
+
+TEST_F(VariablesTest, ParametersLieInOneAlignedBlockLastLayerFirst) {
+  for (const DType dtype : {DType::kFloat32, DType::kFloat64}) {
+    const Variables variables(graph_, *backend_, dtype);
+    const auto element = static_cast<int64_t>(SizeOf(dtype));
+    int64_t end = 0;
+    std::vector<std::string> order;
+    for (const auto& entry : variables.entries()) {
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(entry.data) % 64, 0U) << entry.name;
+      if (entry.role != Role::kParameter) continue;
+      order.push_back(entry.name);
+      EXPECT_GE(entry.offset, end);
+      EXPECT_EQ(entry.data, static_cast<char*>(variables.parameters()) + entry.offset * element);
+      EXPECT_EQ(entry.gradient, static_cast<char*>(variables.gradients()) + entry.offset * element);
+      end = entry.offset + entry.type.shape.size();
+    }
+    EXPECT_LE(end, variables.flat_size());
+    EXPECT_EQ(order, (std::vector<std::string>{"fc/b", "fc/W", "bn/beta", "bn/gamma", "conv/b",
+                                               "conv/W"}));
+  }
+}
+
+TEST_F(VariablesTest, InitialValuesFollowSeedAndNameOnly) {
+  Variables a(graph_, *backend_, DType::kFloat32);
+  a.Initialize(4);
+  Graph other;
+  const Var x = other.Input("x", {{3, 7, 5}, DType::kFloat32});
+  Conv2d(x, {.out_channels = 2}, "extra");
+  Conv2d(x, {.out_channels = 5}, "conv");
+  Variables b(other, *backend_, DType::kFloat32);
+  b.Initialize(4);
+  EXPECT_TRUE(SameBits(a.Get("conv/W"), b.Get("conv/W")));
+  b.Initialize(5);
+  EXPECT_FALSE(SameBits(a.Get("conv/W"), b.Get("conv/W")));
+}
+
+TEST_F(VariablesTest, StartAsChainersDo) {
+  Variables variables(graph_, *backend_, DType::kFloat64);
+  variables.Initialize(1);
+  const Tensor w = variables.Get("fc/W");  // (40, 75): LeCun normal, variance 1 / 75
+  double sum = 0.0, squares = 0.0;
+  for (const double v : w.values<double>()) {
+    sum += v;
+    squares += v * v;
+  }
+  const auto n = static_cast<double>(w.size());
+  EXPECT_NEAR(sum / n, 0.0, 4 * std::sqrt(1.0 / 75 / n));
+  EXPECT_NEAR(squares / n * 75, 1.0, 4 * std::sqrt(2 / n));
+  const auto constant = [&](const std::string& name, double wanted) {
+    const Tensor tensor = variables.Get(name);
+    for (const double v : tensor.values<double>()) EXPECT_EQ(v, wanted) << name;
+  };
+  constant("fc/b", 0.0);
+  constant("bn/gamma", 1.0);
+  constant("bn/beta", 0.0);
+  constant("bn/avg_mean", 0.0);
+  constant("bn/avg_var", 1.0);
+  EXPECT_EQ(variables.Find("bn/N").type, (TensorType{Shape({}), DType::kInt64}));
+}
+
+TEST_F(VariablesTest, SetCastsChecksAndCountsVersions) {
+  Variables variables(graph_, *backend_, DType::kFloat32);
+  variables.Initialize(1);
+  const uint64_t version = variables.version();
+  Tensor beta(DType::kFloat64, {5});
+  beta.values<double>()[3] = 0.5;
+  variables.Set("bn/beta", beta);
+  EXPECT_NE(variables.version(), version);
+  EXPECT_TRUE(SameBits(variables.Get("bn/beta"), beta.Cast(DType::kFloat32)));
+  try {
+    variables.Set("bn/beta", Tensor(DType::kFloat32, {4}));
+    FAIL();
+  } catch (const ShapeError& error) {
+    EXPECT_STREQ(error.what(), "bn/beta has shape (4,); the network wants (5,)");
+  }
+  EXPECT_THROW(variables.Get("bn/delta"), ConfigError);
+  EXPECT_THROW(variables.GetGradient("bn/avg_mean"), ConfigError);
+  EXPECT_TRUE(variables.Contains("bn/N"));
+  EXPECT_FALSE(variables.Contains("x"));
+}
+
+}  // namespace
+}  // namespace lockstep
