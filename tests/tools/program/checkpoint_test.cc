@@ -48,6 +48,14 @@ TEST_F(Checkpoints, ResumedLogEqualsTheUnbrokenOne) {
   }
 }
 
+TEST_F(Checkpoints, SettingsAreThoseOfTheRecipeUnlessToldOtherwise) {
+  RunSevenSteps();
+  const std::string text = RunWell({"inspect", Dir("job")}).out;
+  for (const char* part : {"momentum", "0.9", "weight_decay=5e-04", "gradient_clipping=0"}) {
+    EXPECT_THAT(text.substr(text.find("optimizer/settings")), HasSubstr(part));
+  }
+}
+
 TEST_F(Checkpoints, TwoAreKeptUnlessToldOtherwise) {
   RunSevenSteps();
   EXPECT_TRUE(Exists("job/checkpoint_7.lsc"));

@@ -84,6 +84,7 @@ TEST_F(TrainFiles, DefaultsAreThoseOfTheExamples) {
                                    "--iterations", "1", "--threads", "1"});
   EXPECT_THAT(outcome.out, HasSubstr("# model: mlp"));
   EXPECT_THAT(outcome.out, HasSubstr("# Minibatch-size: 64\n# epoch: 50\n# learning rate: 0.05"));
+  EXPECT_THAT(outcome.out, HasSubstr("# optimizer: momentum"));
   EXPECT_EQ(NpzReader(Dir("model/model.npz")).Read("predictor/l2/W").shape(), Shape({1000, 1000}));
 }
 
