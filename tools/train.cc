@@ -56,6 +56,13 @@ class TrainJob {
   std::function<bool()> ShouldStop() const {
     return [signals = signals_] { return signals->requested(); };
   }
+  // The same for the loop between steps, noting when it heard of it.
+  std::function<bool()> ShouldStopLoop() {
+    return [this] {
+      if (signals_->requested() && !heard_) heard_ = Clock::now();
+      return heard_.has_value();
+    };
+  }
   void Say(const std::string& line) const { console_->Write(line + "\n"); }
   DType dtype() const { return o_.dtype == "float64" ? DType::kFloat64 : DType::kFloat32; }
 
@@ -160,7 +167,7 @@ class TrainJob {
                                          TrainerOptions{.epochs = o_.epochs,
                                                         .iterations = o_.iterations,
                                                         .learning_rate = o_.learning_rate,
-                                                        .should_stop = ShouldStop()});
+                                                        .should_stop = ShouldStopLoop()});
     if (test_) {
       trainer_->Extend(MakeEvaluation(test_.get(), model_.classifier, ShouldStop()));
     }
@@ -223,13 +230,15 @@ class TrainJob {
   void SayHowItStopped() const {
     const auto stop = signals_->stop();
     Say("stopped by signal " + std::to_string(stop->signal) + " at iteration " +
-        std::to_string(trainer_->clock().iteration) + "; everything was saved " +
-        Format("%.2f s after it", SecondsSince(stop->when)));
+        std::to_string(trainer_->clock().iteration) +
+        Format(", %.2f s after it", std::chrono::duration<double>(*heard_ - stop->when).count()) +
+        Format("; everything was saved %.2f s after it", SecondsSince(stop->when)));
   }
 
   TrainOptions o_;
   Console* console_;
   StopSignals* signals_;
+  std::optional<Clock::time_point> heard_;  // when training stopped for a signal
   std::optional<CheckpointStore> store_;
   std::unique_ptr<DatasetSource> train_, test_;
   std::unique_ptr<Backend> backend_;

@@ -128,13 +128,12 @@ void Trainer::Step() {
 
 void Trainer::Run() {
   stopped_ = false;
-  while (!Done()) {
-    if (options_.should_stop && options_.should_stop()) {
-      stopped_ = true;
-      break;
-    }
-    Step();
+  const auto stop = [this] { return stopped_ = options_.should_stop && options_.should_stop(); };
+  // Choosing algorithms can take seconds: who asks to stop meanwhile need not wait for a step, too.
+  if (!Done() && !stop()) {
+    network_.plan(Mode::kTrain, std::min(source_.batch_size(), source_.size()));
   }
+  while (!Done() && !stop()) Step();
   CheckWeights("when training ended " + Where());
   for (const auto& extension : extensions_) extension->Finish(*this);
 }
