@@ -48,8 +48,9 @@ class Lowering {
   Mode mode() const { return options_.mode; }
   DType dtype() const { return options_.dtype; }
   LaneNorm lane_norm() const { return options_.lane_norm; }
-  const TensorType& type(ValueId id) const { return values[static_cast<size_t>(id)].type; }
-  const Shape& shape(ValueId id) const { return type(id).shape; }
+  // Copies: `values` grows while ops are lowered.
+  TensorType type(ValueId id) const { return values[static_cast<size_t>(id)].type; }
+  Shape shape(ValueId id) const { return values[static_cast<size_t>(id)].type.shape; }
 
   // A new value in the arena.
   ValueId Temporary(const std::string& name, const TensorType& type);
