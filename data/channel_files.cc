@@ -150,6 +150,7 @@ std::vector<ChannelFile> FindChannelFiles(const std::string& path, const Channel
                   ExitCode::kNoInput);
   }
   std::vector<ChannelFile> files;
+  files.reserve(names.size());
   for (const std::string& name : names) {
     files.push_back(MakeFile(*KindOf(name), fs::path(path) / name));
   }

@@ -40,6 +40,7 @@ std::optional<ItemType> TypeOf(uint8_t code) {
 Shape ParseExtents(BoundedReader* reader) {
   const auto count = reader->Little<uint8_t>("IDX number of dimensions");
   std::vector<int64_t> extents;
+  extents.reserve(count);
   for (int i = 0; i < count; ++i) extents.push_back(reader->Big<uint32_t>("IDX extents"));
   try {
     return Shape(extents);

@@ -29,7 +29,7 @@ struct ConvShape {
   // Multiplications and additions of the direct algorithm, for one pass.
   double flops() const {
     return 2.0 * static_cast<double>(n * k * out_h() * out_w()) *
-           static_cast<double>(c / groups * kh * kw);
+           (static_cast<double>(c) / static_cast<double>(groups) * static_cast<double>(kh * kw));
   }
   friend bool operator==(const ConvShape&, const ConvShape&) = default;
 };
