@@ -75,7 +75,10 @@ Var Graph::State(const std::string& name, const TensorType& type, double value) 
 
 std::vector<Var> Graph::Apply(std::shared_ptr<const Op> op, std::span<const Var> inputs,
                               const std::string& name) {
-  Node node{name.empty() ? op->type() + "_" + std::to_string(nodes_.size()) : name, op, {}, {}};
+  Node node{name.empty() ? op->type() + "_" + std::to_string(nodes_.size()) : name,
+            std::move(op),
+            {},
+            {}};
   std::vector<TensorType> types;
   for (const Var& input : inputs) {
     if (input.graph != this) {
@@ -86,7 +89,7 @@ std::vector<Var> Graph::Apply(std::shared_ptr<const Op> op, std::span<const Var>
   }
   std::vector<TensorType> outputs;
   try {
-    outputs = op->Infer(types);
+    outputs = node.op->Infer(types);
   } catch (const ShapeError& error) {
     throw ShapeError(node.name + ": " + error.what(), error.code());
   }
