@@ -19,7 +19,8 @@ class ExponentialShift : public Schedule {
  public:
   ExponentialShift(double factor, int64_t every) : factor_(factor), every_(every) {}
   double Rate(double base, const ScheduleTime& time) const override {
-    return base * std::pow(factor_, static_cast<double>(time.epoch / every_));
+    const int64_t shifts = time.epoch / every_;
+    return base * std::pow(factor_, static_cast<double>(shifts));
   }
   std::string ToString() const override {
     return "exponential-shift factor=" + Text(factor_) + " every=" + Text(every_);

@@ -23,7 +23,9 @@ class ReorderInserter {
 
   void Add(std::unique_ptr<Instruction> instruction, const std::map<ValueId, Layout>& needs) {
     std::vector<std::unique_ptr<Instruction>> after;
-    for (const auto& [id, layout] : needs) {
+    for (const auto& need : needs) {
+      const ValueId id = need.first;
+      const Layout layout = need.second;
       if (lowering_.values[static_cast<size_t>(id)].layout == layout) continue;
       if (Replace(instruction->inputs, id, [&] { return Reordered(*instruction, id, layout); })) {
         continue;

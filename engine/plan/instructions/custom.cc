@@ -61,6 +61,7 @@ CustomBackward::CustomBackward(const CustomOp& op, const Operands& operands)
 std::vector<ValueId> CustomBackward::Pick(const std::vector<ValueId>& from, size_t begin,
                                           const std::vector<bool>& there) {
   std::vector<ValueId> ids;
+  ids.reserve(there.size());
   for (const bool is_there : there) ids.push_back(is_there ? from[begin++] : -1);
   return ids;
 }
