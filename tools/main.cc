@@ -1,8 +1,10 @@
 // The `lockstep` program: picks the verb, and turns whatever fails into one line and an exit code.
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,7 +44,17 @@ int Fail(const std::string& message, ExitCode code) {
   return static_cast<int>(code);
 }
 
-int Dispatch(const std::vector<std::string>& arguments) {
+const Verb* FindVerb(const std::string& name) {
+  const auto found = std::find_if(kVerbs.begin(), kVerbs.end(),
+                                  [&](const Verb& verb) { return name == verb.name; });
+  return found == kVerbs.end() ? nullptr : &*found;
+}
+
+// A container's entry point is called by its file name alone: a copy of the program, or a link to
+// it, that is named after a verb is that verb.
+int Dispatch(const std::string& program, std::span<const std::string> arguments) {
+  const std::string base = program.substr(program.find_last_of('/') + 1);
+  if (const Verb* verb = FindVerb(base)) return verb->run(arguments);
   const std::string name = arguments.empty() ? "" : arguments.front();
   if (name == "--version") {
     Console(1).Write("lockstep " LOCKSTEP_VERSION "\n");
@@ -52,9 +64,7 @@ int Dispatch(const std::vector<std::string>& arguments) {
     Console(1).Write(Usage());
     return 0;
   }
-  for (const Verb& verb : kVerbs) {
-    if (name == verb.name) return verb.run(std::span(arguments).subspan(1));
-  }
+  if (const Verb* verb = FindVerb(name)) return verb->run(arguments.subspan(1));
   const std::string found = name.empty() ? "no verb given" : "unknown verb " + Quote(name);
   throw ConfigError(found + "; known: train, predict, inspect, bench");
 }
@@ -66,7 +76,8 @@ int main(int argc, char** argv) {
   using lockstep::ExitCode;
   lockstep::tools::EnsureStandardDescriptors();
   try {
-    return lockstep::tools::Dispatch({argv + 1, argv + argc});
+    const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+    return lockstep::tools::Dispatch(argc > 0 ? argv[0] : "", arguments);
   } catch (const lockstep::Error& error) {
     return lockstep::tools::Fail(error.what(), error.code());
   } catch (const std::bad_alloc&) {

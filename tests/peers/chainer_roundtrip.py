@@ -38,10 +38,10 @@ def predicted_by_chainer(model, x):
         return model.predictor(x).array
 
 
-def predicted_by_lockstep(model_dir, name, x):
+def predicted_by_lockstep(model_dir, x):
     np.save(os.path.join(model_dir, "..", "x.npy"), x)
     output = os.path.join(model_dir, "..", "y.npy")
-    lockstep("predict", "--model", name, "--model-dir", model_dir,
+    lockstep("predict", "--model-dir", model_dir,
              "--input", os.path.join(model_dir, "..", "x.npy"), "--output", output)
     return np.load(output)
 
@@ -62,12 +62,12 @@ def check_from_lockstep(name, folder):
     lockstep("train", "--model", name, "--train", os.path.join(folder, "train"),
              "--test", os.path.join(folder, "test"), "--model-dir", model_dir,
              "--output-data-dir", output, "--checkpoint-dir", os.path.join(folder, "checkpoints"),
-             "--checkpoint-every", "3", "--epochs", "1", "--batch-size", "32",
+             "--snapshot-every", "1", "--epochs", "1", "--batch-size", "32",
              "--learning-rate", "0.01", "--optimizer", "momentum")
     x = np.random.RandomState(3).rand(5, *shape).astype(np.float32)
     model = materialised(name)
     chainer.serializers.load_npz(os.path.join(model_dir, "model.npz"), model)
-    np.testing.assert_allclose(predicted_by_lockstep(model_dir, name, x),
+    np.testing.assert_allclose(predicted_by_lockstep(model_dir, x),
                                predicted_by_chainer(model, x), **TOLERANCE)
     check_snapshot(name, folder, model, x)
 
@@ -101,7 +101,7 @@ def check_from_chainer(name, folder):
         model_dir = os.path.join(folder, "chainer%d" % compression, "model")
         os.makedirs(model_dir)
         chainer.serializers.save_npz(os.path.join(model_dir, "model.npz"), model, compression)
-        np.testing.assert_allclose(predicted_by_lockstep(model_dir, name, x),
+        np.testing.assert_allclose(predicted_by_lockstep(model_dir, x),
                                    predicted_by_chainer(model, x), **TOLERANCE)
 
 

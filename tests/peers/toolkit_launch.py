@@ -43,6 +43,7 @@ def make_tree(base, entry, hyperparameters):
                {"current_host": "localhost", "hosts": ["localhost"], "network_interface_name": "lo"})
     write_json(os.path.join(config, "hyperparameters.json"),
                dict(hyperparameters, sagemaker_program=json.dumps(entry)))
+    os.makedirs(os.path.join(base, "output"))  # the platform's; without it the toolkit ends with 0
     code = os.path.join(base, "code")
     os.makedirs(code)
     if entry == "train.sh":
