@@ -29,7 +29,7 @@ FileDescriptor OpenDirectory(const std::string& path) {
 std::string CreateTemporary(int directory, const std::string& name, FileDescriptor* file) {
   const std::string stem = name + std::string(kMark) + std::to_string(::getpid());
   for (int n = 0;; ++n) {
-    const std::string temporary = n == 0 ? stem : stem + "-" + std::to_string(n);
+    std::string temporary = n == 0 ? stem : stem + "-" + std::to_string(n);
     *file = FileDescriptor(::openat(directory, temporary.c_str(),
                                     O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
     if (!*file && errno == EEXIST && n < 10000) continue;
