@@ -18,7 +18,8 @@ namespace {
 std::set<std::string> Available(const std::filesystem::path& table) {
   std::set<std::string> available;
   const char* shared = std::getenv("LOCKSTEP_SHARED_DIR");
-  const std::filesystem::path root = std::filesystem::absolute(table) / "../../..";
+  const std::filesystem::path root =
+      std::filesystem::absolute(table).parent_path().parent_path().parent_path();
   if (std::filesystem::is_directory(shared ? shared : root / "../shared/fixtures")) {
     available.insert("shared");
   }
