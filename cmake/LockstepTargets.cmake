@@ -10,6 +10,11 @@ endfunction()
 
 # Instruction sets that kernels/cpu/isa is compiled for; the best one the machine has is used.
 set(LOCKSTEP_ISAS baseline avx2 avx512)
+set(LOCKSTEP_ISA_OPTIMIZE -O3)
+if(LOCKSTEP_SANITIZE)
+  # What a sanitizer finds does not depend on the optimiser; the time to build with one does.
+  set(LOCKSTEP_ISA_OPTIMIZE -O1)
+endif()
 set(LOCKSTEP_ISA_FLAGS_baseline "")
 set(LOCKSTEP_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c -mbmi2)
 set(LOCKSTEP_ISA_FLAGS_avx512 ${LOCKSTEP_ISA_FLAGS_avx2}
@@ -30,7 +35,8 @@ function(lockstep_isa_sources target)
       add_library(${lib} OBJECT)
       target_include_directories(${lib} PRIVATE ${PROJECT_SOURCE_DIR})
       target_compile_definitions(${lib} PRIVATE LOCKSTEP_ISA=${isa} LOCKSTEP_ISA_${isa}=1)
-      target_compile_options(${lib} PRIVATE ${LOCKSTEP_ISA_FLAGS_${isa}} -O3 -fno-math-errno
+      target_compile_options(${lib} PRIVATE ${LOCKSTEP_ISA_FLAGS_${isa}} ${LOCKSTEP_ISA_OPTIMIZE}
+                             -fno-math-errno
                              -fno-trapping-math -ffp-contract=fast)
       target_sources(${target} PRIVATE $<TARGET_OBJECTS:${lib}>)
     endif()
