@@ -35,6 +35,7 @@ bool MatchesAny(const std::vector<std::string>& globs, const std::string& name) 
 std::vector<std::string> NearestNames(const std::string& name,
                                       const std::vector<std::string>& candidates, size_t count) {
   std::vector<std::pair<size_t, std::string>> ranked;
+  ranked.reserve(candidates.size());
   for (const std::string& candidate : candidates) {
     ranked.emplace_back(EditDistance(name, candidate), candidate);
   }

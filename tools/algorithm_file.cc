@@ -15,7 +15,7 @@ std::string Variable(const char* name) {
 }
 
 std::string CacheDirectory() {
-  if (const std::string own = Variable("LOCKSTEP_CACHE_DIR"); !own.empty()) return own;
+  if (std::string own = Variable("LOCKSTEP_CACHE_DIR"); !own.empty()) return own;
   if (const std::string xdg = Variable("XDG_CACHE_HOME"); !xdg.empty()) return xdg + "/lockstep";
   if (const std::string home = Variable("HOME"); !home.empty()) return home + "/.cache/lockstep";
   return "";

@@ -10,7 +10,9 @@
 #include "tools/text.h"
 
 // Read by LeakSanitizer alone: fontconfig keeps what it has read until the process ends.
+// NOLINTNEXTLINE(bugprone-reserved-identifier): the name is LeakSanitizer's.
 extern "C" const char* __lsan_default_suppressions();
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
 extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfig.so"; }
 
 namespace lockstep::tools {

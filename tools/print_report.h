@@ -17,7 +17,7 @@ std::vector<std::string> DefaultColumns();
 // terminal: hyperparameter tuners read rows with the expression "\[J1\s+...".
 class PrintReport {
  public:
-  PrintReport(Console* console, std::vector<std::string> columns = DefaultColumns());
+  explicit PrintReport(Console* console, std::vector<std::string> columns = DefaultColumns());
 
   void Print(const LogEntry& entry);
 

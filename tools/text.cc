@@ -40,7 +40,7 @@ std::string NextShown(std::string_view& text, bool quoted) {
   const size_t length = CharacterLength(text);
   const char c = text[0];
   std::string shown;
-  if (length == 0) {
+  if (length == 0 || (IsControl(c) && c != '\n' && c != '\r' && c != '\t')) {
     shown = HexEscape(c);
   } else if (quoted && (c == '\'' || c == '\\')) {
     shown = {'\\', c};
@@ -48,8 +48,6 @@ std::string NextShown(std::string_view& text, bool quoted) {
     shown = {'\\', c == '\n' ? 'n' : c == '\r' ? 'r' : 't'};
   } else if (c == '\n' || c == '\r' || c == '\t') {
     shown = " ";
-  } else if (IsControl(c)) {
-    shown = HexEscape(c);
   } else {
     shown = text.substr(0, length);
   }
