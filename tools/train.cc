@@ -13,6 +13,7 @@
 #include "models/model_file.h"
 #include "models/name_match.h"
 #include "tools/failure_file.h"
+#include "tools/recipe.h"
 #include "tools/signals.h"
 #include "tools/text.h"
 #include "tools/train_extensions.h"
@@ -178,7 +179,8 @@ class TrainJob {
     }
     trainer_->Extend(MakeProgress(console_));
     if (store_) {
-      trainer_->Extend(MakeCheckpoints(&*store_, ParseCheckpointInterval(o_.checkpoint_every)));
+      trainer_->Extend(
+          MakeCheckpoints(&*store_, ParseCheckpointInterval(o_.checkpoint_every), RecipeOf(o_)));
     }
     if (!o_.output_data_dir.empty()) {
       Publish(o_.output_data_dir + "/cg.dot", model_.graph->ToDot());
@@ -192,7 +194,9 @@ class TrainJob {
       if (o_.resume != true) return;
       throw IoError(o_.checkpoint_dir + " holds no checkpoint to resume from", ExitCode::kNoInput);
     }
+    const std::string warning = RequireSameRecipe(RecipeOf(o_), newest->contents, newest->path);
     trainer_->Restore(newest->contents);
+    if (!warning.empty()) Say("warning: " + warning);
     Say("# resumed from " + newest->path + " at iteration " +
         std::to_string(newest->tag.iteration));
   }

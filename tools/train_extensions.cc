@@ -151,8 +151,8 @@ class ProgressReport : public Extension {
 
 class Checkpoints : public Extension {
  public:
-  Checkpoints(CheckpointStore* store, CheckpointInterval interval)
-      : store_(store), interval_(interval), saved_at_(Clock::now()) {}
+  Checkpoints(CheckpointStore* store, CheckpointInterval interval, Recipe recipe)
+      : store_(store), interval_(interval), recipe_(std::move(recipe)), saved_at_(Clock::now()) {}
   std::string name() const override { return "checkpoints"; }
   Trigger trigger() const override {
     if (interval_.iterations > 0) return Trigger::Iterations(interval_.iterations);
@@ -165,6 +165,7 @@ class Checkpoints : public Extension {
   void Finish(Trainer& trainer) override {
     if (saved_iteration_ != trainer.clock().iteration) SaveNow(trainer);
   }
+  void Save(CheckpointContents* contents) const override { SaveRecipe(recipe_, contents); }
 
  private:
   void SaveNow(Trainer& trainer) {
@@ -178,6 +179,7 @@ class Checkpoints : public Extension {
 
   CheckpointStore* store_;
   CheckpointInterval interval_;
+  Recipe recipe_;
   Clock::time_point saved_at_;
   int64_t saved_iteration_ = -1;
 };
@@ -240,8 +242,9 @@ std::unique_ptr<Extension> MakeProgress(Console* console) {
   return std::make_unique<ProgressReport>(console);
 }
 
-std::unique_ptr<Extension> MakeCheckpoints(CheckpointStore* store, CheckpointInterval interval) {
-  return std::make_unique<Checkpoints>(store, interval);
+std::unique_ptr<Extension> MakeCheckpoints(CheckpointStore* store, CheckpointInterval interval,
+                                           Recipe recipe) {
+  return std::make_unique<Checkpoints>(store, interval, std::move(recipe));
 }
 
 }  // namespace lockstep::tools

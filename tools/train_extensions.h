@@ -11,6 +11,7 @@
 #include "engine/train/trainer.h"
 #include "tools/console.h"
 #include "tools/log_report.h"
+#include "tools/recipe.h"
 #include "tools/train_options.h"
 
 namespace lockstep::tools {
@@ -30,8 +31,9 @@ std::unique_ptr<Extension> MakeReport(Console* console, std::vector<LogEntry>* l
 // A progress bar on a terminal, now and then a line elsewhere.
 std::unique_ptr<Extension> MakeProgress(Console* console);
 
-// Saves the trainer's state when due, and in the end.
-std::unique_ptr<Extension> MakeCheckpoints(CheckpointStore* store, CheckpointInterval interval);
+// Saves the trainer's state, and the recipe with it, when due and in the end.
+std::unique_ptr<Extension> MakeCheckpoints(CheckpointStore* store, CheckpointInterval interval,
+                                           Recipe recipe);
 
 // <directory>/snapshot_iter_<iteration>, which Chainer's trainer resumes from, every
 // `options.snapshot_every` epochs.

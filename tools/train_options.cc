@@ -156,6 +156,8 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
   if (no_strict) o.strict_init = false;
   o.unknown = options.unknown();
   FillFromEnvironment(environment, &o);
+  if (!o.rho) o.rho = o.optimizer == "adadelta" ? 0.95 : 0.99;
+  if (!o.eps) o.eps = o.optimizer == "adadelta" ? 1e-6 : 1e-8;
   const std::unique_ptr<Optimizer> optimizer = MakeOptimizer(o);
   const bool plain = o.optimizer == "sgd" || o.optimizer == "momentum" || o.optimizer == "nag" ||
                      o.optimizer == "nesterov";
@@ -179,10 +181,10 @@ std::unique_ptr<Optimizer> MakeOptimizer(const TrainOptions& o) {
   if (o.optimizer == "momentum") return MakeMomentum(o.momentum);
   if (o.optimizer == "nag") return MakeNesterov(o.momentum, NesterovForm::kChainer);
   if (o.optimizer == "nesterov") return MakeNesterov(o.momentum, NesterovForm::kTextbook);
-  if (o.optimizer == "rmsprop") return MakeRmsProp(o.rho.value_or(0.99), o.eps.value_or(1e-8));
-  if (o.optimizer == "adagrad") return MakeAdaGrad(o.eps.value_or(1e-8));
-  if (o.optimizer == "adadelta") return MakeAdaDelta(o.rho.value_or(0.95), o.eps.value_or(1e-6));
-  AdamOptions adam{.beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps.value_or(1e-8)};
+  if (o.optimizer == "rmsprop") return MakeRmsProp(o.rho.value(), o.eps.value());
+  if (o.optimizer == "adagrad") return MakeAdaGrad(o.eps.value());
+  if (o.optimizer == "adadelta") return MakeAdaDelta(o.rho.value(), o.eps.value());
+  AdamOptions adam{.beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps.value()};
   if (o.optimizer == "adamw") adam.decoupled_weight_decay = o.weight_decay;
   return MakeAdam(adam);
 }

@@ -42,7 +42,7 @@ struct TrainOptions {
   std::string optimizer = "momentum";
   double momentum = 0.9;
   double beta1 = 0.9, beta2 = 0.999;
-  std::optional<double> rho, eps;
+  std::optional<double> rho, eps;  // ParseTrainOptions fills in the optimizer's own
   double weight_decay = 5e-4;
   double gradient_clipping = 0.0;
   std::string schedule = "exponential-shift";

@@ -115,13 +115,60 @@ TEST_F(Checkpoints, ChangedJobsNameWhatDiffers) {
   ExpectRefusal(Run(With(Train({}, "job"), "--hidden", "9,6")), 76,
                 {"predictor/l", "(10, 8)", "(10, 6)"});
   ExpectRefusal(Run(With(Train({}, "job"), "--hidden", "9,8,7")), 76, {"predictor/l"});
-  ExpectRefusal(Run(Train({"--optimizer", "adam"}, "job")), 76, {"optimizer", "momentum", "adam"});
-  ExpectRefusal(Run(Train({"--weight-decay", "0.1"}, "job")), 76, {"weight_decay", "0.1"});
-  ExpectRefusal(Run(Train({"--batch-size", "14"}, "job")), 76, {"batch", "16", "14"});
-  ExpectRefusal(Run(Train({"--seed", "8"}, "job")), 76, {"--seed", "0", "8"});
   ExpectRefusal(Run(Train({"--train", Dir("test")}, "job")), 76, {"70", "33"});
-  ExpectRefusal(Run(Train({"--dtype", "float64"}, "job")), 76, {"float32", "float64"});
   EXPECT_EQ(Run(Train({}, "job")).code, 0);
+}
+
+TEST_F(Checkpoints, ChangedOptionsAreNamedWithBothValues) {
+  RunSevenSteps();
+  const auto expect = [&](const Arguments& changed, const std::vector<std::string>& parts) {
+    const Outcome outcome = Run(Train(changed, "job"));
+    ExpectRefusal(outcome, 76, parts);
+    ExpectRefusal(outcome, 76, {"/checkpoint_7.lsc was written with --", "--resume False"});
+    EXPECT_THAT(outcome.out, Not(HasSubstr("# resumed")));
+  };
+  expect({"--lr", "0.1"}, {"with --learning-rate 0.05 (this job: 0.1);"});
+  expect({"--optimizer", "adam"}, {"--optimizer momentum (this job: adam)"});
+  expect({"--momentum", "0.8"}, {"--momentum 0.9 (this job: 0.8)"});
+  expect({"--weight-decay", "0.1"}, {"--weight-decay 0.0005 (this job: 0.1)"});
+  expect({"--gradient-clipping", "2"}, {"--gradient-clipping 0.0 (this job: 2.0)"});
+  expect({"--freeze", "predictor/l1/W"}, {"--freeze '' (this job: predictor/l1/W)"});
+  expect({"--schedule", "cosine"}, {"--schedule exponential-shift (this job: cosine)"});
+  expect({"--schedule-epochs", "9"}, {"--schedule-epochs 25 (this job: 9)"});
+  expect({"--schedule-factor", "0.1"}, {"--schedule-factor 0.5 (this job: 0.1)"});
+  expect({"--warm-up", "3"}, {"--warm-up 0 (this job: 3)"});
+  expect({"--batch-size", "14"}, {"--batch-size 16 (this job: 14)"});
+  expect({"--shuffle", "False"}, {"--shuffle True (this job: False)"});
+  expect({"--seed", "8"}, {"--seed 0 (this job: 8)"});
+  expect({"--dtype", "float64"}, {"--dtype float32 (this job: float64)"});
+  expect({"--reproducible"}, {"--reproducible False (this job: True)"});
+  expect({"--lr", "0.1", "--seed", "8"}, {"--learning-rate 0.05 (this job: 0.1), --seed 0 (this"});
+  // Numbers of a rule that is not used have no effect.
+  EXPECT_EQ(Run(Train({"--beta1", "0.5", "--schedule-steps", "3,4"}, "job")).code, 0);
+}
+
+TEST_F(Checkpoints, NumbersOfTheOptimizerAndScheduleInUseAreCompared) {
+  const Arguments job{"--optimizer", "adadelta", "--schedule", "steps", "--schedule-steps", "1,2"};
+  RunSevenSteps(job);
+  ExpectRefusal(Run(Train(job + Arguments{"--rho", "0.9", "--eps", "1e-7"}, "job")), 76,
+                {"--rho 0.95 (this job: 0.9), --eps 1e-06 (this job: 1e-07)"});
+  ExpectRefusal(Run(With(Train(job, "job"), "--schedule-steps", "1,3")), 76,
+                {"--schedule-steps 1,2 (this job: 1,3)"});
+  EXPECT_EQ(Run(Train(job + Arguments{"--rho", "0.95"}, "job")).code, 0);
+}
+
+TEST_F(Checkpoints, MoreEpochsGoOnAsIfTheyHadBeenAskedForAtFirst) {
+  const std::string hash = RunWell(Train({"--epochs", "4"})).WeightsHash();
+  RunWell(Train({"--epochs", "2"}, "job"));
+  const Outcome outcome = RunWell(Train({"--epochs", "4"}, "job"));
+  EXPECT_EQ(outcome.WeightsHash(), hash);
+  EXPECT_THAT(outcome.out, Not(HasSubstr("warning")));
+}
+
+TEST_F(Checkpoints, MoreEpochsOfACosineAreWarnedOf) {
+  RunWell(Train({"--schedule", "cosine"}, "job"));
+  EXPECT_THAT(RunWell(Train({"--schedule", "cosine", "--epochs", "3"}, "job")).out,
+              HasSubstr("warning: --schedule cosine falls over 3 epochs from here, over 2 before"));
 }
 
 TEST_F(Checkpoints, TimesBetweenThemAreAccepted) {

@@ -1,0 +1,127 @@
+#include "tools/recipe.h"
+
+#include <algorithm>
+
+#include "kernels/error.h"
+#include "tools/text.h"
+
+namespace lockstep::tools {
+namespace {
+
+constexpr const char* kPrefix = "recipe/";
+
+class RecipeBuilder {
+ public:
+  void Add(const std::string& option, const std::string& value) {
+    recipe_.emplace_back(option, value);
+  }
+  void Add(const std::string& option, double value) { Add(option, PythonFloat(value)); }
+  void Add(const std::string& option, bool value) {
+    Add(option, std::string(value ? "True" : "False"));
+  }
+  void Add(const std::string& option, int64_t value) { Add(option, std::to_string(value)); }
+
+  void AddOptimizer(const TrainOptions& o) {
+    const auto is = [&](std::initializer_list<const char*> names) {
+      return std::find(names.begin(), names.end(), o.optimizer) != names.end();
+    };
+    Add("optimizer", o.optimizer);
+    if (is({"momentum", "nag", "nesterov"})) Add("momentum", o.momentum);
+    if (is({"adam", "adamw"})) Add("beta1", o.beta1);
+    if (is({"adam", "adamw"})) Add("beta2", o.beta2);
+    if (is({"rmsprop", "adadelta"})) Add("rho", o.rho.value());
+    if (!is({"sgd", "momentum", "nag", "nesterov"})) Add("eps", o.eps.value());
+    Add("weight-decay", o.weight_decay);
+    Add("gradient-clipping", o.gradient_clipping);
+    Add("freeze", Join(o.freeze, ","));
+  }
+
+  void AddSchedule(const TrainOptions& o) {
+    Add("schedule", o.schedule);
+    const bool steps = o.schedule == "steps";
+    if (steps || o.schedule == "exponential-shift") Add("schedule-factor", o.schedule_factor);
+    if (o.schedule == "exponential-shift") Add("schedule-epochs", o.schedule_epochs);
+    if (o.schedule == "decay") Add("decay", o.decay);
+    if (steps) {
+      std::vector<std::string> epochs;
+      for (const int64_t epoch : o.schedule_steps) epochs.push_back(std::to_string(epoch));
+      Add("schedule-steps", Join(epochs, ","));
+    }
+    Add("warm-up", o.warm_up);
+    Add("epochs", o.epochs);
+  }
+
+  void AddSamples(const TrainOptions& o) {
+    Add("batch-size", o.batch_size);
+    Add("shuffle", o.shuffle);
+    Add("scale", o.transform.scale);
+    Add("pad", o.transform.padding);
+    Add("crop", o.transform.crop);
+    Add("random-crop", o.transform.random_crop);
+    Add("flip", o.transform.flip);
+  }
+
+  void AddArithmetic(const TrainOptions& o) {
+    Add("seed", std::to_string(o.seed));
+    Add("dtype", o.dtype);
+    Add("exact-math", o.exact_math);
+    Add("reproducible", o.reproducible);
+    if (!o.reproducible) return;
+    Add("lanes", int64_t{o.lanes});
+    Add("lane-norm", o.lane_norm);
+  }
+
+  Recipe Finish() { return std::move(recipe_); }
+
+ private:
+  Recipe recipe_;
+};
+
+// The option's value in the checkpoint, or null.
+const std::string* Stored(const CheckpointContents& contents, const std::string& option) {
+  const auto found = contents.values.find(kPrefix + option);
+  return found == contents.values.end() ? nullptr : std::get_if<std::string>(&found->second);
+}
+
+std::string Shown(const std::string& value) { return value.empty() ? "''" : OneLine(value, 100); }
+
+}  // namespace
+
+Recipe RecipeOf(const TrainOptions& options) {
+  RecipeBuilder recipe;
+  recipe.Add("learning-rate", options.learning_rate);
+  recipe.AddOptimizer(options);
+  recipe.AddSchedule(options);
+  recipe.AddSamples(options);
+  recipe.AddArithmetic(options);
+  return recipe.Finish();
+}
+
+void SaveRecipe(const Recipe& recipe, CheckpointContents* contents) {
+  for (const auto& [option, value] : recipe) contents->values[kPrefix + option] = value;
+}
+
+std::string RequireSameRecipe(const Recipe& recipe, const CheckpointContents& contents,
+                              const std::string& path) {
+  std::vector<std::string> differences;
+  std::string warning;
+  bool cosine = false;
+  for (const auto& [option, value] : recipe) {
+    cosine = cosine || (option == "schedule" && value == "cosine");
+    // Numbers of another optimizer or schedule are not there; that one's name is what differs.
+    const std::string* stored = Stored(contents, option);
+    if (stored == nullptr || *stored == value) continue;
+    if (option != "epochs") {
+      differences.push_back("--" + option + " " + Shown(*stored) + " (this job: " + Shown(value) +
+                            ")");
+    } else if (cosine) {
+      warning = "--schedule cosine falls over " + value + " epochs from here, over " + *stored +
+                " before: the result is not that of an unbroken run";
+    }
+  }
+  if (differences.empty()) return warning;
+  throw ShapeError(path + " was written with " + Join(differences, ", ") +
+                   "; give what it was written with, or start anew with --resume False");
+}
+
+}  // namespace lockstep::tools
