@@ -48,6 +48,7 @@ class TrainJob {
     MakeTrainer();
     Resume();
     PrintHead();
+    CompleteLog();
     trainer_->Run();
     SaveModel();
     if (trainer_->stopped()) SayHowItStopped();
@@ -170,9 +171,9 @@ class TrainJob {
                                                         .learning_rate = o_.learning_rate,
                                                         .should_stop = ShouldStopLoop()});
     if (test_) {
-      trainer_->Extend(MakeEvaluation(test_.get(), model_.classifier, ShouldStop()));
+      evaluation_ = Extend(MakeEvaluation(test_.get(), model_.classifier, ShouldStop()));
     }
-    trainer_->Extend(MakeReport(console_, &log_, o_.output_data_dir, o_.model, model_.classifier));
+    report_ = Extend(MakeReport(console_, &log_, o_.output_data_dir, o_.model, model_.classifier));
     if (o_.snapshot_every > 0) {
       const std::string& directory = o_.output_data_dir.empty() ? o_.model_dir : o_.output_data_dir;
       trainer_->Extend(MakeSnapshots(o_, directory, &log_));
@@ -187,6 +188,12 @@ class TrainJob {
     }
   }
 
+  Extension* Extend(std::unique_ptr<Extension> extension) {
+    Extension* const kept = extension.get();
+    trainer_->Extend(std::move(extension));
+    return kept;
+  }
+
   void Resume() {
     if (!store_ || o_.resume == false) return;
     const std::optional<LoadedCheckpoint> newest = store_->LoadNewest();
@@ -199,6 +206,16 @@ class TrainJob {
     if (!warning.empty()) Say("warning: " + warning);
     Say("# resumed from " + newest->path + " at iteration " +
         std::to_string(newest->tag.iteration));
+  }
+
+  // A stop in the middle of an evaluation leaves a log entry without its values. Until the next
+  // step the weights are those that it is about.
+  void CompleteLog() {
+    if (evaluation_ == nullptr || log_.empty() || log_.back().Find("validation/main/loss")) return;
+    const LogNumber* iteration = log_.back().Find("iteration");
+    if (!iteration || *iteration != LogNumber(trainer_->clock().iteration)) return;
+    evaluation_->Invoke(*trainer_);
+    report_->Invoke(*trainer_);
   }
 
   void PrintHead() const {
@@ -253,6 +270,8 @@ class TrainJob {
   LocalSync sync_;
   std::vector<LogEntry> log_;
   std::unique_ptr<Trainer> trainer_;
+  Extension* evaluation_ = nullptr;  // the trainer's; null without validation data
+  Extension* report_ = nullptr;      // the trainer's
 };
 
 // Where the failure file goes, also when the rest of the environment cannot be understood.

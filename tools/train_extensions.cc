@@ -1,5 +1,6 @@
 #include "tools/train_extensions.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <optional>
@@ -59,6 +60,7 @@ class Report : public Extension {
         output_dir_(output_dir),
         title_(std::move(title)),
         classifier_(classifier),
+        metric_(MetricName(classifier)),
         entries_(log),
         start_(Clock::now()) {
     if (!output_dir.empty()) log_.emplace(output_dir + "/log");
@@ -67,30 +69,29 @@ class Report : public Extension {
   Trigger trigger() const override { return Trigger::Epochs(1); }
 
   void Invoke(Trainer& trainer) override {
-    const std::string metric = MetricName(classifier_);
+    if (IsOf(trainer.clock())) {  // again, with what an interrupted evaluation left out
+      if (trainer.observation().empty()) return;
+      LogEntry entry = std::move(entries_->back());
+      entries_->pop_back();
+      if (log_) log_->Restore(*entries_);
+      AddValidation(trainer, &entry);
+      return Write(std::move(entry));
+    }
     const IntervalMeans means = trainer.TakeInterval();
     LogEntry entry;
     entry.Add("main/loss", means.loss);
-    entry.Add("main/" + metric, Metric(means.metric, classifier_));
-    for (const std::string& key :
-         {std::string("validation/main/loss"), "validation/main/" + metric}) {
-      const auto found = trainer.observation().find(key);
-      if (found != trainer.observation().end()) entry.Add(key, found->second);
-    }
+    entry.Add("main/" + metric_, Metric(means.metric, classifier_));
     entry.Add("lr", trainer.learning_rate());
     entry.Add("epoch", trainer.clock().epoch);
     entry.Add("iteration", trainer.clock().iteration);
     entry.Add("elapsed_time", Elapsed());
-    trainer.observation().clear();
-    table_.Print(entry);
-    entries_->push_back(entry);
-    if (log_) log_->Append(entry);
+    AddValidation(trainer, &entry);
+    Write(std::move(entry));
   }
 
   void Finish(Trainer&) override {
     if (!log_ || entries_->empty()) return;
-    Publish(output_dir_ + "/" + MetricName(classifier_) + ".png",
-            RenderLinePlot(AccuracyPlot(*entries_, title_)));
+    Publish(output_dir_ + "/" + metric_ + ".png", RenderLinePlot(AccuracyPlot(*entries_, title_)));
     Publish(output_dir_ + "/loss.png", RenderLinePlot(LossPlot(*entries_, title_)));
   }
 
@@ -112,11 +113,33 @@ class Report : public Extension {
             "elapsed_time"};
   }
   double Elapsed() const { return before_ + SecondsSince(start_); }
+  // Whether the last entry is that of this iteration.
+  bool IsOf(const TrainingClock& clock) const {
+    const LogNumber* last = entries_->empty() ? nullptr : entries_->back().Find("iteration");
+    return last != nullptr && AsDouble(*last) == static_cast<double>(clock.iteration);
+  }
+  // Behind the two values of training, as Chainer orders them.
+  void AddValidation(Trainer& trainer, LogEntry* entry) const {
+    auto at = entry->values.begin() + std::min<ptrdiff_t>(2, std::ssize(entry->values));
+    for (const std::string& key :
+         {std::string("validation/main/loss"), "validation/main/" + metric_}) {
+      const auto found = trainer.observation().find(key);
+      if (found == trainer.observation().end()) continue;
+      at = entry->values.emplace(at, key, found->second) + 1;
+    }
+    trainer.observation().clear();
+  }
+  void Write(LogEntry entry) {
+    table_.Print(entry);
+    if (log_) log_->Append(entry);
+    entries_->push_back(std::move(entry));
+  }
 
   PrintReport table_;
   std::string output_dir_;
   std::string title_;
   bool classifier_;
+  std::string metric_;
   std::optional<LogReport> log_;
   std::vector<LogEntry>* entries_;
   Clock::time_point start_;

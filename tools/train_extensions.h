@@ -23,7 +23,8 @@ std::unique_ptr<Extension> MakeEvaluation(BatchSource* test, bool classifier,
                                           std::function<bool()> should_stop);
 
 // Every epoch a row of the table, an entry of `log` and of <output_dir>/log, and in the end
-// accuracy.png and loss.png; an empty output_dir: no files.
+// accuracy.png and loss.png; an empty output_dir: no files. Invoked again at the same iteration, it
+// completes that entry with the validation values found by then.
 std::unique_ptr<Extension> MakeReport(Console* console, std::vector<LogEntry>* log,
                                       const std::string& output_dir, const std::string& title,
                                       bool classifier);

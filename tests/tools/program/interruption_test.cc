@@ -7,6 +7,7 @@
 
 #include "data/npz.h"
 #include "tests/tools/program/workplace.h"
+#include "tools/log_report.h"
 
 namespace lockstep::tools {
 namespace {
@@ -66,6 +67,39 @@ TEST_F(Interruptions, TermDuringEvaluation) {
                   std::this_thread::sleep_for(std::chrono::milliseconds(20));
                   return true;
                 });
+}
+
+// Whether a signal meets an evaluation is a matter of milliseconds: each attempt is a job of its
+// own.
+TEST_F(Interruptions, LogOfAnInterruptedEvaluationIsCompletedOnResume) {
+  const Arguments more{"--epochs", "2",      "--checkpoint-every",
+                       "9",        "--test", Channel("large", Pictures(4000))};
+  const auto last = [&](const std::string& job) {
+    return ParseLog(ReadWhole(Dir(job + "out/log")), "log").back();
+  };
+  RunWell(Train(more, "whole"));
+  std::string job;
+  for (int attempt = 0; attempt < 20 && job.empty(); ++attempt) {
+    const std::string name = "job" + std::to_string(attempt);
+    Program program(Train(more, name), Setting());
+    ASSERT_TRUE(program.WaitUntil([&] { return Exists(name + "/checkpoint_9.lsc"); }));
+    std::this_thread::sleep_for(std::chrono::milliseconds(10 + 5 * attempt));
+    program.Signal(SIGTERM);
+    EXPECT_EQ(program.Wait().code, 0);
+    const LogEntry entry = last(name);
+    if (AsDouble(*entry.Find("epoch")) == 2 && !entry.Find("validation/main/loss")) job = name;
+  }
+  ASSERT_FALSE(job.empty()) << "no signal met an evaluation";
+  RunWell(Train(more, job));
+  const LogEntry whole = last("whole"), completed = last(job);
+  ASSERT_EQ(whole.values.size(), completed.values.size());
+  for (size_t i = 0; i < whole.values.size(); ++i) {
+    const auto& [key, value] = whole.values[i];
+    EXPECT_EQ(completed.values[i].first, key);
+    if (key != "elapsed_time") {
+      EXPECT_EQ(completed.values[i].second, value) << key;
+    }
+  }
 }
 
 TEST_F(Interruptions, InterruptAndHangupStopAsTermDoes) {
