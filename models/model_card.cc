@@ -1,5 +1,6 @@
 #include "models/model_card.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "kernels/error.h"
@@ -48,6 +49,11 @@ class CardReader {
     }
     found->get_to(*value);
   }
+  // The same, but a key that is not there leaves the value alone.
+  template <typename T>
+  void ReadIfThere(const char* key, T* value) const {
+    if (object_.contains(key)) Read(key, value);
+  }
   CardReader At(const char* key) const {
     const auto found = object_.find(key);
     if (found == object_.end()) throw FormatError(where_ + " has no \"" + key + "\"");
@@ -69,6 +75,36 @@ Shape ShapeOf(const std::vector<int64_t>& dims, const std::string& name) {
   }
 }
 
+InputTransform ReadInput(const CardReader& reader) {
+  InputTransform input;
+  reader.Read("scale", &input.scale);
+  reader.Read("mean", &input.mean);
+  reader.Read("stddev", &input.stddev);
+  reader.ReadIfThere("pad", &input.padding);
+  reader.ReadIfThere("crop", &input.crop);
+  return input;
+}
+
+// Numbers that fit samples of this shape.
+void CheckInput(const InputTransform& input, const Shape& sample, const std::string& name) {
+  const auto require = [&](bool good, const std::string& what) {
+    if (!good) throw FormatError(name + ": \"input\": " + what);
+  };
+  const bool is_picture = sample.ndim() == 3;
+  for (const std::vector<double>* values : {&input.mean, &input.stddev}) {
+    const auto size = static_cast<int64_t>(values->size());
+    require(size <= 1 || (is_picture && size == sample[0]),
+            std::to_string(size) + " values in \"mean\" or \"stddev\" for samples of shape " +
+                sample.ToString());
+  }
+  require(std::all_of(input.stddev.begin(), input.stddev.end(), [](double d) { return d > 0; }),
+          "a \"stddev\" is not above zero");
+  require(input.padding >= 0 && input.crop >= 0, "\"pad\" or \"crop\" is negative");
+  require(
+      input.crop == 0 || (is_picture && sample[1] == input.crop && sample[2] == input.crop),
+      "\"crop\" is " + std::to_string(input.crop) + ", but \"in_shape\" is " + sample.ToString());
+}
+
 }  // namespace
 
 std::string ToJson(const ModelCard& card) {
@@ -83,7 +119,11 @@ std::string ToJson(const ModelCard& card) {
         {"hidden", card.spec.hidden}}},
       {"dtype", card.dtype},
       {"input",
-       {{"scale", card.input.scale}, {"mean", card.input.mean}, {"stddev", card.input.stddev}}},
+       {{"scale", card.input.scale},
+        {"mean", card.input.mean},
+        {"stddev", card.input.stddev},
+        {"pad", card.input.padding},
+        {"crop", card.input.crop}}},
       {"training",
        {{"mode", card.mode},
         {"lanes", card.lanes},
@@ -116,10 +156,8 @@ ModelCard ParseModelCard(const std::string& text, const std::string& name) {
   model.Read("hidden", &result.spec.hidden);
   result.spec.in_shape = ShapeOf(dims, name);
   card.Read("dtype", &result.dtype);
-  const CardReader input = card.At("input");
-  input.Read("scale", &result.input.scale);
-  input.Read("mean", &result.input.mean);
-  input.Read("stddev", &result.input.stddev);
+  result.input = ReadInput(card.At("input"));
+  CheckInput(result.input, result.spec.in_shape, name);
   const CardReader training = card.At("training");
   training.Read("mode", &result.mode);
   training.Read("lanes", &result.lanes);

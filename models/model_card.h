@@ -10,17 +10,20 @@
 
 namespace lockstep {
 
-// What happens to a stored sample before the network sees it: (x * scale - mean) / stddev.
-struct InputScaling {
+// What happens to a stored sample before the network sees it: (x * scale - mean) / stddev, bytes
+// only being scaled, then zeros (before that, too) around a picture and a cut from its middle.
+struct InputTransform {
   double scale = 1.0;
-  std::vector<double> mean = {}, stddev = {};  // per channel, or empty: 0 and 1
+  std::vector<double> mean = {}, stddev = {};  // one, or one a channel; empty: 0 and 1
+  int64_t padding = 0;                         // pixels on every side
+  int64_t crop = 0;                            // height and width of the cut; 0: none
 
-  friend bool operator==(const InputScaling&, const InputScaling&) = default;
+  friend bool operator==(const InputTransform&, const InputTransform&) = default;
 };
 
 struct ModelCard {
   ModelSpec spec = {};
-  InputScaling input = {};
+  InputTransform input = {};
   std::string dtype = "float32";
   // How it was trained: "fast", or "reproducible" with `lanes` lanes.
   std::string mode = "fast";

@@ -19,9 +19,9 @@ void SaveModelDirectory(const std::string& directory, ModelCard card, const Vari
 
 struct FoundModel {
   ModelSpec spec;
-  InputScaling input;
+  InputTransform input;
   std::string weights;            // path of the npz file
-  std::optional<ModelCard> card;  // none: the spec was inferred from the arrays, input unscaled
+  std::optional<ModelCard> card;  // none: the spec was inferred from the arrays, bytes scaled by 1/255
 };
 
 // The model in a directory, or in the npz file `path` names: by model.json where there is one, else

@@ -2,24 +2,20 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "data/batch_iterator.h"
 #include "data/channel.h"
-#include "engine/train/network.h"
 #include "engine/train/publish.h"
 #include "kernels/error.h"
-#include "models/model_directory.h"
 #include "tools/algorithm_file.h"
 #include "tools/array_files.h"
 #include "tools/console.h"
 #include "tools/contact_sheet.h"
 #include "tools/environment.h"
 #include "tools/options.h"
+#include "tools/predictor.h"
 #include "tools/text.h"
 #include "tools/verbs.h"
 
@@ -37,73 +33,6 @@ struct PredictOptions {
   int64_t batch_size = 256;
   int64_t threads = 0;
   std::string algorithm_file;
-};
-
-// The network of a model directory, ready to predict.
-class Predictor {
- public:
-  explicit Predictor(const PredictOptions& options)
-      : found_(FindModelDirectory(options.model_dir)),
-        backend_(MakeCpuBackend(static_cast<int>(options.threads))),
-        model_(BuildModel(found_.spec)),
-        network_(*model_.graph, *backend_,
-                 {.dtype = Precision(found_), .algorithm_file = options.algorithm_file}),
-        warning_(LoadFoundModel(found_, network_.variables())) {}
-
-  const std::string& warning() const { return warning_; }
-  const Model& model() const { return model_; }
-  Network& network() { return network_; }
-
-  // Rows as stored in a file to rows as the network wants them.
-  Tensor Prepare(const Tensor& rows) const {
-    const Shape& sample = model_.spec.in_shape;
-    if (rows.shape().ndim() == 0 || rows.shape().row_size() != sample.size()) {
-      throw ShapeError("the input has shape " + rows.shape().ToString() + "; the model wants " +
-                           RowsText(sample) + " with any number of rows",
-                       ExitCode::kBadData);
-    }
-    std::vector<int64_t> dims{rows.shape()[0]};
-    dims.insert(dims.end(), sample.dims().begin(), sample.dims().end());
-    const bool bytes = rows.dtype() == DType::kUint8;
-    Tensor x = rows.Cast(DType::kFloat32).Reshape(Shape(std::span<const int64_t>(dims)));
-    if (!bytes) return x;
-    const float scale = static_cast<float>(found_.card ? found_.input.scale : 1.0 / 255.0);
-    for (float& value : x.values<float>()) value *= scale;
-    return x;
-  }
-
-  // Logits, or what a regression predicts, for all rows.
-  Tensor Run(const Tensor& rows, int64_t batch_size) {
-    const int64_t n = rows.shape()[0];
-    const int64_t row = rows.shape().row_size();
-    Tensor result(DType::kFloat32, Shape({n, model_.spec.classes}));
-    for (int64_t begin = 0; begin < n; begin += batch_size) {
-      const int64_t count = std::min(batch_size, n - begin);
-      float* data = const_cast<float*>(rows.values<float>().data()) + begin * row;
-      const Tensor part =
-          Tensor::Wrap(DType::kFloat32, rows.shape().WithDim(0, count), data, nullptr);
-      const Tensor y = network_.Predict(part).Cast(DType::kFloat32);
-      std::copy_n(y.values<float>().data(), y.size(),
-                  result.values<float>().data() + begin * model_.spec.classes);
-    }
-    return result;
-  }
-
- private:
-  static DType Precision(const FoundModel& found) {
-    return found.card && found.card->dtype == "float64" ? DType::kFloat64 : DType::kFloat32;
-  }
-  static std::string RowsText(const Shape& sample) {
-    std::string text = "(n";
-    for (const int64_t extent : sample.dims()) text += ", " + std::to_string(extent);
-    return text + ")";
-  }
-
-  FoundModel found_;
-  std::unique_ptr<Backend> backend_;
-  Model model_;
-  Network network_;
-  std::string warning_;
 };
 
 void SoftmaxRows(Tensor* logits) {
@@ -231,13 +160,14 @@ int RunPredict(std::span<const std::string> arguments) {
     console.Write(help);
     return 0;
   }
-  Predictor predictor(o);
+  Predictor predictor(o.model_dir, {.threads = static_cast<int>(o.threads),
+                                    .algorithm_file = o.algorithm_file,
+                                    .batch_size = o.batch_size});
   if (!predictor.warning().empty()) Console(2).Write("warning: " + predictor.warning() + "\n");
   std::optional<Dataset> dataset;
   if (!o.channel.empty()) dataset = LoadChannel(o.channel, o.channel_options);
-  const Tensor rows = predictor.Prepare(dataset ? dataset->features()
-                                                : ReadArray(o.input, o.channel_options.data_key));
-  Tensor result = predictor.Run(rows, o.batch_size);
+  Tensor result =
+      predictor.Run(dataset ? dataset->features() : ReadArray(o.input, o.channel_options.data_key));
   if (dataset && dataset->has_classes() && predictor.model().classifier) {
     console.Write(AccuracyLine(*dataset, result));
   }

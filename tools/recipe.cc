@@ -20,6 +20,11 @@ class RecipeBuilder {
     Add(option, std::string(value ? "True" : "False"));
   }
   void Add(const std::string& option, int64_t value) { Add(option, std::to_string(value)); }
+  void Add(const std::string& option, const std::vector<double>& values) {
+    std::vector<std::string> texts;
+    for (const double value : values) texts.push_back(FormatG(value, 17));
+    Add(option, Join(texts, ","));
+  }
 
   void AddOptimizer(const TrainOptions& o) {
     const auto is = [&](std::initializer_list<const char*> names) {
@@ -43,9 +48,7 @@ class RecipeBuilder {
     if (o.schedule == "exponential-shift") Add("schedule-epochs", o.schedule_epochs);
     if (o.schedule == "decay") Add("decay", o.decay);
     if (steps) {
-      std::vector<std::string> epochs;
-      for (const int64_t epoch : o.schedule_steps) epochs.push_back(std::to_string(epoch));
-      Add("schedule-steps", Join(epochs, ","));
+      Add("schedule-steps", std::vector<double>(o.schedule_steps.begin(), o.schedule_steps.end()));
     }
     Add("warm-up", o.warm_up);
     Add("epochs", o.epochs);
@@ -55,6 +58,8 @@ class RecipeBuilder {
     Add("batch-size", o.batch_size);
     Add("shuffle", o.shuffle);
     Add("scale", o.transform.scale);
+    Add("mean", o.mean);
+    Add("stddev", o.stddev);
     Add("pad", o.transform.padding);
     Add("crop", o.transform.crop);
     Add("random-crop", o.transform.random_crop);

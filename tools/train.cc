@@ -232,12 +232,19 @@ class TrainJob {
         " threads");
   }
 
+  InputTransform Input() const {
+    const bool bytes = train_->dataset().features().dtype() == DType::kUint8;
+    return {.scale = bytes ? o_.transform.scale : 1.0,
+            .mean = o_.mean,
+            .stddev = o_.stddev,
+            .padding = o_.transform.padding,
+            .crop = o_.transform.crop};
+  }
+
   void SaveModel() {
     const auto start = Clock::now();
     ModelCard card{.spec = model_.spec,
-                   .input = {.scale = train_->dataset().features().dtype() == DType::kUint8
-                                          ? o_.transform.scale
-                                          : 1.0},
+                   .input = Input(),
                    .dtype = o_.dtype,
                    .mode = o_.reproducible ? "reproducible" : "fast",
                    .lanes = o_.reproducible ? o_.lanes : 0,

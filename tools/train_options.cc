@@ -40,6 +40,8 @@ void DeclareData(Options& options, TrainOptions* o) {
   options.Add("label-key", &o->channel.label_key, "array of the labels in npz files");
   options.Add("shuffle", &o->shuffle, "another order of the samples each epoch");
   options.Add("scale", &o->transform.scale, "factor of byte samples").DefaultText("1/255");
+  options.Add("mean", &o->mean, "subtracted from scaled samples: one number, or one a channel");
+  options.Add("stddev", &o->stddev, "what they are divided by then");
   options.Add("pad", &o->transform.padding, "zeros added around each picture").Min(0);
   options.Add("crop", &o->transform.crop, "side of the part cut from each picture").Min(0);
   options.Add("random-crop", &o->transform.random_crop, "cut at a random place");
@@ -172,6 +174,8 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
   if (o.resume == true && o.checkpoint_dir.empty()) {
     throw ConfigError("--resume wants --checkpoint-dir DIR");
   }
+  o.transform.mean = {o.mean.begin(), o.mean.end()};
+  o.transform.deviation = {o.stddev.begin(), o.stddev.end()};
   ParseCheckpointInterval(o.checkpoint_every);
   return o;
 }

@@ -32,6 +32,7 @@ struct TrainOptions {
   std::string train, test;
   ChannelOptions channel;
   TransformOptions transform;
+  std::vector<double> mean, stddev;  // of scaled samples: one, or one a channel
   bool shuffle = true;
 
   // How.

@@ -11,7 +11,11 @@ namespace {
 
 ModelCard SomeCard() {
   return {.spec = {.name = "vgg", .in_shape = {3, 32, 32}, .classes = 7, .width = 0.125},
-          .input = {.scale = 1.0 / 255, .mean = {0.5, 0.25, 0.125}, .stddev = {1, 2, 3}},
+          .input = {.scale = 1.0 / 255,
+                    .mean = {0.5, 0.25, 0.125},
+                    .stddev = {1, 2, 3},
+                    .padding = 4,
+                    .crop = 32},
           .dtype = "float32",
           .mode = "reproducible",
           .lanes = 8,
@@ -58,6 +62,29 @@ TEST(ModelCard, ErrorsNameFileKeyAndValue) {
   EXPECT_EQ(MessageOf(Replaced("\"hidden\": []", "\"hidden\": [1, \"a\"]")),
             "model.json: \"model\": \"hidden\" is [1,\"a\"], wanted a list of numbers");
   EXPECT_NE(MessageOf(Replaced("\"in_shape\": [", "\"in_shape\": [-1,")), "nothing was thrown");
+}
+
+TEST(ModelCard, CardsWithoutPadAndCropHaveNone) {
+  std::string json = Replaced("\"pad\": 4,", "");
+  json.erase(json.find("\"crop\": 32"), 10);
+  json.erase(json.rfind(',', json.find("\"training\"") - 8), 1);  // before the closing brace
+  const ModelCard card = ParseModelCard(json, "model.json");
+  EXPECT_EQ(card.input.padding, 0);
+  EXPECT_EQ(card.input.crop, 0);
+  EXPECT_EQ(card.input.mean, SomeCard().input.mean);
+}
+
+TEST(ModelCard, InputMustFitTheSamples) {
+  EXPECT_EQ(MessageOf(Replaced("\"crop\": 32", "\"crop\": 28")),
+            "model.json: \"input\": \"crop\" is 28, but \"in_shape\" is (3, 32, 32)");
+  EXPECT_EQ(MessageOf(Replaced("\"pad\": 4", "\"pad\": -4")),
+            "model.json: \"input\": \"pad\" or \"crop\" is negative");
+  EXPECT_EQ(MessageOf(Replaced("\"stddev\": [", "\"stddev\": [4,")),
+            "model.json: \"input\": 4 values in \"mean\" or \"stddev\" for samples of shape "
+            "(3, 32, 32)");
+  ModelCard zero = SomeCard();
+  zero.input.stddev[1] = 0;
+  EXPECT_EQ(MessageOf(ToJson(zero)), "model.json: \"input\": a \"stddev\" is not above zero");
 }
 
 TEST(ModelCard, EveryTruncationIsAnError) {

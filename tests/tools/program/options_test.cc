@@ -95,6 +95,16 @@ TEST_F(PictureOptions, LabelsAllIgnoredChangeNoStatistics) {
   EXPECT_EQ(outcome.WeightsHash(), start);
 }
 
+TEST_F(PictureOptions, PicturesAreNormalisedByChannel) {
+  const Arguments one{"--epochs", "1", "--mean", "0.3", "--stddev", "0.5"};
+  const Arguments each{"--epochs", "1", "--mean", "0.3,0.3,0.3", "--stddev", "0.5,0.5,0.5"};
+  const std::string hash = RunWell(Train(one)).WeightsHash();
+  EXPECT_EQ(RunWell(Train(each)).WeightsHash(), hash);
+  EXPECT_NE(RunWell(Train({"--epochs", "1"})).WeightsHash(), hash);
+  ExpectRefusal(Run(Train({"--mean", "0.3,0.4"})), 64, {"2 values", "(3, 8, 8)"});
+  ExpectRefusal(Run(Train({"--stddev", "0"})), 64, {"deviation", "above zero"});
+}
+
 TEST_F(TrainOptionsTest, FineTuningStartsFromTheFileAndKeepsWhatIsFrozen) {
   RunWell(Train());
   const Arguments from{"--init-from", Dir("model/model.npz"), "--model-dir", Dir("tuned")};

@@ -122,7 +122,19 @@ TEST_F(Predict, UnwritableOutputIsSaidBeforeTheWork) {
   ExpectRefusal(PredictRows("x.npy", "no/such/y.npy"), 73, {"no/such"});
 }
 
-class PredictPictures : public PictureWorkplace {};
+class PredictPictures : public PictureWorkplace {
+ protected:
+  // Trains on the middle of normalised pictures.
+  void TrainOnCuts() const {
+    RunWell(With(Train({"--mean", "0.2,0.3,0.4", "--stddev", "0.25"}), "--crop", "5"));
+  }
+  Outcome Predict(const std::string& name, const Tensor& rows) const {
+    const std::vector<uint8_t> npy = WriteNpy(rows);
+    scratch_.Write(name + ".npy", {npy.begin(), npy.end()});
+    return Run({"predict", "--model-dir", Dir("model"), "--threads", "1", "--input",
+                Dir(name + ".npy"), "--output", Dir(name + "_out.npy")});
+  }
+};
 
 TEST_F(PredictPictures, BytesAreScaledAsInTraining) {
   RunWell(Train());
@@ -131,6 +143,37 @@ TEST_F(PredictPictures, BytesAreScaledAsInTraining) {
                "--contact-sheet", Dir("sheet.png"), "--samples", "12"});
   ExpectAccuracy(outcome.out, LastAccuracy(Dir("out/log")));
   EXPECT_THAT(ReadWhole(Dir("sheet.png")), StartsWith("\x89PNG"));
+}
+
+TEST_F(PredictPictures, AreNormalisedAndCutAsInEvaluation) {
+  TrainOnCuts();
+  const Outcome outcome =
+      RunWell({"predict", "--model-dir", Dir("model"), "--channel", Dir("test"), "--threads", "1"});
+  ExpectAccuracy(outcome.out, LastAccuracy(Dir("out/log")));
+}
+
+TEST_F(PredictPictures, TheCutMiddleGivesTheSameNumbers) {
+  TrainOnCuts();
+  const Tensor whole = Pictures(33, 2).at("data");
+  Tensor middle(DType::kUint8, Shape({33, 3, 5, 5}));
+  for (size_t i = 0; i < middle.values<uint8_t>().size(); ++i) {
+    const size_t plane = i / 25, row = i / 5 % 5, column = i % 5;
+    middle.values<uint8_t>()[i] = whole.values<uint8_t>()[plane * 64 + (row + 1) * 8 + column + 1];
+  }
+  ASSERT_EQ(Predict("whole", whole).code, 0);
+  ASSERT_EQ(Predict("middle", middle).code, 0);
+  ASSERT_EQ(Predict("flat", middle.Reshape(Shape({33, 75}))).code, 0);
+  const Tensor y = ReadNpyFile(Dir("whole_out.npy"));
+  for (const char* other : {"middle_out.npy", "flat_out.npy"}) {
+    EXPECT_THAT(ReadNpyFile(Dir(other)).values<float>(), ElementsAreArray(y.values<float>()));
+  }
+}
+
+TEST_F(PredictPictures, OfWhichNoSampleCanBeCutAreRefused) {
+  TrainOnCuts();
+  const Outcome small = Predict("small", Tensor(DType::kUint8, Shape({2, 3, 2, 8})));
+  ExpectRefusal(small, 65, {"(2, 3, 2, 8)", "(n, 3, 5, 5)", "(n, 3, h, w)", "1 pixels"});
+  ExpectRefusal(Predict("grey", Tensor(DType::kUint8, Shape({2, 1, 8, 8}))), 65, {"(2, 1, 8, 8)"});
 }
 
 }  // namespace
