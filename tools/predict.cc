@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "kernels/error.h"
 #include "tools/algorithm_file.h"
 #include "tools/array_files.h"
+#include "tools/class_names.h"
 #include "tools/console.h"
 #include "tools/contact_sheet.h"
 #include "tools/environment.h"
@@ -27,7 +29,7 @@ struct PredictOptions {
   std::string input, output;
   std::string channel;
   ChannelOptions channel_options;
-  std::string contact_sheet;
+  std::string contact_sheet, class_names;
   int64_t samples = 40;
   bool softmax = false;
   int64_t batch_size = 256;
@@ -65,7 +67,32 @@ std::vector<uint8_t> PictureBytes(const Tensor& features, int64_t count) {
   return bytes;
 }
 
-void WriteContactSheet(const PredictOptions& o, const Dataset& dataset, Tensor logits) {
+// Of the classes: as told, as the file beside the model says, or their numbers.
+std::vector<std::string> ClassNames(const PredictOptions& o, const Predictor& predictor) {
+  const int64_t classes = predictor.model().spec.classes;
+  if (!predictor.model().classifier) {
+    throw ConfigError("--contact-sheet wants a model that tells classes; " +
+                      predictor.found().weights + " does not");
+  }
+  if (!o.class_names.empty()) return ReadClassNames(o.class_names, classes);
+  const std::filesystem::path weights = predictor.found().weights;
+  const std::filesystem::path beside = weights.parent_path() / kClassNamesFile;
+  std::error_code ignored;
+  if (std::filesystem::exists(beside, ignored)) return ReadClassNames(beside.string(), classes);
+  std::vector<std::string> names;
+  for (int64_t i = 0; i < classes; ++i) names.push_back(std::to_string(i));
+  return names;
+}
+
+// "" for an ignored label, and where there are none.
+std::string Truth(const Dataset& dataset, int64_t row, const std::vector<std::string>& names) {
+  if (!dataset.has_classes()) return "";
+  const int32_t label = dataset.labels().values<int32_t>()[static_cast<size_t>(row)];
+  return label < 0 ? "" : names.at(static_cast<size_t>(label));
+}
+
+void WriteContactSheet(const PredictOptions& o, const Dataset& dataset,
+                       const std::vector<std::string>& names, Tensor logits) {
   const Shape& sample = dataset.features().shape();
   if (sample.ndim() != 4 || (sample[1] != 1 && sample[1] != 3)) {
     throw ShapeError(
@@ -86,27 +113,27 @@ void WriteContactSheet(const PredictOptions& o, const Dataset& dataset, Tensor l
   for (int64_t i = 0; i < count; ++i) {
     const auto row = logits.values<float>().subspan(static_cast<size_t>(i) * classes, classes);
     const int64_t best = BestClass(row);
-    const std::string truth =
-        dataset.has_classes()
-            ? std::to_string(dataset.labels().values<int32_t>()[static_cast<size_t>(i)])
-            : "";
-    sheet.labels.push_back(
-        {std::to_string(best), truth, static_cast<double>(row[static_cast<size_t>(best)])});
+    sheet.labels.push_back({names.at(static_cast<size_t>(best)), Truth(dataset, i, names),
+                            static_cast<double>(row[static_cast<size_t>(best)])});
   }
   Publish(o.contact_sheet, RenderContactSheet(sheet));
 }
 
 std::string AccuracyLine(const Dataset& dataset, const Tensor& logits) {
   const auto classes = static_cast<size_t>(logits.shape()[1]);
-  int64_t correct = 0;
+  int64_t correct = 0, counted = 0;
   for (int64_t i = 0; i < dataset.size(); ++i) {
+    const int32_t label = dataset.labels().values<int32_t>()[static_cast<size_t>(i)];
+    if (label < 0) continue;  // ignored, as in evaluation
     const auto row = logits.values<float>().subspan(static_cast<size_t>(i) * classes, classes);
-    correct += BestClass(row) == dataset.labels().values<int32_t>()[static_cast<size_t>(i)];
+    correct += BestClass(row) == label;
+    ++counted;
   }
+  if (counted == 0) return "no accuracy: every label is -1\n";
   char line[128];
   std::snprintf(line, sizeof line, "accuracy %.4f (%lld of %lld)\n",
-                static_cast<double>(correct) / static_cast<double>(dataset.size()),
-                static_cast<long long>(correct), static_cast<long long>(dataset.size()));
+                static_cast<double>(correct) / static_cast<double>(counted),
+                static_cast<long long>(correct), static_cast<long long>(counted));
   return line;
 }
 
@@ -125,6 +152,9 @@ PredictOptions Parse(std::span<const std::string> arguments, std::string* help) 
   options.Add("label-key", &o.channel_options.label_key, "array of the labels in npz files");
   options.Add("contact-sheet", &o.contact_sheet, "draw pictures of the channel with predictions")
       .ValueName("PNG");
+  options.Add("class-names", &o.class_names, "what the classes are called there: one name a line")
+      .ValueName("FILE")
+      .DefaultText("labels.txt beside the model");
   options.Add("samples", &o.samples, "pictures on it").Min(1).Max(1000);
   options.Add("batch-size", &o.batch_size, "rows at a time").Min(1);
   options.Add("threads", &o.threads, "kernel threads; 0: one a core").Min(0).Max(1024);
@@ -143,6 +173,9 @@ PredictOptions Parse(std::span<const std::string> arguments, std::string* help) 
   }
   if (o.output.empty() && o.contact_sheet.empty() && o.channel.empty()) {
     throw ConfigError("give --output FILE");
+  }
+  if (!o.class_names.empty() && o.contact_sheet.empty()) {
+    throw ConfigError("--class-names wants --contact-sheet PNG");
   }
   if (!o.contact_sheet.empty() && o.channel.empty()) {
     throw ConfigError("--contact-sheet wants --channel DIR");
@@ -166,13 +199,15 @@ int RunPredict(std::span<const std::string> arguments) {
   if (!predictor.warning().empty()) Console(2).Write("warning: " + predictor.warning() + "\n");
   std::optional<Dataset> dataset;
   if (!o.channel.empty()) dataset = LoadChannel(o.channel, o.channel_options);
+  const bool has_truth = dataset && dataset->has_classes() && predictor.model().classifier;
+  if (has_truth) dataset->CheckLabels(static_cast<int32_t>(predictor.model().spec.classes));
+  std::vector<std::string> names;
+  if (!o.contact_sheet.empty()) names = ClassNames(o, predictor);
   Tensor result =
       predictor.Run(dataset ? dataset->features() : ReadArray(o.input, o.channel_options.data_key));
-  if (dataset && dataset->has_classes() && predictor.model().classifier) {
-    console.Write(AccuracyLine(*dataset, result));
-  }
+  if (has_truth) console.Write(AccuracyLine(*dataset, result));
   if (!o.contact_sheet.empty()) {
-    WriteContactSheet(o, *dataset, result.Clone());
+    WriteContactSheet(o, *dataset, names, result.Clone());
     console.Write("wrote " + o.contact_sheet + "\n");
   }
   if (!o.output.empty()) {

@@ -28,6 +28,7 @@ class Predictor {
 
   // What is odd about the model's files, or "".
   const std::string& warning() const { return warning_; }
+  const FoundModel& found() const { return found_; }
   const Model& model() const { return model_; }
   Network& network() { return network_; }
 

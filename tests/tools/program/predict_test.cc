@@ -145,6 +145,60 @@ TEST_F(PredictPictures, BytesAreScaledAsInTraining) {
   EXPECT_THAT(ReadWhole(Dir("sheet.png")), StartsWith("\x89PNG"));
 }
 
+TEST_F(PredictPictures, AreNamedAsAFileSays) {
+  RunWell(Train());
+  const Arguments predict{"predict",   "--model-dir",     Dir("model"),
+                          "--channel", Dir("test"),       "--threads",
+                          "1",         "--contact-sheet", Dir("sheet.png")};
+  const auto sheet = [&](const Arguments& more = {}) {
+    RunWell(predict + more);
+    return ReadWhole(Dir("sheet.png"));
+  };
+  const std::string numbers = sheet();
+  const std::string digits = "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n";
+  scratch_.Write("digits.txt", digits);
+  scratch_.Write("names.txt", "ant\r\nbee\ncat\ndog\n eel \nfox\ngnu\nhen\nibis\njay");
+  EXPECT_EQ(sheet({"--class-names", Dir("digits.txt")}), numbers);
+  const std::string names = sheet({"--class-names", Dir("names.txt")});
+  EXPECT_NE(names, numbers);
+  std::filesystem::rename(Dir("names.txt"), Dir("model/labels.txt"));
+  EXPECT_EQ(sheet(), names);
+  EXPECT_EQ(sheet({"--class-names", Dir("digits.txt")}), numbers);
+
+  const auto expect = [&](const std::string& text, const std::vector<std::string>& parts) {
+    scratch_.Write("bad.txt", text);
+    ExpectRefusal(Run(predict + Arguments{"--class-names", Dir("bad.txt")}), 65, parts);
+  };
+  expect("", {"bad.txt has 0 lines", "10 classes"});
+  expect(digits.substr(2), {"bad.txt has 9 lines", "10 classes"});
+  expect(digits + "10\n" + digits, {"bad.txt has more than 10 lines"});
+  expect(digits + "\n", {"bad.txt line 11 is empty"});
+  expect("\n" + digits, {"bad.txt line 1 is empty"});
+  expect("0\n1\n0\n", {"bad.txt line 3 is '0', as is line 1"});
+  expect("0\n\x1b[31m\n", {"bad.txt line 2 is '\\x1b[31m'", "UTF-8"});
+  expect("\xff\n", {"bad.txt line 1", "UTF-8"});
+  expect(std::string(101, 'a'), {"bad.txt line 1 has 101 bytes", "100"});
+  ExpectRefusal(Run(predict + Arguments{"--class-names", Dir("absent.txt")}), 66, {"absent.txt"});
+  ExpectRefusal(Run({"predict", "--model-dir", Dir("model"), "--channel", Dir("test"),
+                     "--class-names", Dir("digits.txt")}),
+                64, {"--contact-sheet"});
+}
+
+TEST_F(PredictPictures, LabelsDoNotCountWhereTheyAreIgnored) {
+  RunWell(Train());
+  Arrays arrays = Pictures(33, 2);
+  const auto predict = [&](const std::string& name) {
+    return Run({"predict", "--model-dir", Dir("model"), "--channel", Channel(name, arrays),
+                "--threads", "1", "--contact-sheet", Dir("sheet.png")});
+  };
+  for (size_t i = 0; i < 30; ++i) arrays["labels"].values<int32_t>()[i] = -1;
+  EXPECT_THAT(predict("three").out, HasSubstr(" of 3)"));
+  for (size_t i = 30; i < 33; ++i) arrays["labels"].values<int32_t>()[i] = -1;
+  EXPECT_THAT(predict("none").out, HasSubstr("no accuracy: every label is -1\n"));
+  arrays["labels"].values<int32_t>()[5] = 10;
+  ExpectRefusal(predict("high"), 65, {"row 5", "10"});
+}
+
 TEST_F(PredictPictures, AreNormalisedAndCutAsInEvaluation) {
   TrainOnCuts();
   const Outcome outcome =
