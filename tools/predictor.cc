@@ -1,6 +1,7 @@
 #include "tools/predictor.h"
 
 #include <algorithm>
+#include <cstring>
 #include <span>
 #include <vector>
 
@@ -18,6 +19,23 @@ Shape WithRows(int64_t rows, const Shape& sample) {
   std::vector<int64_t> dims{rows};
   dims.insert(dims.end(), sample.dims().begin(), sample.dims().end());
   return Shape(std::span<const int64_t>(dims));
+}
+
+// (n, h, w, c) as (n, c, h, w).
+Shape ChannelsFirst(const Shape& rows) { return {rows[0], rows[3], rows[1], rows[2]}; }
+
+Tensor ChannelsFirst(const Tensor& rows) {
+  Tensor planes(rows.dtype(), ChannelsFirst(rows.shape()));
+  const size_t element = SizeOf(rows.dtype());
+  const auto channels = static_cast<size_t>(rows.shape()[3]);
+  const auto plane = static_cast<size_t>(rows.shape()[1] * rows.shape()[2]);
+  const auto* from = static_cast<const char*>(rows.data());
+  for (size_t i = 0; i < static_cast<size_t>(rows.size()); ++i, from += element) {
+    const size_t picture = i / (channels * plane), pixel = i / channels % plane;
+    const size_t to = (picture * channels + i % channels) * plane + pixel;
+    std::memcpy(static_cast<char*>(planes.data()) + to * element, from, element);
+  }
+  return planes;
 }
 
 // Whether a picture of a batch (n, c, h, w) becomes a sample of this shape by padding and cutting.
@@ -47,6 +65,22 @@ std::string Predictor::Wanted() const {
          std::to_string(found_.input.padding) + " pixels of padding are no smaller";
 }
 
+bool Predictor::AreSamples(const Shape& pictures) const {
+  const Shape& sample = model_.spec.in_shape;
+  return pictures == WithRows(pictures[0], sample) || CanBeCut(pictures, found_.input, sample);
+}
+
+Tensor Predictor::AsStored(const Tensor& rows) const {
+  const bool known = rows.dtype() == DType::kUint8 || IsFloating(rows.dtype());
+  const Tensor stored = known ? rows : rows.Cast(DType::kFloat32);
+  const bool pictures = rows.shape().ndim() == 4 && model_.spec.in_shape.ndim() == 3;
+  if (!pictures || AreSamples(rows.shape())) return stored;
+  if (AreSamples(ChannelsFirst(rows.shape()))) return ChannelsFirst(stored);
+  throw ShapeError(
+      "the input has shape " + rows.shape().ToString() + "; the model wants " + Wanted(),
+      ExitCode::kBadData);
+}
+
 RowTransform Predictor::TransformFor(const Tensor& rows) const {
   const Shape& sample = model_.spec.in_shape;
   const InputTransform& input = found_.input;
@@ -67,9 +101,8 @@ RowTransform Predictor::TransformFor(const Tensor& rows) const {
   return {{sample, rows.dtype()}, transform, 0};
 }
 
-Tensor Predictor::Run(const Tensor& stored) {
-  const bool known = stored.dtype() == DType::kUint8 || IsFloating(stored.dtype());
-  const Tensor rows = known ? stored : stored.Cast(DType::kFloat32);
+Tensor Predictor::Run(const Tensor& given) {
+  const Tensor rows = AsStored(given);
   const RowTransform transform = TransformFor(rows);
   const int64_t n = rows.shape()[0];
   const auto from_bytes = static_cast<size_t>(rows.shape().row_size()) * SizeOf(rows.dtype());

@@ -34,12 +34,17 @@ class Predictor {
 
   // Logits, or what a regression predicts, (n, outputs) float32. Rows are (n, ...) as in the files
   // that were trained on: bytes are scaled, pictures normalised, padded and cut in the middle as in
-  // evaluation; flat rows pass for samples of the network's own shape. Throws ShapeError (65)
-  // naming found and wanted shape.
+  // evaluation. Pictures may also be (n, h, w, c), as cameras and picture files have them, and flat
+  // rows pass for samples of the network's own shape. Throws ShapeError (65) naming found and
+  // wanted shape.
   Tensor Run(const Tensor& rows);
 
  private:
-  // What becomes of one of these rows.
+  // Whether pictures (n, c, h, w) are samples of the network, or can be made some.
+  bool AreSamples(const Shape& pictures) const;
+  // The same rows in the types and axes that files of training data have.
+  Tensor AsStored(const Tensor& rows) const;
+  // What becomes of one of these.
   RowTransform TransformFor(const Tensor& rows) const;
   std::string Wanted() const;
 

@@ -83,6 +83,20 @@ TEST_F(Predict, ProbabilitiesSumToOne) {
   }
 }
 
+TEST_F(Predict, ArgmaxOfEachRowIsTheClass) {
+  const Outcome outcome = Run({"predict", "--model-dir", Dir("model"), "--threads", "1",
+                               "--channel", Dir("test"), "--output", Dir("y.npy")});
+  const Tensor y = ReadNpyFile(Dir("y.npy")), labels = Vectors(33, 2).at("labels");
+  int right = 0;
+  for (size_t row = 0; row < 33; ++row) {
+    const auto scores = y.values<float>().subspan(row * 10, 10);
+    const auto best = std::max_element(scores.begin(), scores.end()) - scores.begin();
+    right += best == labels.values<int32_t>()[row] ? 1 : 0;
+  }
+  EXPECT_GT(right, 5);  // of 7 classes
+  EXPECT_THAT(outcome.out, HasSubstr("(" + std::to_string(right) + " of 33)"));
+}
+
 TEST_F(Predict, AccuracyOnAChannelIsThatOfTheLastValidation) {
   const Outcome outcome =
       RunWell({"predict", "--model-dir", Dir("model"), "--channel", Dir("test"), "--threads", "1"});
@@ -221,6 +235,31 @@ TEST_F(PredictPictures, TheCutMiddleGivesTheSameNumbers) {
   for (const char* other : {"middle_out.npy", "flat_out.npy"}) {
     EXPECT_THAT(ReadNpyFile(Dir(other)).values<float>(), ElementsAreArray(y.values<float>()));
   }
+}
+
+// What the notebook's client does itself before it sends pictures: planes, float32, 1/255.
+TEST_F(PredictPictures, WithChannelsLastAreTransposedAndScaled) {
+  RunWell(Train());
+  const Tensor bytes = Pictures(10, 3).at("data");
+  Tensor last(DType::kUint8, Shape({10, 8, 8, 3})), scaled(DType::kFloat32, bytes.shape());
+  for (size_t i = 0; i < bytes.values<uint8_t>().size(); ++i) {
+    const uint8_t value = bytes.values<uint8_t>()[i];
+    last.values<uint8_t>()[(i / 192 * 64 + i % 64) * 3 + i / 64 % 3] = value;
+    scaled.values<float>()[i] = static_cast<float>(value * (1.0 / 255));
+  }
+  ASSERT_EQ(Predict("scaled", scaled).code, 0);
+  ASSERT_EQ(Predict("last", last).code, 0);
+  const Tensor y = ReadNpyFile(Dir("scaled_out.npy"));
+  EXPECT_EQ(y.shape(), Shape({10, 10}));
+  EXPECT_THAT(ReadNpyFile(Dir("last_out.npy")).values<float>(),
+              ElementsAreArray(y.values<float>()));
+}
+
+TEST_F(PredictPictures, OfOtherAxesAreRefused) {
+  RunWell(Train());
+  ExpectRefusal(Predict("a", Tensor(DType::kUint8, Shape({2, 8, 3, 8}))), 65, {"(2, 8, 3, 8)"});
+  ExpectRefusal(Predict("b", Tensor(DType::kUint8, Shape({2, 12, 4, 4}))), 65, {"(n, 3, 8, 8)"});
+  EXPECT_EQ(Predict("c", Tensor(DType::kUint8, Shape({2, 192}))).code, 0);
 }
 
 TEST_F(PredictPictures, OfWhichNoSampleCanBeCutAreRefused) {
