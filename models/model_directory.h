@@ -21,7 +21,7 @@ struct FoundModel {
   ModelSpec spec;
   InputTransform input;
   std::string weights;            // path of the npz file
-  std::optional<ModelCard> card;  // none: the spec was inferred from the arrays, bytes scaled by 1/255
+  std::optional<ModelCard> card;  // none: the spec follows from the arrays
 };
 
 // The model in a directory, or in the npz file `path` names: by model.json where there is one, else

@@ -13,7 +13,7 @@ namespace {
 constexpr size_t kMaxBytes = 100;
 
 std::string NameOf(std::string_view line, const std::string& where) {
-  const std::string name(Trim(line));
+  std::string name(Trim(line));
   if (name.empty()) throw FormatError(where + " is empty; wanted the name of a class");
   if (name.size() > kMaxBytes) {
     throw FormatError(where + " has " + std::to_string(name.size()) +

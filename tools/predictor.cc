@@ -72,7 +72,7 @@ bool Predictor::AreSamples(const Shape& pictures) const {
 
 Tensor Predictor::AsStored(const Tensor& rows) const {
   const bool known = rows.dtype() == DType::kUint8 || IsFloating(rows.dtype());
-  const Tensor stored = known ? rows : rows.Cast(DType::kFloat32);
+  Tensor stored = known ? rows : rows.Cast(DType::kFloat32);
   const bool pictures = rows.shape().ndim() == 4 && model_.spec.in_shape.ndim() == 3;
   if (!pictures || AreSamples(rows.shape())) return stored;
   if (AreSamples(ChannelsFirst(rows.shape()))) return ChannelsFirst(stored);

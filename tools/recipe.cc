@@ -22,6 +22,7 @@ class RecipeBuilder {
   void Add(const std::string& option, int64_t value) { Add(option, std::to_string(value)); }
   void Add(const std::string& option, const std::vector<double>& values) {
     std::vector<std::string> texts;
+    texts.reserve(values.size());
     for (const double value : values) texts.push_back(FormatG(value, 17));
     Add(option, Join(texts, ","));
   }
