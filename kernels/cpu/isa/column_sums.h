@@ -24,8 +24,28 @@ LOCKSTEP_FORMULA void RepeatPattern(int64_t width, T* values) {
   for (int64_t j = width; j < 4 * kLanes<T>; ++j) values[j] = values[j - width];
 }
 
-// Columns j .. j + kVectors * lanes of at most kFlushRows rows; sums are added to those of channel
-// % width.
+// sum[j + i] grows by element i of the vectors.
+template <int kVectors, typename V, typename T>
+LOCKSTEP_FORMULA void AddToSums(const V (&vectors)[kVectors], int64_t j, double* sum) {
+  constexpr int64_t kLane = sizeof(V) / sizeof(T);
+  alignas(64) T flat[kVectors * kLane];
+  for (int v = 0; v < kVectors; ++v) Store(flat + v * kLane, vectors[v]);
+  for (int64_t i = 0; i < kVectors * kLane; ++i) sum[j + i] += static_cast<double>(flat[i]);
+}
+
+// The same where several rows, of a width that divides the lanes, lie in a vector.
+template <int kVectors, typename V, typename T>
+LOCKSTEP_FORMULA void FoldToSums(const V (&vectors)[kVectors], int64_t width, double* sum) {
+  constexpr int64_t kLane = sizeof(V) / sizeof(T);
+  V all = vectors[0];
+  for (int v = 1; v < kVectors; ++v) all += vectors[v];
+  alignas(64) T flat[kLane];
+  Store(flat, all);
+  for (int64_t i = 0; i < kLane; ++i) sum[i & (width - 1)] += static_cast<double>(flat[i]);
+}
+
+// Columns j .. j + kVectors * lanes of at most kFlushRows rows, or whole rows narrower than a
+// vector.
 template <int kVectors, typename V, typename T, typename Term>
 LOCKSTEP_FORMULA void SumStrip(int64_t offset, int64_t rows, int64_t row_stride, int64_t j,
                                int64_t width, const Term& term, double* sum_a, double* sum_b) {
@@ -41,17 +61,12 @@ LOCKSTEP_FORMULA void SumStrip(int64_t offset, int64_t rows, int64_t row_stride,
       b[v] += tb;
     }
   }
-  alignas(64) T flat_a[kVectors * kLane];
-  alignas(64) T flat_b[kVectors * kLane];
-  for (int v = 0; v < kVectors; ++v) {
-    Store(flat_a + v * kLane, a[v]);
-    Store(flat_b + v * kLane, b[v]);
-  }
-  const bool wraps = j + kVectors * kLane > width;
-  for (int64_t i = 0; i < kVectors * kLane; ++i) {
-    const int64_t c = wraps ? (j + i) % width : j + i;
-    sum_a[c] += static_cast<double>(flat_a[i]);
-    sum_b[c] += static_cast<double>(flat_b[i]);
+  if (width < kLane) {
+    FoldToSums<kVectors, V, T>(a, width, sum_a);
+    FoldToSums<kVectors, V, T>(b, width, sum_b);
+  } else {
+    AddToSums<kVectors, V, T>(a, j, sum_a);
+    AddToSums<kVectors, V, T>(b, j, sum_b);
   }
 }
 

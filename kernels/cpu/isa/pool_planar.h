@@ -3,6 +3,8 @@
 #ifndef LOCKSTEP_KERNELS_CPU_ISA_POOL_PLANAR_H_
 #define LOCKSTEP_KERNELS_CPU_ISA_POOL_PLANAR_H_
 
+#include <utility>
+
 #include "kernels/cpu/isa/vec.h"
 #include "kernels/math/extremum.h"
 #include "kernels/pool.h"
@@ -78,13 +80,56 @@ LOCKSTEP_FORMULA T TakeGradient(T v, T top, T* left) {
   return taken;
 }
 
+// Two rows of pixels, a vector of each: kLanes / 2 windows.
 template <typename T>
-LOCKSTEP_FORMULA void QuadsMaxGradient(const PoolShape& s, const T* __restrict x,
-                                       const T* __restrict y, const T* __restrict dy,
-                                       T* __restrict dx) {
+struct QuadVectors {
+  using V = Vec<T>;
+  typedef T Half __attribute__((vector_size(kVecBytes / 2)));
+  using Mask = decltype(V{} == V{});
+  using Lanes = std::make_integer_sequence<int, static_cast<int>(kLanes<T>)>;
+
+  template <int... kLane>
+  LOCKSTEP_FORMULA static V Twice(Half h, std::integer_sequence<int, kLane...>) {
+    return __builtin_shufflevector(h, h, kLane / 2 ...);
+  }
+  template <int... kLane>
+  LOCKSTEP_FORMULA static Mask Neighbours(Mask m, std::integer_sequence<int, kLane...>) {
+    return __builtin_shufflevector(m, m, kLane ^ 1 ...);
+  }
+  template <int... kLane>
+  LOCKSTEP_FORMULA static Mask LeftLanes(std::integer_sequence<int, kLane...>) {
+    return Mask{(kLane % 2 - 1)...};
+  }
+
+  // The gradients of windows whose maxima are at y go to their first maxima.
+  LOCKSTEP_FORMULA static void TakeGradients(const T* x, int64_t below, const T* y, const T* dy,
+                                             T* dx) {
+    const V top = Twice(Load<Half>(y), Lanes{});
+    const V gradient = Twice(Load<Half>(dy), Lanes{});
+    const Mask nan = top != top, left = LeftLanes(Lanes{});
+    const V upper = Load<V>(x), lower = Load<V>(x + below);
+    const Mask upper_hit = (upper == top) | ((upper != upper) & nan);
+    const Mask lower_hit = (lower == top) | ((lower != lower) & nan);
+    const Mask upper_other = Neighbours(upper_hit, Lanes{});
+    const Mask lower_other = Neighbours(lower_hit, Lanes{});
+    const Mask upper_takes = upper_hit & (left | ~upper_other);
+    const Mask lower_takes = lower_hit & (left | ~lower_other) & ~(upper_hit | upper_other);
+    Store(dx, upper_takes ? gradient : V{});
+    Store(dx + below, lower_takes ? gradient : V{});
+  }
+};
+
+template <typename T>
+LOCKSTEP_FORMULA void QuadsMaxGradient(const PoolShape& s, const T* x, const T* y, const T* dy,
+                                       T* dx) {
+  constexpr int64_t kWindows = kLanes<T> / 2;
   const int64_t w = s.x.w;
   for (int64_t oh = 0; oh < s.out_h; ++oh, x += 2 * w, dx += 2 * w, y += s.out_w, dy += s.out_w) {
-    for (int64_t i = 0; i < s.out_w; ++i) {
+    int64_t i = 0;
+    for (; i + kWindows <= s.out_w; i += kWindows) {
+      QuadVectors<T>::TakeGradients(x + 2 * i, w, y + i, dy + i, dx + 2 * i);
+    }
+    for (; i < s.out_w; ++i) {
       T left = dy[i];
       dx[2 * i] = TakeGradient(x[2 * i], y[i], &left);
       dx[2 * i + 1] = TakeGradient(x[2 * i + 1], y[i], &left);
