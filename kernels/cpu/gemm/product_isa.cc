@@ -107,9 +107,22 @@ void PackBlock(const Product<T>& p, int64_t k0, int64_t depth, int64_t j0, int64
   }
 }
 
+// Elements that a copied row takes: whole vectors.
+template <typename T>
+constexpr int64_t kRowElements = (kMaxRows + kLanes<T> - 1) / kLanes<T>* kLanes<T>;
+
+// packed[step][i] = a[i][step], with room behind the last step for the rest of its vectors.
 template <typename T>
 void PackRows(const T* a, int64_t a_m, int64_t a_k, int64_t depth, int rows, T* packed) {
-  for (int64_t step = 0; step < depth; ++step) {
+  int64_t step = 0;
+  if (a_m == 1 && a_k + rows >= kRowElements<T>) {
+    // What a vector has beyond the rows is overwritten by the next step; the last one would read
+    // beyond the matrix.
+    for (; step + 1 < depth; ++step) {
+      CopyPanel<T, kRowElements<T>>(a + step * a_k, 0, 1, packed + step * rows);
+    }
+  }
+  for (; step < depth; ++step) {
     for (int i = 0; i < rows; ++i) packed[step * rows + i] = a[step * a_k + i * a_m];
   }
 }
@@ -119,7 +132,7 @@ template <typename T>
 void RowOfTiles(const Product<T>& p, int64_t i0, int rows, int64_t k0, int64_t depth, int64_t j0,
                 int64_t columns, const T* packed) {
   const bool last = k0 + depth == p.k, in_place = ReadsInPlace(p);
-  alignas(64) T rows_packed[kMaxRows * kMaxDepth];
+  alignas(64) T rows_packed[kMaxRows * kMaxDepth + kRowElements<T>];
   TileArgs<T> t;
   t.k = depth;
   t.a = p.a + i0 * p.a_m + k0 * p.a_k;
