@@ -35,6 +35,10 @@ class Backend {
   virtual void* Allocate(size_t bytes, const std::string& purpose) = 0;
   virtual void Free(void* pointer) noexcept = 0;
 
+  // Makes the calling thread one that runs this device's kernels; a plan does so before it runs.
+  // The families below do it by themselves. Without effect inside a lane.
+  virtual void Enter() = 0;
+
   // body(lane) for each of `lanes` lanes, several at a time. Inside a lane every kernel runs on one
   // thread, so that its bits do not depend on threads(). Returns when all are done; rethrows the
   // exception of the first lane that threw.

@@ -141,6 +141,7 @@ void Plan::ResolvePointers() {
 }
 
 RunContext Plan::Start(const RunInputs& inputs, LossSums* sums, GradientSums* gradient_sums) {
+  backend_.Enter();
   ResolvePointers();
   return {.backend = &backend_,
           .pointers = pointers_.data(),

@@ -26,12 +26,31 @@ int CoresOfAffinityMask() {
   return CPU_COUNT(&cores);
 }
 
+thread_local bool in_lane = false;
+
+// While it lives, the calling thread runs kernels alone.
+class LaneScope {
+ public:
+  LaneScope() : was_in_lane_(in_lane), threads_(GetThreads()) {
+    in_lane = true;
+    SetThreads(1);
+  }
+  ~LaneScope() {
+    in_lane = was_in_lane_;
+    SetThreads(threads_);
+  }
+  LaneScope(const LaneScope&) = delete;
+  LaneScope& operator=(const LaneScope&) = delete;
+
+ private:
+  const bool was_in_lane_;
+  const int threads_;
+};
+
 }  // namespace
 
 CpuBackend::CpuBackend(int threads, const IsaTable& isa)
-    : threads_(threads > 0 ? threads : CoresOfAffinityMask()), isa_(isa) {
-  SetThreads(threads_);
-}
+    : threads_(threads > 0 ? threads : CoresOfAffinityMask()), isa_(isa) {}
 
 std::string CpuBackend::fingerprint() const {
   const dnnl_version_t* v = dnnl_version();
@@ -53,11 +72,15 @@ void* CpuBackend::Allocate(size_t bytes, const std::string& purpose) {
 
 void CpuBackend::Free(void* pointer) noexcept { std::free(pointer); }
 
+void CpuBackend::Enter() {
+  if (!in_lane && GetThreads() != threads_) SetThreads(threads_);
+}
+
 void CpuBackend::ForEachLane(int lanes, const std::function<void(int lane)>& body) {
+  Enter();
   std::vector<std::exception_ptr> failures(static_cast<size_t>(lanes));
   ParallelThreads([&](int thread, int threads) {
-    const int before = GetThreads();
-    SetThreads(1);
+    const LaneScope scope;
     for (int lane = thread; lane < lanes; lane += threads) {
       try {
         body(lane);
@@ -65,7 +88,6 @@ void CpuBackend::ForEachLane(int lanes, const std::function<void(int lane)>& bod
         failures[static_cast<size_t>(lane)] = std::current_exception();
       }
     }
-    SetThreads(before);
   });
   for (const std::exception_ptr& failure : failures) {
     if (failure) std::rethrow_exception(failure);

@@ -17,8 +17,8 @@
 
 namespace lockstep::cpu {
 
-// The host's processors. The constructor sets the calling thread's kernel threads; a thread that
-// wants another number calls SetThreads itself.
+// The host's processors. How many threads a loop uses is a property of the calling thread
+// (SetThreads): whoever asks for a kernel family gets this backend's number.
 class CpuBackend final : public Backend {
  public:
   CpuBackend(int threads, const IsaTable& isa);
@@ -29,19 +29,26 @@ class CpuBackend final : public Backend {
 
   void* Allocate(size_t bytes, const std::string& purpose) override;
   void Free(void* pointer) noexcept override;
+  void Enter() override;
   void ForEachLane(int lanes, const std::function<void(int lane)>& body) override;
 
-  ConvKernels& conv() override { return conv_; }
-  ElementwiseKernels& elementwise() override { return elementwise_; }
-  GemmKernels& gemm() override { return gemm_; }
-  NormKernels& norm() override { return norm_; }
-  OptimizerKernels& optimizer() override { return optimizer_; }
-  PoolKernels& pool() override { return pool_; }
-  RandomKernels& random() override { return random_; }
-  ReduceKernels& reduce() override { return reduce_; }
-  SoftmaxKernels& softmax() override { return softmax_; }
+  ConvKernels& conv() override { return Entered(&conv_); }
+  ElementwiseKernels& elementwise() override { return Entered(&elementwise_); }
+  GemmKernels& gemm() override { return Entered(&gemm_); }
+  NormKernels& norm() override { return Entered(&norm_); }
+  OptimizerKernels& optimizer() override { return Entered(&optimizer_); }
+  PoolKernels& pool() override { return Entered(&pool_); }
+  RandomKernels& random() override { return Entered(&random_); }
+  ReduceKernels& reduce() override { return Entered(&reduce_); }
+  SoftmaxKernels& softmax() override { return Entered(&softmax_); }
 
  private:
+  template <typename Kernels>
+  Kernels& Entered(Kernels* kernels) {
+    Enter();
+    return *kernels;
+  }
+
   int threads_;
   IsaTable isa_;  // before the kernels, which point at it
   CpuGemm gemm_;

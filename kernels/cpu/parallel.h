@@ -7,8 +7,8 @@
 
 namespace lockstep::cpu {
 
-// Threads the calling thread's next Parallel* uses; set by the backend around a run. Thread-local:
-// a lane that runs on one thread of its own sets 1.
+// Threads the calling thread's next Parallel* uses; set by the backend that runs. Thread-local: a
+// lane that runs on one thread of its own sets 1.
 void SetThreads(int threads);
 int GetThreads();
 

@@ -52,6 +52,7 @@ class ForcedBackend : public Backend {
     return base_->Allocate(bytes, purpose);
   }
   void Free(void* pointer) noexcept override { base_->Free(pointer); }
+  void Enter() override { base_->Enter(); }
   void ForEachLane(int lanes, const std::function<void(int lane)>& body) override {
     base_->ForEachLane(lanes, body);
   }

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <limits>
+#include <thread>
+#include <vector>
 
 #include "kernels/error.h"
 #include "tests/kernels/kernel_test.h"
@@ -13,12 +15,40 @@ TEST(CpuBackend, NamesItselfAndWhatItsBitsDependOn) {
   const auto b = MakeCpuBackend(3);
   EXPECT_EQ(b->name(), "cpu");
   EXPECT_EQ(b->threads(), 3);
-  EXPECT_EQ(cpu::GetThreads(), 3);
   EXPECT_NE(b->fingerprint().find("onednn-2."), std::string::npos) << b->fingerprint();
 }
 
 TEST(CpuBackend, UsesTheCoresOfTheAffinityMaskByDefault) {
   EXPECT_GE(MakeCpuBackend()->threads(), 1);
+}
+
+// Threads that this loop of the backend's own kernels uses.
+int ThreadsOf(Backend& b) {
+  b.elementwise();
+  return cpu::GetThreads();
+}
+
+TEST(CpuBackend, HasItsThreadsWhoeverCallsIt) {
+  const auto three = MakeCpuBackend(3);
+  const auto two = MakeCpuBackend(2);
+  EXPECT_EQ(ThreadsOf(*three), 3);
+  EXPECT_EQ(ThreadsOf(*two), 2);
+  int elsewhere = 0;
+  std::thread([&] { elsewhere = ThreadsOf(*three); }).join();
+  EXPECT_EQ(elsewhere, 3);
+  three->Enter();
+  EXPECT_EQ(cpu::GetThreads(), 3);
+}
+
+TEST(CpuBackend, LanesRunOnOneThreadEach) {
+  const auto b = MakeCpuBackend(3);
+  std::vector<int> threads(7);
+  b->ForEachLane(7, [&](int lane) {
+    b->Enter();
+    threads[static_cast<size_t>(lane)] = ThreadsOf(*b);
+  });
+  EXPECT_EQ(threads, std::vector<int>(7, 1));
+  EXPECT_EQ(ThreadsOf(*b), 3);
 }
 
 TEST(CpuBackend, AllocatesAlignedMemoryOfEverySize) {
