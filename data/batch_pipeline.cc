@@ -19,7 +19,9 @@ BatchPipeline::BatchPipeline(int threads, int slots, size_t x_bytes, size_t labe
     : thread_count_(threads),
       schedule_(std::move(schedule)),
       fill_(std::move(fill)),
-      slots_(static_cast<size_t>(slots)) {
+      slots_(static_cast<size_t>(slots)),
+      alone_(threads == 0) {
+  threads_.reserve(static_cast<size_t>(threads));
   for (Slot& slot : slots_) {
     slot.x = Bytes(x_bytes);
     slot.labels = Bytes(label_bytes);
@@ -33,7 +35,12 @@ void BatchPipeline::Start() {
   ended_ = false;
   schedule_error_ = nullptr;
   claimed_ = taken_ = freed_ = 0;
-  for (int i = 0; i < thread_count_; ++i) threads_.emplace_back([this] { Work(); });
+  try {
+    for (int i = 0; i < thread_count_; ++i) threads_.emplace_back([this] { Work(); });
+  } catch (...) {
+    // No more threads to be had: those that run do the work.
+  }
+  alone_ = threads_.empty();
 }
 
 void BatchPipeline::Stop() {
@@ -97,8 +104,8 @@ const BatchPipeline::Slot& BatchPipeline::NextAlone() {
 }
 
 const BatchPipeline::Slot& BatchPipeline::Next() {
-  if (thread_count_ == 0) return NextAlone();
-  if (threads_.empty()) Start();
+  if (!alone_ && threads_.empty()) Start();
+  if (alone_) return NextAlone();
   std::unique_lock<std::mutex> lock(mutex_);
   if (taken_ > freed_) {
     slots_[freed_++ % slots_.size()].ready = false;

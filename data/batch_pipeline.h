@@ -18,7 +18,7 @@ namespace lockstep {
 
 // A ring of slots. Batch number i goes through slot i % slots: a thread claims it by asking for the
 // next scheduled batch, fills it and marks it ready; Next() hands the slots out in order and frees
-// the one before. Without threads Next() does all of it itself.
+// the one before. Without threads, or where none can be started, Next() does all of it itself.
 class BatchPipeline {
  public:
   struct Slot {
@@ -59,6 +59,7 @@ class BatchPipeline {
   std::mutex mutex_;
   std::condition_variable may_fill_, may_take_;
   std::vector<std::thread> threads_;
+  bool alone_;  // Next() makes the batches
   // Numbers of batches: claimed by threads, handed out, and freed again.
   uint64_t claimed_ = 0, taken_ = 0, freed_ = 0;
   bool stopping_ = false;

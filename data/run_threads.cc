@@ -6,7 +6,6 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -56,9 +55,10 @@ void RunThreads(size_t count, int threads, const std::function<void(size_t)>& jo
   const size_t wanted = static_cast<size_t>(threads > 0 ? threads : AvailableCores());
   std::vector<std::thread> others;
   try {
+    others.reserve(std::min(wanted, count));
     for (size_t t = 1; t < std::min(wanted, count); ++t) others.emplace_back(work);
-  } catch (const std::system_error&) {
-    // No more threads to be had: those that run do the work.
+  } catch (...) {
+    // No more threads or memory to be had: those that run do the work.
   }
   work();
   for (std::thread& thread : others) thread.join();

@@ -1,11 +1,15 @@
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <system_error>
+#include <thread>
 
 #include "data/batch_iterator.h"
 #include "data/epoch_order.h"
+#include "data/run_threads.h"
 #include "data/synthetic.h"
 #include "tests/data/expect_error.h"
 
@@ -60,6 +64,26 @@ std::vector<int64_t> Identity(int64_t size) {
   std::iota(ids.begin(), ids.end(), 0);
   return ids;
 }
+
+// While it lives, no thread can be started: the stack that each would get fits into no machine.
+class NoMoreThreads {
+ public:
+  NoMoreThreads() {
+    pthread_getattr_default_np(&before_);
+    pthread_attr_t huge;
+    pthread_attr_init(&huge);
+    pthread_attr_setstacksize(&huge, size_t{1} << 46);
+    EXPECT_EQ(pthread_setattr_default_np(&huge), 0);
+    pthread_attr_destroy(&huge);
+  }
+  ~NoMoreThreads() {
+    pthread_setattr_default_np(&before_);
+    pthread_attr_destroy(&before_);
+  }
+
+ private:
+  pthread_attr_t before_;
+};
 
 TEST(EpochOrder, IsAPermutationOfSeedAndEpoch) {
   for (const int64_t size : {0, 1, 2, 3, 7, 100, 1009}) {
@@ -207,6 +231,24 @@ TEST(DatasetSource, BatchesAreAligned) {
     EXPECT_EQ(reinterpret_cast<uintptr_t>(batch.x) % 64, 0U);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(batch.labels) % 64, 0U);
   }
+}
+
+TEST(DatasetSource, BatchesComeWithoutThreadsToPrepareThem) {
+  const Dataset dataset = Numbered(1009, 301);
+  const SourceOptions options{.batch_size = 97, .seed = 9, .threads = 2};
+  DatasetSource alone(dataset, options);
+  const NoMoreThreads none;
+  ASSERT_THROW(std::thread([] {}).join(), std::system_error);
+  for (int epoch = 0; epoch < 2; ++epoch) EXPECT_EQ(Join(TakeEpoch(&alone)).size(), 1009U);
+  alone.Seek({.epoch = 0, .offset = 0});
+  EXPECT_EQ(Join(TakeEpoch(&alone)), EpochOrder(9, 0, 1009));
+}
+
+TEST(RunThreads, DoesEveryJobWithoutThreads) {
+  const NoMoreThreads none;
+  std::vector<int> done(50);
+  RunThreads(done.size(), 4, [&](size_t i) { ++done[i]; });
+  EXPECT_EQ(done, std::vector<int>(50, 1));
 }
 
 }  // namespace
