@@ -2,6 +2,7 @@
 #ifndef LOCKSTEP_DATA_CHANNEL_H_
 #define LOCKSTEP_DATA_CHANNEL_H_
 
+#include <functional>
 #include <string>
 
 #include "data/dataset.h"
@@ -14,11 +15,13 @@ struct ChannelOptions {
   // Names of the arrays in npz files.
   std::string data_key = "data";
   std::string label_key = "labels";
-  // "train" or "test" where a directory holds both: files whose name holds "train" or
-  // "data_batch", or "test" or "t10k".
+  // "train" or "test" where a directory holds both, told by words in the names of its files:
+  // "train" or "training", CIFAR-10's "data_batch"; "test", "t10k", or else "validation" or "val".
   std::string split = {};
   LabelKind labels = LabelKind::kAuto;
   int threads = 0;  // for inflating; 0: one a core
+  // Told, in one line, of files of data that are left out and of CIFAR-10 batches that are missing.
+  std::function<void(const std::string&)> warn = {};
 };
 
 // Loads, of a directory (or of the one file `path` names), the first kind that is there:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <initializer_list>
 #include <optional>
 #include <system_error>
 
@@ -15,15 +16,43 @@ namespace fs = std::filesystem;
 using Kind = ChannelFile::Kind;
 
 constexpr size_t kNamesShown = 10;
+constexpr int kCifarBatches = 5;  // data_batch_1.bin to data_batch_5.bin
 
 bool Contains(const std::string& text, std::string_view part) {
   return text.find(part) != text.npos;
 }
 
-// "train", "test" or, when the name does not say, nothing.
+bool IsOneOf(std::string_view word, std::initializer_list<std::string_view> list) {
+  return std::find(list.begin(), list.end(), word) != list.end();
+}
+
+// The words of a name in lower case. They end where letters and digits do, before a capital
+// after a small letter and before digits at the end, so that "latest" holds no "test".
+std::vector<std::string> WordsOf(const std::string& name) {
+  std::vector<std::string> words(1);
+  bool small = false;
+  for (const char c : name) {
+    const bool capital = c >= 'A' && c <= 'Z';
+    const bool letter = capital || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    if (!letter || (capital && small)) words.emplace_back();
+    if (letter) words.back() += static_cast<char>(capital ? c - 'A' + 'a' : c);
+    small = letter && !capital;
+  }
+  for (std::string& word : words) {
+    while (!word.empty() && word.back() >= '0' && word.back() <= '9') word.pop_back();
+  }
+  return words;
+}
+
+// "train", "test", "validation" or, when the name does not say, nothing.
 std::string SplitOf(const std::string& name) {
-  if (Contains(name, "train") || Contains(name, "data_batch")) return "train";
-  return Contains(name, "test") || Contains(name, "t10k") ? "test" : "";
+  if (name.starts_with("data_batch")) return "train";
+  for (const std::string& word : WordsOf(name)) {
+    if (IsOneOf(word, {"train", "training", "trainset", "traindata"})) return "train";
+    if (IsOneOf(word, {"test", "testing", "testset", "testdata", "t10k"})) return "test";
+    if (IsOneOf(word, {"val", "valid", "validation", "eval", "evaluation"})) return "validation";
+  }
+  return "";
 }
 
 std::optional<Kind> KindOf(const std::string& name) {
@@ -33,18 +62,27 @@ std::optional<Kind> KindOf(const std::string& name) {
   return cifar && name.ends_with(".bin") ? std::optional(Kind::kCifar) : std::nullopt;
 }
 
+bool Exists(const fs::path& path) {
+  std::error_code error;
+  const bool exists = fs::exists(path, error);
+  if (error != std::errc::permission_denied) return exists;
+  throw IoError("cannot look for " + Printable(path.string(), 400) + ": " + error.message(),
+                ExitCode::kNoPermission);
+}
+
 // The labels' file beside a file of pictures; either may be gzipped.
 std::string LabelsPathFor(const fs::path& images) {
   std::string name = images.filename().string();
-  const size_t at = name.rfind("images");
+  const size_t at = std::min(name.rfind("images-idx3"), name.rfind("images.idx3"));
   name.replace(at, 11, std::string("labels") + name[at + 6] + "idx1");
   const std::string plain = name.ends_with(".gz") ? name.substr(0, name.size() - 3) : name;
   for (const std::string& candidate : {name, plain, plain + ".gz"}) {
-    if (fs::exists(images.parent_path() / candidate)) {
+    if (Exists(images.parent_path() / candidate)) {
       return (images.parent_path() / candidate).string();
     }
   }
-  throw IoError(images.string() + " has no labels: " + name + " is not beside it",
+  throw IoError(Printable(images.string(), 400) + " has no labels: " + Printable(name, 300) +
+                    " is not beside it",
                 ExitCode::kNoInput);
 }
 
@@ -97,7 +135,7 @@ std::vector<std::string> NamesOfOneKind(const std::vector<std::string>& names) {
   for (const Kind kind : {Kind::kNpz, Kind::kIdxPair, Kind::kCifar}) {
     std::vector<std::string> found;
     for (const std::string& name : names) {
-      if (KindOf(name) != kind) continue;
+      if (name.starts_with(".") || KindOf(name) != kind) continue;  // "._x.npz" is no npz
       // A gzipped file beside its plain one is the same data again.
       if (name.ends_with(".gz") && !found.empty() && found.back() + ".gz" == name) continue;
       found.push_back(name);
@@ -107,23 +145,41 @@ std::vector<std::string> NamesOfOneKind(const std::vector<std::string>& names) {
   return {};
 }
 
+// All names, unless they tell two splits apart: then those of the one that is wanted.
 std::vector<std::string> NamesOfSplit(const std::vector<std::string>& names,
-                                      const std::string& split, const std::string& directory) {
+                                      const std::string& directory, const ChannelOptions& options) {
   const auto with = [&](const std::string& wanted) {
     std::vector<std::string> found;
     std::copy_if(names.begin(), names.end(), std::back_inserter(found),
                  [&](const std::string& name) { return SplitOf(name) == wanted; });
     return found;
   };
-  if (split.empty()) {
-    if (!with("train").empty() && !with("test").empty()) {
-      throw ConfigError("the channel " + directory + " holds both training and test data (" +
-                        NamesText(names) + "); choose the split train or test, or one file");
-    }
-    return names;
+  const std::vector<std::string> train = with("train"), test = with("test");
+  const std::vector<std::string> held_out = test.empty() ? with("validation") : test;
+  if (train.empty() || held_out.empty()) return names;
+  if (options.split.empty()) {
+    throw ConfigError("the channel " + Printable(directory, 400) +
+                      " holds both training and test data (" + NamesText(names) +
+                      "); choose the split train or test, or one file");
   }
-  const std::vector<std::string> found = with(split);
-  return found.empty() ? with("") : found;
+  if (const std::vector<std::string> neither = with(""); options.warn && !neither.empty()) {
+    options.warn("left out of " + Printable(directory, 400) + ", as its other files are named " +
+                 "after the splits train and test: " + NamesText(neither));
+  }
+  return options.split == "train" ? train : held_out;
+}
+
+// Some of the five training batches of CIFAR-10 without the others may be a download cut short.
+void WarnOfMissingBatches(const std::vector<std::string>& names, const std::string& directory,
+                          const ChannelOptions& options) {
+  std::vector<std::string> missing;
+  for (int i = 1; i <= kCifarBatches; ++i) {
+    const std::string name = "data_batch_" + std::to_string(i) + ".bin";
+    if (std::find(names.begin(), names.end(), name) == names.end()) missing.push_back(name);
+  }
+  if (!options.warn || missing.empty() || missing.size() == kCifarBatches) return;
+  options.warn(Printable(directory, 400) + " holds only a part of CIFAR-10's training data: " +
+               NamesText(missing) + (missing.size() == 1 ? " is" : " are") + " missing");
 }
 
 }  // namespace
@@ -140,15 +196,15 @@ std::vector<ChannelFile> FindChannelFiles(const std::string& path, const Channel
   if (fs::is_regular_file(path, ignored)) return {MakeNamedFile(path)};
 
   const std::vector<std::string> all = ListNames(path);
-  const std::vector<std::string> names = NamesOfSplit(NamesOfOneKind(all), options.split, path);
+  const std::vector<std::string> names = NamesOfSplit(NamesOfOneKind(all), path, options);
   if (names.empty()) {
-    throw IoError("the channel " + Printable(path, 400) + " holds no " +
-                      (options.split.empty() ? "" : options.split + " ") + "data: found " +
+    throw IoError("the channel " + Printable(path, 400) + " holds no " + "data: found " +
                       NamesText(all) +
                       "; wanted *.npz, *images-idx3-ubyte[.gz] with labels, or CIFAR-10 "
                       "data_batch_*.bin",
                   ExitCode::kNoInput);
   }
+  WarnOfMissingBatches(names, path, options);
   std::vector<ChannelFile> files;
   files.reserve(names.size());
   for (const std::string& name : names) {

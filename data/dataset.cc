@@ -167,6 +167,14 @@ TensorType Dataset::label_type() const {
   return {Shape(labels_.shape().dims().subspan(1)), labels_.dtype()};
 }
 
+std::vector<std::string> Dataset::files() const {
+  std::vector<std::string> files;
+  for (const Part& part : parts_) {
+    if (files.empty() || files.back() != part.file) files.push_back(part.file);
+  }
+  return files;
+}
+
 std::string Dataset::Describe(int64_t id) const {
   int64_t row = id;
   for (const Part& part : parts_) {

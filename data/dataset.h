@@ -44,6 +44,8 @@ class Dataset {
   // One more than the largest class label seen; 0 for targets.
   int32_t classes() const { return classes_; }
 
+  // Those of its parts, in order.
+  std::vector<std::string> files() const;
   // "train.npz row 17".
   std::string Describe(int64_t id) const;
   // Throws FormatError (65) naming the first row whose label is not in 0..classes-1 or -1.

@@ -116,6 +116,75 @@ TEST(Channel, TrainAndTestInOneDirectoryNeedAChoice) {
   ExpectError(ExitCode::kUsage, {"'best'"}, [&] { LoadChannel(dir.path(), {.split = "best"}); });
 }
 
+std::vector<std::string> NamesOf(const Dataset& dataset) {
+  std::vector<std::string> names;
+  for (const std::string& file : dataset.files()) {
+    names.push_back(std::filesystem::path(file).filename().string());
+  }
+  return names;
+}
+
+// The files that make up a split of a directory that holds these, or the refusal's exit code.
+std::vector<std::string> Chosen(const std::vector<std::string>& names, const std::string& split) {
+  TempDir dir;
+  for (const std::string& name : names) dir.Write(name, Npz(1, 1));
+  try {
+    return NamesOf(LoadChannel(dir.path(), {.split = split}));
+  } catch (const Error& error) {
+    return {std::to_string(static_cast<int>(error.code()))};
+  }
+}
+
+TEST(Channel, NamesThatTellNoTwoSplitsApartAreAllLoaded) {
+  using Names = std::vector<std::string>;
+  for (const Names& names :
+       {Names{"more.npz", "train.npz"}, Names{"latest.npz"}, Names{"a.npz", "test.npz"},
+        Names{"contest.npz", "restrain.npz"}, Names{"training_1.npz", "training_2.npz"}}) {
+    for (const char* split : {"", "train", "test"}) EXPECT_EQ(Chosen(names, split), names);
+  }
+}
+
+TEST(Channel, SplitsAreToldByWholeWords) {
+  using Names = std::vector<std::string>;
+  for (const Names& pair :
+       {Names{"x_test.npz", "x_train.npz"}, Names{"Test.npz", "Train.npz"},
+        Names{"mnistTest.npz", "mnistTraining.npz"}, Names{"test01.npz", "train01.npz"},
+        Names{"testset.npz", "trainset.npz"}, Names{"t10k.npz", "train.npz"},
+        Names{"val.npz", "vgg-train.npz"}}) {
+    EXPECT_EQ(Chosen(pair, "test"), Names{pair[0]});
+    EXPECT_EQ(Chosen(pair, "train"), Names{pair[1]});
+    EXPECT_EQ(Chosen(pair, ""), Names{"64"});
+  }
+  const Names all = {"latest.npz", "test.npz", "train.npz", "validation.npz"};
+  EXPECT_EQ(Chosen(all, "test"), Names{"test.npz"});
+  EXPECT_EQ(Chosen(all, "train"), Names{"train.npz"});
+}
+
+TEST(Channel, HiddenFilesAreSkipped) {
+  TempDir dir;
+  dir.Write("d.npz", Npz(3, 3));
+  dir.Write("._d.npz", std::string_view("what another system left"));
+  EXPECT_EQ(LoadChannel(dir.path()).size(), 3);
+}
+
+TEST(Channel, FilesLeftOutOfBothSplitsAreNamed) {
+  TempDir dir;
+  for (const char* name : {"train.npz", "test.npz", "more.npz"}) dir.Write(name, Npz(2, 2));
+  std::vector<std::string> warnings;
+  const auto warn = [&](const std::string& line) { warnings.push_back(line); };
+  EXPECT_EQ(LoadChannel(dir.path(), {.split = "train", .warn = warn}).size(), 2);
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_THAT(warnings[0],
+              testing::AllOf(testing::HasSubstr("more.npz"), testing::HasSubstr(dir.path())));
+}
+
+TEST(Channel, NamesTooLongForLabelsAreAnError) {
+  TempDir dir;
+  const std::string images = std::string(243, 'x') + "-images-idx3";
+  dir.Write(images, Idx({2, 4, 5}));
+  ExpectError(ExitCode::kNoInput, {"no labels"}, [&] { LoadChannel(dir.path()); });
+}
+
 TEST(Channel, MissingOrEmptyChannelSaysWhatWasFoundAndWanted) {
   TempDir dir;
   ExpectError(ExitCode::kNoInput, {"nowhere"}, [&] { LoadChannel(dir / "nowhere"); });
@@ -226,6 +295,26 @@ TEST(Channel, CifarBatchesAreJoined) {
   dir.Write("test_batch.bin", bad);
   ExpectError(ExitCode::kBadData, {"test_batch.bin row 1", "label 10"},
               [&] { LoadChannel(dir.path(), {.split = "test"}); });
+}
+
+TEST(Channel, MissingCifarBatchesAreNamed) {
+  TempDir dir;
+  std::vector<std::string> warnings;
+  const ChannelOptions train = {.split = "train",
+                                .warn = [&](const std::string& line) { warnings.push_back(line); }};
+  dir.Write("test_batch.bin", CifarRecords(1));
+  for (const int i : {1, 2, 3, 5}) {
+    dir.Write("data_batch_" + std::to_string(i) + ".bin", CifarRecords(1));
+  }
+  EXPECT_EQ(LoadChannel(dir.path(), train).size(), 4);
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_THAT(warnings[0], testing::HasSubstr("data_batch_4.bin is missing"));
+  dir.Write("data_batch_4.bin", CifarRecords(1));
+  ChannelOptions test = train;
+  test.split = "test";
+  LoadChannel(dir.path(), train);
+  LoadChannel(dir.path(), test);
+  EXPECT_EQ(warnings.size(), 1U);
 }
 
 TEST(Dataset, SliceKeepsTheNamesOfItsRows) {
