@@ -36,10 +36,15 @@ Tensor ReadArray(const std::string& path, const std::string& key) {
   return ParseCsv({reinterpret_cast<const char*>(view.data()), view.size()}, path);
 }
 
+void CheckArrayName(const std::string& path) {
+  const std::string ending = Ending(path);
+  if (ending != ".npy" && ending != ".npz" && ending != ".csv") RefuseEnding(path);
+}
+
 void WriteArray(const std::string& path, const Tensor& tensor) {
+  CheckArrayName(path);
   const std::string ending = Ending(path);
   if (ending == ".csv") return Publish(path, WriteCsv(tensor));
-  if (ending != ".npy" && ending != ".npz") RefuseEnding(path);
   std::vector<uint8_t> bytes;
   if (ending == ".npy") {
     bytes = WriteNpy(tensor);

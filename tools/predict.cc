@@ -37,6 +37,8 @@ struct PredictOptions {
   std::string algorithm_file;
 };
 
+void Warn(const std::string& line) { Console(2).Write("warning: " + line + "\n"); }
+
 void SoftmaxRows(Tensor* logits) {
   const int64_t classes = logits->shape()[1];
   const std::span<float> values = logits->values<float>();
@@ -54,15 +56,18 @@ int64_t BestClass(std::span<const float> row) {
   return std::max_element(row.begin(), row.end()) - row.begin();
 }
 
-std::vector<uint8_t> PictureBytes(const Tensor& features, int64_t count) {
-  const int64_t size = count * features.shape().row_size();
-  std::vector<uint8_t> bytes(static_cast<size_t>(size));
-  for (int64_t i = 0; i < size; ++i) {
-    const auto at = static_cast<size_t>(i);
-    bytes[at] = features.dtype() == DType::kUint8
-                    ? features.values<uint8_t>()[at]
-                    : static_cast<uint8_t>(std::lround(
-                          255.0F * std::clamp(features.values<float>()[at], 0.0F, 1.0F)));
+// Of the first `count` samples; numbers are taken to be from 0 to 1.
+std::vector<uint8_t> PictureBytes(const Dataset& dataset, int64_t count) {
+  const Tensor pictures = dataset.Slice(0, count).features();
+  if (pictures.dtype() == DType::kUint8) {
+    const auto bytes = pictures.values<uint8_t>();
+    return {bytes.begin(), bytes.end()};
+  }
+  const Tensor numbers = pictures.Cast(DType::kFloat32);
+  std::vector<uint8_t> bytes;
+  bytes.reserve(static_cast<size_t>(numbers.size()));
+  for (const float value : numbers.values<float>()) {
+    bytes.push_back(static_cast<uint8_t>(std::lround(255.0F * std::clamp(value, 0.0F, 1.0F))));
   }
   return bytes;
 }
@@ -91,17 +96,20 @@ std::string Truth(const Dataset& dataset, int64_t row, const std::vector<std::st
   return label < 0 ? "" : names.at(static_cast<size_t>(label));
 }
 
+void CheckPictures(const Dataset& dataset) {
+  const Shape& sample = dataset.features().shape();
+  if (sample.ndim() == 4 && (sample[1] == 1 || sample[1] == 3)) return;
+  throw ShapeError(
+      "a contact sheet wants grey or RGB pictures, the channel holds " + sample.ToString(),
+      ExitCode::kBadData);
+}
+
 void WriteContactSheet(const PredictOptions& o, const Dataset& dataset,
                        const std::vector<std::string>& names, Tensor logits) {
   const Shape& sample = dataset.features().shape();
-  if (sample.ndim() != 4 || (sample[1] != 1 && sample[1] != 3)) {
-    throw ShapeError(
-        "a contact sheet wants grey or RGB pictures, the channel holds " + sample.ToString(),
-        ExitCode::kBadData);
-  }
   const int64_t count = std::min(o.samples, dataset.size());
   SoftmaxRows(&logits);
-  const std::vector<uint8_t> pixels = PictureBytes(dataset.features(), count);
+  const std::vector<uint8_t> pixels = PictureBytes(dataset, count);
   ContactSheet sheet{.title = "Test pictures, and what the network says they are",
                      .pixels = pixels,
                      .count = count,
@@ -140,6 +148,8 @@ std::string AccuracyLine(const Dataset& dataset, const Tensor& logits) {
 PredictOptions Parse(std::span<const std::string> arguments, std::string* help) {
   PredictOptions o;
   o.algorithm_file = DefaultAlgorithmFile();
+  o.channel_options.split = "test";
+  o.channel_options.warn = Warn;
   Options options("lockstep predict", "Runs a trained model.");
   options.Add("model-dir", &o.model_dir, "directory with model.npz, or an npz file")
       .ValueName("DIR")
@@ -148,6 +158,9 @@ PredictOptions Parse(std::span<const std::string> arguments, std::string* help) 
   options.Add("channel", &o.channel, "or: a channel with labels").ValueName("DIR");
   options.Add("output", &o.output, "results: .npy, .npz or .csv").ValueName("FILE");
   options.Add("softmax", &o.softmax, "write probabilities instead of logits");
+  options.Add("split", &o.channel_options.split, "which part of a channel that holds both")
+      .OneOf({"train", "test"});
+  options.Add("training-data-file", &o.channel_options.file, "only this file of the channel");
   options.Add("data-key", &o.channel_options.data_key, "array of the samples in npz files");
   options.Add("label-key", &o.channel_options.label_key, "array of the labels in npz files");
   options.Add("contact-sheet", &o.contact_sheet, "draw pictures of the channel with predictions")
@@ -180,7 +193,19 @@ PredictOptions Parse(std::span<const std::string> arguments, std::string* help) 
   if (!o.contact_sheet.empty() && o.channel.empty()) {
     throw ConfigError("--contact-sheet wants --channel DIR");
   }
+  if (!o.channel_options.file.empty() && o.channel.empty()) {
+    throw ConfigError("--training-data-file wants --channel DIR");
+  }
   return o;
+}
+
+// Before anything that takes time.
+void CheckOutputs(const PredictOptions& o) {
+  if (!o.output.empty()) {
+    CheckArrayName(o.output);
+    Publisher probe(o.output);
+  }
+  if (!o.contact_sheet.empty()) Publisher probe(o.contact_sheet);
 }
 
 }  // namespace
@@ -193,27 +218,32 @@ int RunPredict(std::span<const std::string> arguments) {
     console.Write(help);
     return 0;
   }
+  CheckOutputs(o);
   Predictor predictor(o.model_dir, {.threads = static_cast<int>(o.threads),
                                     .algorithm_file = o.algorithm_file,
                                     .batch_size = o.batch_size});
-  if (!predictor.warning().empty()) Console(2).Write("warning: " + predictor.warning() + "\n");
+  if (!predictor.warning().empty()) Warn(predictor.warning());
   std::optional<Dataset> dataset;
   if (!o.channel.empty()) dataset = LoadChannel(o.channel, o.channel_options);
   const bool has_truth = dataset && dataset->has_classes() && predictor.model().classifier;
   if (has_truth) dataset->CheckLabels(static_cast<int32_t>(predictor.model().spec.classes));
   std::vector<std::string> names;
-  if (!o.contact_sheet.empty()) names = ClassNames(o, predictor);
-  Tensor result =
-      predictor.Run(dataset ? dataset->features() : ReadArray(o.input, o.channel_options.data_key));
-  if (has_truth) console.Write(AccuracyLine(*dataset, result));
   if (!o.contact_sheet.empty()) {
-    WriteContactSheet(o, *dataset, names, result.Clone());
-    console.Write("wrote " + o.contact_sheet + "\n");
+    CheckPictures(*dataset);
+    names = ClassNames(o, predictor);
   }
+  const Tensor logits =
+      predictor.Run(dataset ? dataset->features() : ReadArray(o.input, o.channel_options.data_key));
+  if (has_truth) console.Write(AccuracyLine(*dataset, logits));
   if (!o.output.empty()) {
+    Tensor result = logits.Clone();
     if (o.softmax) SoftmaxRows(&result);
     WriteArray(o.output, result);
     console.Write("wrote " + o.output + " " + result.shape().ToString() + "\n");
+  }
+  if (!o.contact_sheet.empty()) {
+    WriteContactSheet(o, *dataset, names, logits.Clone());
+    console.Write("wrote " + o.contact_sheet + "\n");
   }
   return 0;
 }

@@ -133,7 +133,34 @@ TEST_F(Predict, RefusesWhatItCannotUse) {
 }
 
 TEST_F(Predict, UnwritableOutputIsSaidBeforeTheWork) {
-  ExpectRefusal(PredictRows("x.npy", "no/such/y.npy"), 73, {"no/such"});
+  const auto on_channel = [&](const Arguments& more) {
+    return Run(Arguments{"predict", "--model-dir", Dir("model"), "--channel", Dir("test")} + more);
+  };
+  const auto expect = [](const Outcome& outcome, int code, const std::string& part) {
+    ExpectRefusal(outcome, code, {part});
+    EXPECT_EQ(outcome.out, "");  // not even the accuracy
+  };
+  expect(PredictRows("x.npy", "no/such/y.npy"), 73, "no/such");
+  expect(on_channel({"--output", Dir("no/such/y.npy")}), 73, "no/such");
+  expect(on_channel({"--output", Dir("y.txt")}), 64, "y.txt");
+  expect(on_channel({"--contact-sheet", Dir("no/such/sheet.png")}), 73, "no/such");
+  expect(on_channel({"--contact-sheet", Dir("sheet.png")}), 65, "(33, 20)");
+  EXPECT_FALSE(Exists("sheet.png"));
+  EXPECT_EQ(on_channel({"--output", Dir("y.npy")}).code, 0);
+}
+
+TEST_F(Predict, OfAChannelWithBothSplitsTheTestData) {
+  const auto both = [&](const Arguments& more) {
+    return Run(Arguments{"predict", "--model-dir", Dir("model"), "--channel", Dir("both")} + more);
+  };
+  scratch_.Write("both/train.npz", ReadWhole(Dir("train/data.npz")));
+  scratch_.Write("both/test.npz", ReadWhole(Dir("test/data.npz")));
+  EXPECT_THAT(both({}).out, HasSubstr(" of 33)"));
+  EXPECT_THAT(both({"--split", "train"}).out, HasSubstr(" of 70)"));
+  EXPECT_THAT(both({"--training-data-file", "train.npz"}).out, HasSubstr(" of 70)"));
+  ExpectRefusal(both({"--split", "best"}), 64, {"best", "train", "test"});
+  ExpectRefusal(PredictRows("x.npy", "y.npy", {"--training-data-file", "train.npz"}), 64,
+                {"--channel"});
 }
 
 class PredictPictures : public PictureWorkplace {
@@ -157,6 +184,25 @@ TEST_F(PredictPictures, BytesAreScaledAsInTraining) {
                "--contact-sheet", Dir("sheet.png"), "--samples", "12"});
   ExpectAccuracy(outcome.out, LastAccuracy(Dir("out/log")));
   EXPECT_THAT(ReadWhole(Dir("sheet.png")), StartsWith("\x89PNG"));
+}
+
+TEST_F(PredictPictures, OfDoublesAreDrawnAsThoseOfFloats) {
+  RunWell(Train());
+  Arrays arrays = Pictures(33, 2);
+  const auto sheet = [&](DType dtype) {
+    arrays["data"] = arrays["data"].Cast(dtype);
+    for (size_t i = 0; i < 3; ++i) {  // below, inside and above what is drawn
+      const double value = 0.75 * static_cast<double>(i) - 0.5;
+      if (dtype == DType::kFloat32) arrays["data"].values<float>()[i] = static_cast<float>(value);
+      if (dtype == DType::kFloat64) arrays["data"].values<double>()[i] = value;
+    }
+    RunWell({"predict", "--model-dir", Dir("model"), "--channel", Channel("numbers", arrays),
+             "--threads", "1", "--contact-sheet", Dir("sheet.png"), "--output", Dir("y.npy")});
+    EXPECT_EQ(ReadNpyFile(Dir("y.npy")).shape(), Shape({33, 10}));
+    return ReadWhole(Dir("sheet.png"));
+  };
+  const std::string floats = sheet(DType::kFloat32);
+  EXPECT_EQ(sheet(DType::kFloat64), floats);
 }
 
 TEST_F(PredictPictures, AreNamedAsAFileSays) {
