@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <variant>
 #include <vector>
 
@@ -21,6 +22,8 @@
 
 namespace lockstep::tools {
 namespace {
+
+namespace fs = std::filesystem;
 
 struct InspectOptions {
   std::vector<std::string> paths;
@@ -81,11 +84,22 @@ std::string DescribeCheckpoint(const std::string& path, const CheckpointContents
   return text;
 }
 
+// Of something that is there.
+bool IsDirectory(const std::string& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (fs::exists(status)) return fs::is_directory(status);
+  const bool denied = error == std::errc::permission_denied;
+  throw IoError("cannot inspect " + OneLine(path, 400) + ": " + error.message(),
+                denied ? ExitCode::kNoPermission : ExitCode::kNoInput);
+}
+
 std::string Describe(const std::string& path) {
-  namespace fs = std::filesystem;
-  if (!fs::exists(path)) throw IoError(path + " does not exist", ExitCode::kNoInput);
-  if (fs::is_directory(path)) {
-    if (fs::exists(path + "/" + kModelFile)) return DescribeModel(path + "/" + kModelFile);
+  std::error_code ignored;
+  if (IsDirectory(path)) {
+    if (fs::exists(path + "/" + kModelFile, ignored)) {
+      return DescribeModel(path + "/" + kModelFile);
+    }
     std::string warnings;
     const auto newest = LoadNewestCheckpoint(
         path, [&](const std::string& line) { warnings += "warning: " + line + "\n"; });
@@ -101,7 +115,10 @@ std::string Describe(const std::string& path) {
 
 // The spec that the options name, or that of the model file given.
 ModelSpec SpecFor(const InspectOptions& o) {
-  if (!o.paths.empty()) return FindModelDirectory(o.paths.front()).spec;
+  if (!o.paths.empty()) {
+    if (!o.model.empty()) throw ConfigError("--plan wants either a model file or --model NAME");
+    return FindModelDirectory(o.paths.front()).spec;
+  }
   if (o.model.empty()) throw ConfigError("--plan wants a model file or --model NAME");
   if (std::any_of(o.sample.begin(), o.sample.end(), [](int64_t extent) { return extent < 1; })) {
     throw ConfigError("--sample wants extents from 1 up");
