@@ -1,10 +1,14 @@
 // `lockstep bench train`: what a training step costs, and where.
 #include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -33,6 +37,7 @@ struct BenchOptions {
   bool exact = false;
   bool json = false;
   bool profile = false;
+  bool first_step = false;
   std::string algorithm_file;
 };
 
@@ -55,6 +60,25 @@ double PeakMegabytes() {
   return static_cast<double>(usage.ru_maxrss) / 1024.0;
 }
 
+// Since the kernel started this process, in its ticks of usually 10 ms
+// (https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html, field 22).
+double ProcessAgeMilliseconds() {
+  std::ifstream file("/proc/self/stat");
+  std::string stat;
+  std::getline(file, stat);
+  // The second field, the name in brackets, may hold spaces.
+  std::istringstream fields(stat.substr(std::min(stat.rfind(')') + 1, stat.size())));
+  std::string field;
+  for (int i = 3; i <= 22; ++i) fields >> field;
+  timespec now{};
+  if (!fields || ::clock_gettime(CLOCK_BOOTTIME, &now) != 0) {
+    throw DeviceError("cannot read from /proc/self/stat when this process was started");
+  }
+  const double started = std::stod(field) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  return 1e3 *
+         (static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec) - started);
+}
+
 // Everything a step needs, on synthetic data in memory.
 class Bench {
  public:
@@ -72,6 +96,11 @@ class Bench {
         schedule_(MakeConstantSchedule()),
         trainer_(network_, source_, updater_, *schedule_, sync_,
                  {.epochs = 0, .learning_rate = 0.001}) {}
+
+  double FirstStepMilliseconds() {
+    trainer_.Step();
+    return ProcessAgeMilliseconds();
+  }
 
   std::vector<double> Milliseconds() {
     for (int64_t i = 0; i < options_.warm_up; ++i) trainer_.Step();
@@ -133,6 +162,19 @@ class Bench {
   Trainer trainer_;
 };
 
+std::string FirstStepText(const BenchOptions& options, const Backend& backend, double ms) {
+  char text[512];
+  std::snprintf(text, sizeof text,
+                options.json ? "{\"engine\": \"lockstep\", \"device\": \"%s\", \"threads\": %d, "
+                               "\"model\": \"%s\", \"batch_size\": %lld, \"first_step_ms\": %.1f, "
+                               "\"peak_rss_mb\": %.1f}\n"
+                             : "%s, %d threads: %s, batch %lld\n  first step done %.0f ms after "
+                               "the start of the process\n  memory %.0f MB peak\n",
+                backend.fingerprint().c_str(), backend.threads(), options.model.c_str(),
+                static_cast<long long>(options.batch_size), ms, PeakMegabytes());
+  return text;
+}
+
 std::string Json(const BenchOptions& options, const Backend& backend,
                  const std::vector<double>& times) {
   const double median = Median(times);
@@ -170,8 +212,10 @@ int BenchTrain(std::span<const std::string> arguments) {
   options.Add("batch-size", &bench.batch_size, "samples in a step").Min(1);
   options.Add("steps", &bench.steps, "steps that are timed").Min(1);
   options.Add("warm-up", &bench.warm_up, "steps before them").Min(0);
-  options.Add("threads", &bench.threads, "kernel threads; 0: one a core").Min(0);
+  options.Add("threads", &bench.threads, "kernel threads; 0: one a core").Min(0).Max(1024);
   options.Add("width", &bench.width, "factor of all channel counts (vgg, lenet)").Above(0);
+  options.Add("first-step", &bench.first_step,
+              "measure only from the start of the process to the end of the first step");
   options.Add("exact", &bench.exact, "no Winograd convolutions");
   options.Add("json", &bench.json, "print one JSON object");
   options.Add("profile", &bench.profile, "print every line of the plan with its share of the peak");
@@ -183,7 +227,14 @@ int BenchTrain(std::span<const std::string> arguments) {
     return 0;
   }
   if (!options.unknown().empty()) throw ConfigError("unknown option " + options.unknown().front());
+  if (bench.profile && (bench.json || bench.first_step)) {
+    throw ConfigError("--profile prints a table and goes with neither --json nor --first-step");
+  }
   Bench run(bench);
+  if (bench.first_step) {
+    out.Write(FirstStepText(bench, run.backend(), run.FirstStepMilliseconds()));
+    return 0;
+  }
   const std::vector<double> times = run.Milliseconds();
   out.Write(bench.json ? Json(bench, run.backend(), times) : Summary(bench, run.backend(), times));
   if (bench.profile) out.Write(run.Profile());

@@ -1,6 +1,7 @@
 """Runs lockstep and a peer in turn, A B A B, on the same work, and prints medians and their ratio.
 
   compare.py LOCKSTEP PEER [--peers FOLDER] [--rounds 5] [--only WORK,...] [--mode MODE]
+             [--threads 2]
 
 PEER is torch, tensorflow, mxnet or chainer, installed by tests/peers/install FOLDER. A machine that
 does other things drifts: only figures of alternating runs belong beside each other.
@@ -17,6 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # name: (model, batch size, steps of one run)
 WORKS = {"vgg-64": ("vgg", 64, 6), "mlp-64": ("mlp", 64, 200), "mlp-256": ("mlp", 256, 80),
          "lenet-64": ("lenet", 64, 60), "regression-32": ("regression", 32, 2000)}
+OUR_MODELS = {"regression": "dnn"}  # where lockstep's name differs
 MODES = {"torch": "eager", "tensorflow": "graph"}
 
 
@@ -28,6 +30,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="")
     parser.add_argument("--mode")
+    parser.add_argument("--threads", type=int, default=2, help="of either side")
     return parser.parse_args()
 
 
@@ -40,12 +43,13 @@ def run(command):
 
 def commands(args, work, first_step):
     model, batch, steps = WORKS[work]
-    shared = ["--model", model, "--batch-size", str(batch)]
+    shared = ["--batch-size", str(batch), "--threads", str(args.threads)]
     shared += ["--first-step"] if first_step else ["--steps", str(steps)]
     peer = [os.path.join(args.peers, args.peer, "bin", "python"),
-            os.path.join(HERE, "bench_%s.py" % args.peer)] + shared
+            os.path.join(HERE, "bench_%s.py" % args.peer), "--model", model] + shared
     mode = args.mode or MODES.get(args.peer)
-    return ([args.lockstep, "bench", "train", "--json"] + shared,
+    ours = ["--model", OUR_MODELS.get(model, model)] + shared
+    return ([args.lockstep, "bench", "train", "--json"] + ours,
             peer + (["--mode", mode] if mode else []))
 
 
@@ -72,7 +76,7 @@ def main():
     for work in only:
         if work.startswith("start-"):
             name = work[len("start-"):] + "-64"
-            line(work, "s ", *alternate(args, name, True, "first_step_s"))
+            line(work, "ms", *alternate(args, name, True, "first_step_ms"))
         else:
             line(work, "ms", *alternate(args, work, False, "median_ms"))
 

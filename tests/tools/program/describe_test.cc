@@ -48,6 +48,9 @@ TEST_F(Inspect, RefusesWhatItCannotRead) {
   ExpectRefusal(Run({"inspect", Dir("text.npz")}), 65, {"text.npz"});
   ExpectRefusal(Run({"inspect", Dir("text.lsc")}), 65, {"text.lsc"});
   ExpectRefusal(Run({"inspect", Dir("absent")}), 66, {"absent"});
+  ExpectRefusal(Run({"inspect", Dir(std::string(300, 'x'))}), 66, {"cannot inspect", "xxx"});
+  ExpectRefusal(Run({"inspect", std::string(5000, 'x')}), 66, {"cannot inspect", "xxx"});
+  ExpectRefusal(Run({"inspect", "--plan", "--model", "vgg", Dir("train")}), 64, {"either"});
   ExpectRefusal(Run({"inspect", Dir("train")}), 66, {"model.npz"});
   ExpectRefusal(Run({"inspect"}), 64, {"--plan"});
   ExpectRefusal(Run({"inspect", "--plan"}), 64, {"--model"});
@@ -68,6 +71,18 @@ TEST_F(Bench, PrintsOneJsonObject) {
   }
 }
 
+TEST_F(Bench, MeasuresTheFirstStep) {
+  const Arguments command = {"bench",        "train", "--model",   "dnn", "--first-step",
+                             "--batch-size", "8",     "--threads", "1"};
+  const Value json = ParseJson(RunWell(command + Arguments{"--json"}).out, "stdout");
+  const Value* const ms = json.Find("first_step_ms");
+  ASSERT_NE(ms, nullptr);
+  const double value = std::stod(PythonStr(*ms));
+  EXPECT_GT(value, 0.0);
+  EXPECT_LT(value, 600e3);
+  EXPECT_THAT(RunWell(command).out, HasSubstr("first step"));
+}
+
 TEST_F(Bench, PrintsWordsToo) {
   EXPECT_THAT(RunWell({"bench", "train", "--model", "lenet", "--width", "0.25", "--batch-size", "2",
                        "--steps", "1", "--warm-up", "0", "--threads", "1"})
@@ -79,6 +94,8 @@ TEST_F(Bench, RefusesUnknownNetworksAndOptions) {
   ExpectRefusal(Run({"bench", "train", "--model", "resnet"}), 64, {"resnet", "vgg"});
   ExpectRefusal(Run({"bench", "train", "--colour"}), 64, {"--colour"});
   ExpectRefusal(Run({"bench", "train", "--steps", "0"}), 64, {"steps", "0"});
+  ExpectRefusal(Run({"bench", "train", "--threads", "99999"}), 64, {"threads", "1024"});
+  ExpectRefusal(Run({"bench", "train", "--json", "--profile"}), 64, {"--json", "--profile"});
 }
 
 class Help : public Workplace {};
