@@ -1,7 +1,9 @@
 #include "models/chainer_snapshot.h"
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "engine/train/publish.h"
 #include "kernels/error.h"
@@ -10,6 +12,27 @@ namespace lockstep {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+// A log as strict JSON: Python's NaN and Infinity, which a diverged job reports, become null.
+std::string WithoutNonFinite(const std::string& log) {
+  constexpr std::string_view kNonFinite[] = {"NaN", "Infinity", "-Infinity"};
+  std::string json;
+  bool quoted = false;
+  for (size_t i = 0; i < log.size(); ++i) {
+    const std::string_view rest = std::string_view(log).substr(i);
+    const auto* word = std::find_if(std::begin(kNonFinite), std::end(kNonFinite),
+                                    [&](std::string_view w) { return rest.starts_with(w); });
+    if (!quoted && word != std::end(kNonFinite)) {
+      json += "null";
+      i += word->size() - 1;
+      continue;
+    }
+    if (log[i] == '"') quoted = !quoted;
+    if (quoted && log[i] == '\\' && rest.size() > 1) json += log[i++];
+    json += log[i];
+  }
+  return json;
+}
 
 class SnapshotWriter {
  public:
@@ -104,7 +127,7 @@ class SnapshotWriter {
 
   // {"main/loss": [[epoch, value], ...], "validation/main/loss": ...}
   std::string PlotData(const std::string& what) const {
-    const Json log = Json::parse(p_.log, nullptr, /*allow_exceptions=*/false);
+    const Json log = Json::parse(WithoutNonFinite(p_.log), nullptr, /*allow_exceptions=*/false);
     if (!log.is_array()) throw FormatError("the log of a snapshot is not a JSON list: " + p_.log);
     Json data = Json::object();
     for (const std::string& key : {"main/" + what, "validation/main/" + what}) {

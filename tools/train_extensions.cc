@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <numeric>
 #include <optional>
 
 #include "data/epoch_order.h"
@@ -211,6 +212,7 @@ class Snapshots : public Extension {
  public:
   Snapshots(const TrainOptions& options, std::string directory, const std::vector<LogEntry>* log)
       : seed_(options.seed),
+        shuffle_(options.shuffle),
         every_(options.snapshot_every),
         shift_epochs_(options.schedule == "exponential-shift" ? options.schedule_epochs : 0),
         directory_(std::move(directory)),
@@ -228,7 +230,7 @@ class Snapshots : public Extension {
          .epoch = clock.epoch,
          .position = trainer.source().position().offset,
          .batch_size = trainer.source().batch_size(),
-         .order = Tensor::FromValues<int64_t>(Shape({size}), EpochOrder(seed_, clock.epoch, size)),
+         .order = Tensor::FromValues<int64_t>(Shape({size}), Order(clock.epoch, size)),
          .learning_rate = trainer.learning_rate(),
          .shifts = shift_epochs_ > 0 ? clock.epoch / shift_epochs_ : 0,
          .log = LogJson(*log_),
@@ -236,7 +238,15 @@ class Snapshots : public Extension {
   }
 
  private:
+  std::vector<int64_t> Order(int64_t epoch, int64_t size) const {
+    if (shuffle_) return EpochOrder(seed_, epoch, size);
+    std::vector<int64_t> order(static_cast<size_t>(size));
+    std::iota(order.begin(), order.end(), 0);
+    return order;
+  }
+
   uint64_t seed_;
+  bool shuffle_;
   int64_t every_;
   int64_t shift_epochs_;
   std::string directory_;

@@ -86,6 +86,19 @@ TEST(ChainerSnapshot, HoldsWeightsStatesAndCounters) {
             R"({"main/loss":[[1,1.5]],"validation/main/loss":[]})");
 }
 
+TEST(ChainerSnapshot, PlotsHoldNullWhereTheLogHoldsNoNumber) {
+  SnapshotTraining training(MakeSgd());
+  ChainerProgress progress = training.Progress();
+  progress.log =
+      R"([{"main/loss": NaN, "a\"NaN\"": 1, "validation/main/loss": -Infinity, "epoch": 1},)"
+      R"( {"main/loss": Infinity, "validation/main/loss": 0.5, "epoch": 2}])";
+  const NpzReader file =
+      Open(MakeChainerSnapshot(training.variables(), training.updater(), progress));
+  EXPECT_EQ(file.ReadText("extensions/LogReport/_log"), progress.log);
+  EXPECT_EQ(file.ReadText("extensions/PlotReport/_plot_loss.png"),
+            R"({"main/loss":[[1,null],[2,null]],"validation/main/loss":[[1,null],[2,0.5]]})");
+}
+
 TEST(ChainerSnapshot, RightAfterAPassTheIteratorIsAtItsStart) {
   SnapshotTraining training(MakeSgd());
   ChainerProgress progress = training.Progress();

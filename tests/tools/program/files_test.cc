@@ -1,8 +1,10 @@
 // What a training job prints and leaves.
 #include <gmock/gmock.h>
 
+#include <numeric>
 #include <regex>
 
+#include "data/epoch_order.h"
 #include "data/npz.h"
 #include "models/model_card.h"
 #include "tests/tools/program/workplace.h"
@@ -111,6 +113,21 @@ TEST_F(TrainFiles, SameSeedGivesTheSameBits) {
   const std::string hash = RunWell(Train({"--seed", "3"})).WeightsHash();
   EXPECT_EQ(RunWell(Train({"--seed", "3"})).WeightsHash(), hash);
   EXPECT_NE(RunWell(Train({"--seed", "4"})).WeightsHash(), hash);
+}
+
+TEST_F(TrainFiles, SnapshotsHoldTheOrderThatIsTrainedIn) {
+  RunWell(Train({"--epochs", "1", "--snapshot-every", "1", "--shuffle", "False"}, "plain"));
+  RunWell(Train({"--epochs", "1", "--snapshot-every", "1", "--seed", "6"}, "shuffled"));
+  const auto order = [&](const std::string& job) {
+    const NpzReader snapshot(Dir(job + "out/snapshot_iter_5"));
+    const Tensor order = snapshot.Read("updater/iterator:main/order");
+    const auto values = order.values<int64_t>();
+    return std::vector<int64_t>(values.begin(), values.end());
+  };
+  std::vector<int64_t> rows(70);
+  std::iota(rows.begin(), rows.end(), 0);
+  EXPECT_EQ(order("plain"), rows);
+  EXPECT_EQ(order("shuffled"), EpochOrder(6, 1, 70));
 }
 
 TEST_F(TrainFiles, RegressionReportsItsError) {
