@@ -41,6 +41,17 @@ void Inflate(std::span<const uint8_t> from, std::span<uint8_t> to, const std::st
   }
 }
 
+size_t InflateStart(std::span<const uint8_t> from, std::span<uint8_t> to) {
+  constexpr size_t kLongestMatch = 258;
+  size_t produced = 0;
+  const libdeflate_result result = libdeflate_deflate_decompress(
+      MakeDecompressor().get(), from.data(), from.size(), to.data(), to.size(), &produced);
+  if (result == LIBDEFLATE_SUCCESS) return produced;
+  // libdeflate writes in order and gives up at the first match or byte for which there is no room.
+  const bool full = result == LIBDEFLATE_INSUFFICIENT_SPACE && to.size() > kLongestMatch;
+  return full ? to.size() - kLongestMatch : 0;
+}
+
 Compressor::Compressor(int level)
     : compressor_(libdeflate_alloc_compressor(level), libdeflate_free_compressor) {
   if (!compressor_) {

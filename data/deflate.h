@@ -23,6 +23,11 @@ uint32_t Crc32(std::span<const uint8_t> bytes, uint32_t crc = 0);
 // starting with `name` otherwise.
 void Inflate(std::span<const uint8_t> from, std::span<uint8_t> to, const std::string& name);
 
+// Inflates the beginning of a stream, of which `from` may be only a part, into `to`. Returns how
+// many bytes of `to` are the stream's: where it goes on, all but the last few hundred; 0 when it is
+// damaged or `from` ends too early. What comes later in the stream is not checked.
+size_t InflateStart(std::span<const uint8_t> from, std::span<uint8_t> to);
+
 // All members of a gzip file one after the other, each checked against its CRC and size. Refuses
 // anything behind the last member and more than `max_size` bytes in total, before allocating them.
 Bytes Gunzip(std::span<const uint8_t> from, uint64_t max_size, const std::string& name);

@@ -35,7 +35,8 @@ class NpzReader {
   Tensor Read(const std::string& name) const;
   // A text array of one element, as Chainer's snapshots hold their logs.
   std::string ReadText(const std::string& name) const;
-  // Shape and type without the array: also of pickled and text members, which Read() refuses.
+  // Shape and type without the array: also of pickled and text members, which Read() refuses. Reads
+  // the first few KiB, not checked against the CRC-32, unless those are of no use.
   NpyHeader ReadHeader(const std::string& name) const;
   // Several or all arrays (text members are errors here), inflated on `threads` threads (0: one a
   // core).

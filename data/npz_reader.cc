@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::string_view kEnding = ".npy";
 constexpr size_t kNamesShown = 12;
+constexpr size_t kHeaderBytes = 4096;  // NumPy writes 128
 
 std::string Join(const std::vector<std::string>& names) {
   std::string text;
@@ -54,9 +55,17 @@ std::string NpzReader::ReadText(const std::string& name) const {
 }
 
 NpyHeader NpzReader::ReadHeader(const std::string& name) const {
-  const Bytes bytes = ReadZipMember(file_, Find(name));
-  BoundedReader reader(bytes.span(), Where(name));
-  return ParseNpyHeader(&reader);
+  const auto parse = [&](const Bytes& bytes) {
+    BoundedReader reader(bytes.span(), Where(name));
+    return ParseNpyHeader(&reader);
+  };
+  try {
+    const NpyHeader header = parse(ReadZipMemberStart(file_, Find(name), kHeaderBytes));
+    if (!header.is_pickled()) return header;
+  } catch (const FormatError&) {
+    // Damaged or longer: the whole member tells.
+  }
+  return parse(ReadZipMember(file_, Find(name)));
 }
 
 std::vector<Tensor> NpzReader::Read(const std::vector<std::string>& names, int threads) const {

@@ -224,6 +224,18 @@ std::vector<ZipMember> ReadZipDirectory(const InputFile& file) {
   return members;
 }
 
+Bytes ReadZipMemberStart(const InputFile& file, const ZipMember& member, size_t size) {
+  const bool stored = member.method == ZipMethod::kStored;
+  // No compressor that anyone uses makes its first bytes four times as long.
+  const uint64_t packed = stored ? size : 4 * size;
+  const Bytes bytes = file.Read(member.data_offset, std::min(member.compressed_size, packed));
+  if (stored) return bytes;
+  Bytes start(static_cast<size_t>(std::min<uint64_t>(member.size, size)));
+  std::fill_n(start.data(), start.size(), uint8_t{0});
+  start.Shrink(InflateStart(bytes.span(), {start.data(), start.size()}));
+  return start;
+}
+
 Bytes ReadZipMember(const InputFile& file, const ZipMember& member) {
   const std::string name = file.name() + " member '" + Printable(member.name) + "'";
   Bytes bytes = file.Read(member.data_offset, member.compressed_size);

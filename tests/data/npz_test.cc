@@ -4,6 +4,8 @@
 
 #include <numeric>
 
+#include "data/deflate.h"
+#include "data/zip_writer.h"
 #include "tests/data/expect_error.h"
 #include "tests/data/temp_dir.h"
 
@@ -74,6 +76,69 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(NpzWriterOptions{.compress = true}, NpzWriterOptions{.compress = false},
                     NpzWriterOptions{.compress = true, .level = 1, .force_zip64 = true},
                     NpzWriterOptions{.compress = false, .force_zip64 = true}));
+
+TEST_P(NpzOptions, HeadersAreThoseOfTheArrays) {
+  const NpzReader reader = FromMemory(SomeArrays(GetParam()).ToBytes());
+  for (const auto& [name, array] : reader.ReadAll()) {
+    EXPECT_EQ(reader.ReadHeader(name).shape, array.shape()) << name;
+    EXPECT_EQ(reader.ReadHeader(name).descr, NpyDescr(array.dtype())) << name;
+  }
+}
+
+// Bytes that do not shrink, some thousand equal ones, and both in turns.
+std::vector<uint8_t> HardToPack(int kind, size_t size) {
+  std::vector<uint8_t> bytes(size);
+  uint32_t state = 7;
+  for (size_t i = 0; i < size; ++i) {
+    state = state * 1664525 + 1013904223;
+    if (kind == 0 || (kind == 2 && i / 700 % 2 == 0)) bytes[i] = static_cast<uint8_t>(state >> 24);
+  }
+  return bytes;
+}
+
+TEST(Npz, HeadersAreReadWithoutTheArrays) {
+  for (const bool compress : {false, true}) {
+    for (const int level : {1, 6, 12}) {
+      NpzWriter writer({.compress = compress, .level = level});
+      for (const int kind : {0, 1, 2}) {
+        writer.Add("big" + std::to_string(kind),
+                   Tensor::FromValues<uint8_t>(Shape({100003}), HardToPack(kind, 100003)));
+      }
+      std::vector<uint8_t> bytes = writer.ToBytes();
+      const auto headers_are_right = [&] {
+        const NpzReader reader = FromMemory(bytes);
+        for (const std::string& name : reader.names()) {
+          EXPECT_EQ(reader.ReadHeader(name).shape, Shape({100003}));
+          EXPECT_EQ(reader.ReadHeader(name).descr, "|u1");
+        }
+      };
+      headers_are_right();
+      bytes[60000] ^= 1;  // in the middle of big0: only reading the whole member could notice
+      headers_are_right();
+      ExpectError(ExitCode::kBadData, {"big0"}, [&] { FromMemory(bytes).Read("big0"); });
+    }
+  }
+}
+
+TEST(Npz, LongHeadersAreReadToo) {
+  std::string npy = NpyHeaderText("<f4", Shape({1}));
+  npy.insert(npy.size() - 1, 8192, ' ');
+  const size_t length = npy.size() - 10;
+  npy[8] = static_cast<char>(length & 0xFF);
+  npy[9] = static_cast<char>(length >> 8);
+  npy += std::string(4, '\0');
+  const std::vector<uint8_t> member(npy.begin(), npy.end());
+  for (const bool compress : {false, true}) {
+    std::vector<uint8_t> archive;
+    ZipWriter zip([&](std::span<const uint8_t> piece) {
+      archive.insert(archive.end(), piece.begin(), piece.end());
+    });
+    const std::vector<uint8_t> packed = compress ? Compressor(6).Deflate(member) : member;
+    zip.Add("x.npy", {member}, compress ? packed : std::vector<uint8_t>{});
+    zip.Finish();
+    EXPECT_EQ(FromMemory(archive).ReadHeader("x").shape, Shape({1}));
+  }
+}
 
 TEST(Npz, TextAndBoolSurvive) {
   NpzWriter writer;
