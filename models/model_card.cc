@@ -12,6 +12,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kFormat = "lockstep-model";
 constexpr int64_t kVersion = 1;
+constexpr int kMaxDepth = 32;
 
 template <typename T>
 const char* Wanted() {
@@ -105,6 +106,28 @@ void CheckInput(const InputTransform& input, const Shape& sample, const std::str
       "\"crop\" is " + std::to_string(input.crop) + ", but \"in_shape\" is " + sample.ToString());
 }
 
+// A network that can be built.
+void CheckSpec(const ModelSpec& spec, const std::string& name) {
+  try {
+    BuildModel(spec);
+  } catch (const Error& error) {
+    throw FormatError(name + ": \"model\": " + error.what());
+  }
+}
+
+// Not nested deeper than any card is: what shows values to people recurses.
+Json ParseFlatJson(const std::string& text, const std::string& name) {
+  bool deep = false;
+  const auto keep = [&](int depth, Json::parse_event_t, Json&) {
+    deep = deep || depth > kMaxDepth;
+    return depth <= kMaxDepth;
+  };
+  Json json = Json::parse(text, keep, /*allow_exceptions=*/false);
+  if (deep) throw FormatError(name + " is nested deeper than " + std::to_string(kMaxDepth));
+  if (json.is_discarded()) throw FormatError(name + " is not valid JSON");
+  return json;
+}
+
 }  // namespace
 
 std::string ToJson(const ModelCard& card) {
@@ -135,8 +158,7 @@ std::string ToJson(const ModelCard& card) {
 }
 
 ModelCard ParseModelCard(const std::string& text, const std::string& name) {
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) throw FormatError(name + " is not valid JSON");
+  const Json json = ParseFlatJson(text, name);
   const CardReader card(json, name);
   std::string format;
   int64_t version = 0;
@@ -155,6 +177,7 @@ ModelCard ParseModelCard(const std::string& text, const std::string& name) {
   model.Read("width", &result.spec.width);
   model.Read("hidden", &result.spec.hidden);
   result.spec.in_shape = ShapeOf(dims, name);
+  CheckSpec(result.spec, name);
   card.Read("dtype", &result.dtype);
   result.input = ReadInput(card.At("input"));
   CheckInput(result.input, result.spec.in_shape, name);

@@ -64,6 +64,22 @@ TEST(ModelCard, ErrorsNameFileKeyAndValue) {
   EXPECT_NE(MessageOf(Replaced("\"in_shape\": [", "\"in_shape\": [-1,")), "nothing was thrown");
 }
 
+TEST(ModelCard, NetworksThatCannotBeBuiltAreBadData) {
+  EXPECT_EQ(MessageOf(Replaced("\"vgg\"", "\"resnet\"")),
+            "model.json: \"model\": unknown model \"resnet\"; known are mlp, vgg, lenet, dnn");
+  EXPECT_NE(MessageOf(Replaced("0.125", "0.0001")).find("width"), std::string::npos);
+  EXPECT_NE(MessageOf(Replaced("\"classes\": 7", "\"classes\": 0")).find("outputs"),
+            std::string::npos);
+  EXPECT_NE(MessageOf(Replaced("\"vgg\"", "\"mlp\"")).find("width"), std::string::npos);
+}
+
+TEST(ModelCard, DeepNestingIsRefusedWithoutRecursion) {
+  const std::string deep = std::string(200000, '[') + std::string(200000, ']');
+  EXPECT_EQ(MessageOf(deep), "model.json is nested deeper than 32");
+  EXPECT_EQ(MessageOf(Replaced("\"classes\": 7", "\"classes\": " + deep)),
+            "model.json is nested deeper than 32");
+}
+
 TEST(ModelCard, CardsWithoutPadAndCropHaveNone) {
   std::string json = Replaced("\"pad\": 4,", "");
   json.erase(json.find("\"crop\": 32"), 10);
