@@ -14,15 +14,16 @@ constexpr int64_t kPixels = 3 * 32 * 32;
 constexpr int64_t kRecord = 1 + kPixels;
 constexpr int kClasses = 10;
 
+void CheckSize(uint64_t size, const std::string& name) {
+  if (size > 0 && size % static_cast<uint64_t>(kRecord) == 0) return;
+  throw FormatError(name + ": " + std::to_string(size) + " bytes are not CIFAR-10 records of " +
+                    std::to_string(kRecord) + " bytes");
+}
+
 }  // namespace
 
-CifarBatch ReadCifar10(const std::string& path) {
-  const InputFile file = InputFile::Open(path);
-  if (file.size() == 0 || file.size() % kRecord != 0) {
-    throw FormatError(path + ": " + std::to_string(file.size()) +
-                      " bytes are not CIFAR-10 records of " + std::to_string(kRecord) + " bytes");
-  }
-  const Bytes bytes = file.ReadAll();
+CifarBatch ParseCifar10(const Bytes& bytes, const std::string& name) {
+  CheckSize(bytes.size(), name);
   const int64_t rows = static_cast<int64_t>(bytes.size()) / kRecord;
   CifarBatch batch{Tensor(DType::kUint8, {rows, 3, 32, 32}), Tensor(DType::kInt32, {rows})};
   uint8_t* pictures = batch.pictures.values<uint8_t>().data();
@@ -30,13 +31,19 @@ CifarBatch ReadCifar10(const std::string& path) {
   for (int64_t row = 0; row < rows; ++row) {
     const uint8_t* record = bytes.data() + row * kRecord;
     if (record[0] >= kClasses) {
-      throw FormatError(path + " row " + std::to_string(row) + ": label " +
+      throw FormatError(name + " row " + std::to_string(row) + ": label " +
                         std::to_string(record[0]) + " is outside 0..9");
     }
     labels[static_cast<size_t>(row)] = record[0];
     std::memcpy(pictures + row * kPixels, record + 1, kPixels);
   }
   return batch;
+}
+
+CifarBatch ReadCifar10(const std::string& path) {
+  const InputFile file = InputFile::Open(path);
+  CheckSize(file.size(), path);
+  return ParseCifar10(file.ReadAll(), path);
 }
 
 }  // namespace lockstep
