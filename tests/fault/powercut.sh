@@ -6,7 +6,7 @@ set -u
 driver=$1
 cuts=${2:-100}
 skip() {
-  echo "SKIPPED: $1"
+  echo "SKIP: $1"
   exit 77
 }
 [ "$(id -u)" = 0 ] || skip "not root"
