@@ -16,7 +16,7 @@ class Shape {
   static constexpr int kMaxDims = 8;
 
   Shape() = default;
-  // Throws ShapeError for a negative extent, more than kMaxDims, or a product above 2^62.
+  // Throws ShapeError for a negative extent, more than kMaxDims, or a product above 2^59.
   Shape(std::initializer_list<int64_t> dims);
   explicit Shape(std::span<const int64_t> dims);
 
