@@ -35,8 +35,8 @@ std::vector<ZipMember> ReadZipDirectory(const InputFile& file);
 // Why a member may not be called this; empty when it may.
 std::string WhyUnsafeName(const std::string& name);
 
-// About the first `size` bytes of a member, not checked against its CRC-32; fewer or none where they
-// could not be had without reading it all.
+// About the first `size` bytes of a member, not checked against its CRC-32; fewer or none where
+// they could not be had without reading it all.
 Bytes ReadZipMemberStart(const InputFile& file, const ZipMember& member, size_t size);
 
 // The member's bytes, checked against its CRC-32.
