@@ -33,6 +33,13 @@ ScheduleOptions ScheduleOf(const SourceOptions& options, int64_t size) {
           options.rank, options.ranks};
 }
 
+// Targets have the samples' dtype; classes are what they are.
+Tensor LabelsOf(const Dataset& dataset, DType dtype) {
+  const Tensor& labels = dataset.labels();
+  const bool as_stored = dataset.has_classes() || !IsFloating(dtype) || dtype == labels.dtype();
+  return as_stored ? labels : labels.Cast(dtype);
+}
+
 size_t BytesOf(const TensorType& type) {
   return static_cast<size_t>(type.shape.size()) * SizeOf(type.dtype);
 }
@@ -44,10 +51,11 @@ class DatasetSource::Impl {
   Impl(Dataset dataset, SourceOptions options)
       : dataset_(std::move(dataset)),
         options_(std::move(options)),
+        labels_(LabelsOf(dataset_, options_.transform.dtype)),
         transform_(dataset_.sample_type(), options_.transform, options_.seed),
         schedule_(ScheduleOf(options_, dataset_.size())),
         sample_bytes_(BytesOf(transform_.output())),
-        label_bytes_(BytesOf(dataset_.label_type())),
+        label_bytes_(BytesOf(label_type())),
         stored_bytes_(BytesOf(dataset_.sample_type())) {
     if (schedule_.epoch_samples() == 0) {
       throw FormatError(dataset_.Describe(0) + ": " + std::to_string(dataset_.size()) +
@@ -87,6 +95,7 @@ class DatasetSource::Impl {
   const Dataset& dataset() const { return dataset_; }
   const SourceOptions& options() const { return options_; }
   TensorType output() const { return transform_.output(); }
+  TensorType label_type() const { return {dataset_.label_type().shape, labels_.dtype()}; }
   const BatchSchedule& schedule() const { return schedule_; }
   SourcePosition position() const { return position_; }
 
@@ -101,7 +110,7 @@ class DatasetSource::Impl {
 
   void Assemble(const ScheduledBatch& batch, uint8_t* x, uint8_t* labels) const {
     const auto* stored = static_cast<const uint8_t*>(dataset_.features().data());
-    const auto* stored_labels = static_cast<const uint8_t*>(dataset_.labels().data());
+    const auto* stored_labels = static_cast<const uint8_t*>(labels_.data());
     for (const int64_t id : batch.ids) {
       const auto row = static_cast<size_t>(id);
       const uint8_t* from = stored + row * stored_bytes_;
@@ -118,6 +127,7 @@ class DatasetSource::Impl {
 
   Dataset dataset_;
   SourceOptions options_;
+  Tensor labels_;
   RowTransform transform_;
   BatchSchedule schedule_;
   size_t sample_bytes_, label_bytes_, stored_bytes_;
@@ -135,7 +145,7 @@ DatasetSource::DatasetSource(Dataset dataset, SourceOptions options) {
 DatasetSource::~DatasetSource() = default;
 
 TensorType DatasetSource::sample_type() const { return impl_->output(); }
-TensorType DatasetSource::label_type() const { return impl_->dataset().label_type(); }
+TensorType DatasetSource::label_type() const { return impl_->label_type(); }
 int64_t DatasetSource::size() const { return impl_->dataset().size(); }
 int64_t DatasetSource::batch_size() const { return impl_->schedule().largest_part(); }
 const Batch& DatasetSource::Next() { return impl_->Next(); }

@@ -70,10 +70,10 @@ Var Network(Var x, const ModelSpec& spec) {
 
 const std::vector<ModelInfo>& KnownModels() {
   static const std::vector<ModelInfo> models{
-      {"mlp", "Chainer's MLP: linear and ReLU, units 1000-1000", false, true},
-      {"vgg", "Chainer's VGG for CIFAR: 13 convolutions, batch normalisation", true, false},
-      {"lenet", "Caffe's LeNet: convolutions 20-50, linear 500", true, false},
-      {"dnn", "regression: linear and ReLU, units 10-10, squared error", false, true},
+      {"mlp", "Chainer's MLP: linear and ReLU, units 1000-1000", false, true, true},
+      {"vgg", "Chainer's VGG for CIFAR: 13 convolutions, batch normalisation", true, false, true},
+      {"lenet", "Caffe's LeNet: convolutions 20-50, linear 500", true, false, true},
+      {"dnn", "regression: linear and ReLU, units 10-10, squared error", false, true, false},
   };
   return models;
 }
@@ -108,8 +108,9 @@ void ExpectPictures(const ModelSpec& spec, int64_t least_side) {
 }
 
 Model BuildModel(const ModelSpec& spec) {
-  CheckSpec(spec, FindModel(spec.name));
-  Model model{spec, std::make_unique<Graph>(), spec.name != "dnn"};
+  const ModelInfo& info = FindModel(spec.name);
+  CheckSpec(spec, info);
+  Model model{spec, std::make_unique<Graph>(), info.classifier};
   FillHidden(&model.spec);
   Graph& graph = *model.graph;
   const Var x = graph.Input("x", {spec.in_shape, DType::kFloat32});

@@ -40,6 +40,7 @@ struct ModelInfo {
   std::string summary;  // one line
   bool has_width = false;
   bool has_hidden = false;
+  bool classifier = true;  // labels are classes; else numbers to be predicted
 };
 // In the order they are listed in.
 const std::vector<ModelInfo>& KnownModels();

@@ -79,14 +79,27 @@ class TrainJob {
                        .warn = [this](const std::string& line) { Say("warning: " + line); }});
   }
 
+  void CheckTargets(const Dataset& dataset, const std::string& dir) const {
+    const Shape found = dataset.label_type().shape;
+    if (dataset.has_classes() || found == Shape({o_.classes})) return;
+    throw ShapeError("the targets of " + dir + " are " + std::to_string(found.size()) +
+                         " numbers a row, shape " + found.ToString() + "; model " + o_.model +
+                         " predicts --classes " + std::to_string(o_.classes) +
+                         (found.ndim() == 1 ? ", so give --classes " + std::to_string(found[0])
+                                            : "; it wants one axis of them"),
+                     ExitCode::kBadData);
+  }
+
   std::unique_ptr<DatasetSource> MakeSource(const std::string& dir, const std::string& split,
                                             bool training) const {
     ChannelOptions channel = o_.channel;
     channel.split = split;
+    channel.labels = FindModel(o_.model).classifier ? LabelKind::kClasses : LabelKind::kTargets;
     TransformOptions transform = o_.transform;
     transform.dtype = dtype();
     if (!training) transform.random_crop = transform.flip = false;
     Dataset dataset = LoadChannel(dir, channel);
+    CheckTargets(dataset, dir);
     dataset.CheckFinite();  // ReLU hides what is not a number from the loss, but not from gradients
     return std::make_unique<DatasetSource>(std::move(dataset),
                                            SourceOptions{.batch_size = o_.batch_size,

@@ -13,7 +13,7 @@ namespace lockstep {
 // One batch, ready to be fed. The memory belongs to the source and lives until the next Next().
 struct Batch {
   const void* x = nullptr;       // (rows,) + sample shape, plain, dtype of sample_type()
-  const void* labels = nullptr;  // (rows,) int32 classes, or (rows,) + target shape float32
+  const void* labels = nullptr;  // (rows,) + label shape, dtype of label_type()
   std::span<const int64_t> ids;  // global sample ids, one a row
   int64_t rows = 0;              // at most the batch size; fewer in the last batch of an epoch
   int64_t epoch = 0;             // which pass over the data this batch belongs to, from 0
@@ -35,6 +35,7 @@ class BatchSource {
   virtual ~BatchSource() = default;
   // One sample's shape and dtype as fed (float32 unless the plan scales bytes itself).
   virtual TensorType sample_type() const = 0;
+  // int32 () classes, or targets, floating as the samples are.
   virtual TensorType label_type() const = 0;
   virtual int64_t size() const = 0;
   virtual int64_t batch_size() const = 0;

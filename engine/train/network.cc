@@ -20,6 +20,10 @@ std::string ReadBounded(const std::string& path) {
   return text;
 }
 
+std::string TypeText(const Shape& row, DType dtype) {
+  return std::string(Name(dtype)) + " " + row.ToString();
+}
+
 }  // namespace
 
 Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
@@ -51,6 +55,25 @@ Plan& Network::plan(Mode mode, int64_t rows) {
     RememberAlgorithms();
   }
   return *slot;
+}
+
+void Network::RequireFits(const BatchSource& source) const {
+  RequireFits(options_.x, source.sample_type(), "samples");
+  RequireFits(options_.labels, source.label_type(), "labels");
+}
+
+void Network::RequireFits(const std::string& input, const TensorType& found,
+                          const char* what) const {
+  const int id = graph_.Find(input);
+  if (id < 0) throw ConfigError("the network has no input named " + input);
+  const TensorType& type = graph_.values()[static_cast<size_t>(id)].type;
+  const Shape row(type.shape.dims().subspan(1));
+  const DType dtype = IsFloating(type.dtype) ? options_.dtype : type.dtype;
+  if (found.shape == row && found.dtype == dtype) return;
+  throw ShapeError(std::string("the ") + what + " of the data are " +
+                       TypeText(found.shape, found.dtype) + ", the network's input " + input +
+                       " wants " + TypeText(row, dtype),
+                   ExitCode::kBadData);
 }
 
 LossSums Network::Run(Mode mode, const Batch& batch) {

@@ -47,6 +47,10 @@ class Network {
   // The graph's output for rows of plain (n,) + sample shape of this network's dtype.
   Tensor Predict(const Tensor& x);
 
+  // Throws ShapeError (65) naming found and wanted unless batches of the source are what the
+  // graph's inputs take: a batch is bare memory, so nothing could tell later.
+  void RequireFits(const BatchSource& source) const;
+
   // The plan that a batch of `rows` runs on; compiled at first use.
   Plan& plan(Mode mode, int64_t rows);
 
@@ -62,6 +66,7 @@ class Network {
 
  private:
   LossSums Run(Mode mode, const Batch& batch);
+  void RequireFits(const std::string& input, const TensorType& found, const char* what) const;
 
   const Graph& graph_;
   Backend& backend_;

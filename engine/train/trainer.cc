@@ -39,6 +39,7 @@ Trainer::Trainer(Network& network, BatchSource& source, Updater& updater, const 
   if (options_.learning_rate == 0.0) {
     options_.learning_rate = updater_.optimizer().default_learning_rate();
   }
+  network_.RequireFits(source_);
 }
 
 void Trainer::Extend(std::unique_ptr<Extension> extension) {
@@ -201,6 +202,7 @@ void Trainer::Restore(const CheckpointContents& contents) {
 
 std::optional<LossSums> EvaluateAll(Network& network, BatchSource& source,
                                     const std::function<bool()>& should_stop) {
+  network.RequireFits(source);
   LossSums total;
   source.Seek({source.position().epoch, 0});
   int64_t rows = 0;

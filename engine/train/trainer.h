@@ -38,6 +38,7 @@ struct IntervalMeans {
 // All parts must outlive the trainer. One thread.
 class Trainer {
  public:
+  // Throws ShapeError (65) when the source's batches are not what the network takes.
   Trainer(Network& network, BatchSource& source, Updater& updater, const Schedule& schedule,
           ParamSync& sync, TrainerOptions options);
 
@@ -97,7 +98,7 @@ class Trainer {
 };
 
 // Every sample of one pass, exactly once. `source` is set to the start of an epoch first. Nothing
-// when should_stop said so before a batch.
+// when should_stop said so before a batch. ShapeError (65) as Trainer's constructor.
 std::optional<LossSums> EvaluateAll(Network& network, BatchSource& source,
                                     const std::function<bool()>& should_stop = nullptr);
 

@@ -1,0 +1,90 @@
+// What the loop asks of its parts before it starts.
+#include "engine/train/trainer.h"
+
+#include <gmock/gmock.h>
+
+#include "data/batch_iterator.h"
+#include "engine/graph/layers.h"
+#include "kernels/backend.h"
+#include "kernels/error.h"
+
+namespace lockstep {
+namespace {
+
+using testing::HasSubstr;
+
+// Of a linear network for samples (3,).
+class FittingSources : public testing::Test {
+ protected:
+  // What a trainer and an evaluation say about labels of that type; "" when they take them.
+  std::string Answer(const Graph& graph, const Tensor& labels, DType dtype = DType::kFloat32,
+                     const Shape& sample = {3}) const {
+    std::vector<int64_t> dims{8};
+    dims.insert(dims.end(), sample.dims().begin(), sample.dims().end());
+    const Tensor features(DType::kFloat32, Shape(std::span<const int64_t>(dims)));
+    DatasetSource source(Dataset(features, labels, {}),
+                         {.batch_size = 4, .transform = {.dtype = dtype}});
+    Network network(graph, *backend_, {.dtype = dtype});
+    Updater updater(network.variables(), *backend_, MakeSgd(), {});
+    const auto schedule = MakeConstantSchedule();
+    LocalSync sync;
+    const std::string answer = ErrorOf(
+        [&] { Trainer(network, source, updater, *schedule, sync, {.learning_rate = 0.1}).Run(); });
+    EXPECT_EQ(ErrorOf([&] { EvaluateAll(network, source); }), answer);
+    return answer;
+  }
+  template <typename Action>
+  static std::string ErrorOf(Action action) {
+    try {
+      action();
+    } catch (const Error& error) {
+      return std::to_string(static_cast<int>(error.code())) + ": " + error.what();
+    }
+    return "";
+  }
+  static Tensor Labels(DType dtype, const Shape& shape) { return Tensor(dtype, shape); }
+
+  FittingSources() {
+    Var x = classes_.Input("x", {{3}, DType::kFloat32});
+    x = Linear(x, {.out = 5}, "l");
+    classes_.SetLoss(SoftmaxCrossEntropy(x, classes_.Input("t", {Shape({}), DType::kInt32})));
+    x = targets_.Input("x", {{3}, DType::kFloat32});
+    x = Linear(x, {.out = 2}, "l");
+    targets_.SetLoss(MeanSquaredError(x, targets_.Input("t", {{2}, DType::kFloat32})));
+  }
+
+  std::unique_ptr<Backend> backend_ = MakeCpuBackend(1);
+  Graph classes_, targets_;
+};
+
+TEST_F(FittingSources, AreTaken) {
+  EXPECT_EQ(Answer(classes_, Labels(DType::kInt32, {8})), "");
+  EXPECT_EQ(Answer(targets_, Labels(DType::kFloat32, {8, 2})), "");
+}
+
+TEST_F(FittingSources, HaveTargetsOfTheNetworksPrecision) {
+  EXPECT_EQ(Answer(targets_, Labels(DType::kFloat32, {8, 2}), DType::kFloat64), "");
+}
+
+TEST_F(FittingSources, DoNotHaveTargetsForClasses) {
+  EXPECT_THAT(Answer(classes_, Labels(DType::kFloat32, {8})), HasSubstr("float32 (1,)"));
+  EXPECT_THAT(Answer(classes_, Labels(DType::kFloat32, {8})),
+              testing::StartsWith("65: the labels of the data are"));
+}
+
+TEST_F(FittingSources, DoNotHaveClassesForTargets) {
+  EXPECT_THAT(Answer(targets_, Labels(DType::kInt32, {8})),
+              HasSubstr("int32 (), the network's input t wants float32 (2,)"));
+}
+
+TEST_F(FittingSources, HaveAsManyTargetsAsTheNetworkPredicts) {
+  EXPECT_THAT(Answer(targets_, Labels(DType::kFloat32, {8})), HasSubstr("float32 (1,)"));
+}
+
+TEST_F(FittingSources, HaveSamplesOfTheNetworksShape) {
+  EXPECT_THAT(Answer(classes_, Labels(DType::kInt32, {8}), DType::kFloat32, {4}),
+              HasSubstr("the samples of the data are float32 (4,)"));
+}
+
+}  // namespace
+}  // namespace lockstep
