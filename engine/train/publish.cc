@@ -104,6 +104,26 @@ void MakeDirectories(std::string path) {
   MakeOneDirectory(path);
 }
 
+// Refuses what a rename would replace though it is no file.
+void CheckTarget(int directory, const std::string& name, const std::string& path) {
+  if (name.empty() || name == "." || name == "..") {
+    throw IoError("cannot write " + Printable(path) + ": it names a directory",
+                  ExitCode::kCannotCreate);
+  }
+  struct stat info {};
+  if (::fstatat(directory, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno == ENOENT) return;
+    ThrowWriteError("cannot write", path, errno);
+  }
+  if (S_ISREG(info.st_mode)) return;
+  const char* kind = S_ISLNK(info.st_mode)   ? "a symbolic link"
+                     : S_ISDIR(info.st_mode) ? "a directory"
+                                             : "a device or pipe";
+  throw IoError("refusing to write " + Printable(path) + ": it is " + kind +
+                    ", not a file; remove it or choose another name",
+                ExitCode::kCannotCreate);
+}
+
 }  // namespace
 
 Publisher::Publisher(const std::string& path, int64_t expected_bytes)
@@ -112,32 +132,13 @@ Publisher::Publisher(const std::string& path, int64_t expected_bytes)
   name_ = name;
   directory_ = OpenDirectory(directory);
   if (!directory_) ThrowWriteError("cannot write", path_, errno);
-  CheckTarget();
+  CheckTarget(directory_.get(), name_, path_);
   temporary_ = CreateTemporary(directory_.get(), name_, &file_);
   if (temporary_.empty()) Fail(errno, expected_bytes_);
   Reserve();
 }
 
 Publisher::~Publisher() { Remove(); }
-
-void Publisher::CheckTarget() const {
-  if (name_.empty() || name_ == "." || name_ == "..") {
-    throw IoError("cannot write " + Printable(path_) + ": it names a directory",
-                  ExitCode::kCannotCreate);
-  }
-  struct stat info {};
-  if (::fstatat(directory_.get(), name_.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
-    if (errno == ENOENT) return;
-    ThrowWriteError("cannot write", path_, errno);
-  }
-  if (S_ISREG(info.st_mode)) return;
-  const char* kind = S_ISLNK(info.st_mode)   ? "a symbolic link"
-                     : S_ISDIR(info.st_mode) ? "a directory"
-                                             : "a device or pipe";
-  throw IoError("refusing to write " + Printable(path_) + ": it is " + kind +
-                    ", not a file; remove it or choose another name",
-                ExitCode::kCannotCreate);
-}
 
 void Publisher::Reserve() {
   if (expected_bytes_ <= 0) return;
@@ -171,7 +172,7 @@ void Publisher::Commit() {
   if (error != 0) Fail(error, size_);
   error = file_.Close();
   if (error != 0) Fail(error, size_);
-  CheckTarget();
+  CheckTarget(directory_.get(), name_, path_);
   if (::renameat(directory_.get(), temporary_.c_str(), directory_.get(), name_.c_str()) != 0) {
     Fail(errno, size_);
   }
@@ -209,6 +210,13 @@ void Publish(const std::string& path, std::span<const std::byte> data) {
 
 void Publish(const std::string& path, const std::string& text) {
   Publish(path, std::as_bytes(std::span(text)));
+}
+
+void CheckPublishable(const std::string& path) {
+  const auto [directory, name] = SplitPath(path);
+  const FileDescriptor descriptor = OpenDirectory(directory);
+  if (!descriptor) ThrowWriteError("cannot write", path, errno);
+  CheckTarget(descriptor.get(), name, path);
 }
 
 void CheckWritableDirectory(const std::string& path) {

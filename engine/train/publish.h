@@ -43,7 +43,6 @@ class Publisher {
  private:
   void OpenTemporary();
   void Reserve();
-  void CheckTarget() const;
   void Remove() noexcept;
   [[noreturn]] void Fail(int error, int64_t wanted_bytes);
 
@@ -59,6 +58,10 @@ class Publisher {
 // The above for bytes that lie ready.
 void Publish(const std::string& path, std::span<const std::byte> data);
 void Publish(const std::string& path, const std::string& text);
+
+// Throws IoError 73 when what lies at `path` is a symlink, a directory or a device, which Publish
+// would refuse. Called before the first step, for whatever a job is going to publish.
+void CheckPublishable(const std::string& path);
 
 // Makes the directory and its parents, durably, and proves that a file can be made in it by making
 // one. Called before the first step, so that a job does not find out at its end. Throws IoError 73

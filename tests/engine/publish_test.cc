@@ -167,6 +167,21 @@ TEST(Publish, MessageIsOneLineWhateverTheName) {
   EXPECT_LT(message.size(), 1024U);
 }
 
+TEST(CheckPublishable, RefusesWhatPublishWouldRefuse) {
+  TemporaryDirectory dir;
+  CheckPublishable(dir / "absent");
+  WriteFile(dir / "file", "x");
+  CheckPublishable(dir / "file");
+  fs::create_directory(dir / "folder");
+  fs::create_symlink("file", dir / "link");
+  ASSERT_EQ(::mkfifo((dir / "pipe").c_str(), 0600), 0);
+  for (const char* name : {"folder", "link", "pipe", ""}) {
+    EXPECT_EQ(CodeOf([&] { CheckPublishable(dir / name); }), ExitCode::kCannotCreate) << name;
+  }
+  EXPECT_EQ(CodeOf([&] { CheckPublishable(dir / "nowhere/file"); }), ExitCode::kCannotCreate);
+  EXPECT_EQ(ReadFile(dir / "file"), "x");
+}
+
 TEST(CheckWritableDirectory, MakesMissingParentsAndLeavesThemEmpty) {
   TemporaryDirectory dir;
   CheckWritableDirectory(dir / "a/b/c/");
