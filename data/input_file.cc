@@ -15,6 +15,9 @@
 namespace lockstep {
 namespace {
 
+// A read of an ordinary file runs to its end before any signal is handled.
+constexpr size_t kReadBytes = 4 << 20;
+
 [[noreturn]] void FailToOpen(const std::string& path, int error) {
   const std::string message =
       "cannot open " + Printable(path, 400) + ": " + std::string(std::strerror(error));
@@ -90,8 +93,9 @@ void InputFile::Read(uint64_t offset, std::span<uint8_t> to) const {
   }
   size_t done = 0;
   while (done < to.size()) {
-    const ssize_t got = ::pread(*descriptor_, to.data() + done, to.size() - done,
-                                static_cast<off_t>(offset + done));
+    const ssize_t got =
+        ::pread(*descriptor_, to.data() + done, std::min(to.size() - done, kReadBytes),
+                static_cast<off_t>(offset + done));
     if (got > 0) {
       done += static_cast<size_t>(got);
     } else if (got == 0) {
