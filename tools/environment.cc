@@ -86,8 +86,7 @@ void ReadHosts(const Variables& variables, Environment& environment) {
     const Value* const hosts = config.Find("hosts");
     const Value* const current = config.Find("current_host");
     if (hosts == nullptr || current == nullptr) {
-      throw ConfigError(path + ": no " + (hosts == nullptr ? "hosts" : "current_host") + " in it",
-                        ExitCode::kBadCluster);
+      throw ConfigError(path + ": no " + (hosts == nullptr ? "hosts" : "current_host") + " in it");
     }
     environment.hosts = HostList(*hosts, path + ": hosts");
     environment.current_host =
@@ -108,12 +107,27 @@ void ReadHosts(const Variables& variables, Environment& environment) {
   const std::string& me = environment.current_host;
   if (std::count(environment.hosts.begin(), environment.hosts.end(), me) != 1) {
     throw ConfigError(where + ": this host, " + Quote(me) +
-                          ", is not listed exactly once in hosts " +
-                          Quote(Join(environment.hosts, ", "), 200),
-                      ExitCode::kBadCluster);
+                      ", is not listed exactly once in hosts " +
+                      Quote(Join(environment.hosts, ", "), 200));
   }
   if (environment.network_interface.empty()) {
     environment.network_interface = Get(variables, "SM_NETWORK_INTERFACE_NAME").value_or("");
+  }
+}
+
+// Open MPI's mpirun sets the one, MPICH's and Slurm's the other.
+void ReadProcesses(const Variables& variables, Environment& environment) {
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}) {
+    environment.processes = std::max(environment.processes, GetCount(variables, name).value_or(1));
+  }
+}
+
+void ReadCluster(const Variables& variables, Environment& environment) {
+  try {
+    ReadHosts(variables, environment);
+    ReadProcesses(variables, environment);
+  } catch (const ConfigError& error) {
+    throw ConfigError(error.what(), ExitCode::kBadCluster);
   }
 }
 
@@ -194,7 +208,7 @@ Environment ReadEnvironment(const Variables& variables) {
   environment.on_platform = asked.has_value() || IsDirectory(environment.base_dir);
   environment.channels = ReadChannels(variables, environment.base_dir);
   ReadDirectories(variables, environment);
-  ReadHosts(variables, environment);
+  ReadCluster(variables, environment);
   ReadHyperparameters(variables, environment);
   ReadJobName(variables, environment);
   environment.num_gpus = GetCount(variables, "SM_NUM_GPUS");

@@ -41,6 +41,7 @@ struct Environment {
   std::vector<std::string> hosts;  // never empty; this machine alone outside a cluster
   std::string current_host;
   std::string network_interface;  // "" where nothing names one
+  int processes = 1;              // that MPI's launcher started, on all hosts together
 
   std::optional<int> num_gpus;  // what the platform allows; absent: look for yourself
   int num_cpus = 1;             // SM_NUM_CPUS, else those this process may run on
@@ -62,7 +63,8 @@ using Variables = std::map<std::string, std::string>;
 // This process's own environment.
 Variables ProcessVariables();
 
-// Throws ConfigError naming the variable or file, and where in it, for what cannot be understood.
+// Throws ConfigError naming the variable or file, and where in it, for what cannot be understood:
+// 78 where that describes the cluster, else 64.
 Environment ReadEnvironment(const Variables& variables);
 
 }  // namespace lockstep::tools

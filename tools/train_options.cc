@@ -1,5 +1,7 @@
 #include "tools/train_options.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 
 #include "kernels/error.h"
@@ -10,6 +12,9 @@
 
 namespace lockstep::tools {
 namespace {
+
+// Beyond these, products with the number of samples would leave int64_t.
+constexpr double kMostEpochs = 1e9, kMostIterations = 1e15, kMostSamples = 1e9, kMostPixels = 65536;
 
 void DeclareModel(Options& options, TrainOptions* o) {
   std::vector<std::string> models;
@@ -42,17 +47,29 @@ void DeclareData(Options& options, TrainOptions* o) {
   options.Add("scale", &o->transform.scale, "factor of byte samples").DefaultText("1/255");
   options.Add("mean", &o->mean, "subtracted from scaled samples: one number, or one a channel");
   options.Add("stddev", &o->stddev, "what they are divided by then");
-  options.Add("pad", &o->transform.padding, "zeros added around each picture").Min(0);
-  options.Add("crop", &o->transform.crop, "side of the part cut from each picture").Min(0);
+  options.Add("pad", &o->transform.padding, "zeros added around each picture")
+      .Min(0)
+      .Max(kMostPixels);
+  options.Add("crop", &o->transform.crop, "side of the part cut from each picture")
+      .Min(0)
+      .Max(kMostPixels);
   options.Add("random-crop", &o->transform.random_crop, "cut at a random place");
   options.Add("flip", &o->transform.flip, "mirror every other picture");
 }
 
 void DeclareTraining(Options& options, TrainOptions* o) {
   options.Group("Training");
-  options.Add("epochs", &o->epochs, "passes over the training data").Min(1).Short('e');
-  options.Add("iterations", &o->iterations, "stop after so many steps; 0: no limit").Min(0);
-  options.Add("batch-size", &o->batch_size, "samples in a step").Min(1).Short('b');
+  options.Add("epochs", &o->epochs, "passes over the training data")
+      .Min(1)
+      .Max(kMostEpochs)
+      .Short('e');
+  options.Add("iterations", &o->iterations, "stop after so many steps; 0: no limit")
+      .Min(0)
+      .Max(kMostIterations);
+  options.Add("batch-size", &o->batch_size, "samples in a step")
+      .Min(1)
+      .Max(kMostSamples)
+      .Short('b');
   options.Add("learning-rate", &o->learning_rate, "of the first step").Above(0).Alias("lr");
   options.Add("optimizer", &o->optimizer, "update rule")
       .OneOf({"sgd", "momentum", "nag", "nesterov", "adam", "adamw", "rmsprop", "adagrad",
@@ -69,10 +86,12 @@ void DeclareTraining(Options& options, TrainOptions* o) {
   options.Add("schedule", &o->schedule, "how the learning rate changes")
       .OneOf({"constant", "exponential-shift", "steps", "cosine", "decay"});
   options.Add("schedule-factor", &o->schedule_factor, "exponential-shift, steps").Above(0);
-  options.Add("schedule-epochs", &o->schedule_epochs, "exponential-shift: epochs between").Min(1);
+  options.Add("schedule-epochs", &o->schedule_epochs, "exponential-shift: epochs between")
+      .Min(1)
+      .Max(kMostEpochs);
   options.Add("schedule-steps", &o->schedule_steps, "steps: epochs at which it changes");
   options.Add("decay", &o->decay, "Keras's decay: rate / (1 + decay * step)").Min(0);
-  options.Add("warm-up", &o->warm_up, "steps of linear warm-up").Min(0);
+  options.Add("warm-up", &o->warm_up, "steps of linear warm-up").Min(0).Max(kMostIterations);
   options.Add("seed", &o->seed, "of start values, order, dropout and cropping");
   options.Add("dtype", &o->dtype, "of weights and arithmetic").OneOf({"float32", "float64"});
   options.Add("threads", &o->threads, "kernel threads; 0: one a core").Min(0).Max(1024);
@@ -100,20 +119,67 @@ void DeclareOutput(Options& options, TrainOptions* o) {
       .Add("checkpoint-every", &o->checkpoint_every,
            "steps (500) or time (30s, 10min, 1h) between checkpoints")
       .DefaultText("once an epoch");
-  options.Add("keep-checkpoints", &o->keep_checkpoints, "how many; 0: all").Min(0);
+  options.Add("keep-checkpoints", &o->keep_checkpoints, "how many; 0: all").Min(0).Max(1e6);
   options.Add("resume", &o->resume, "go on from the newest checkpoint")
       .DefaultText("if there is one");
   options
       .Add("snapshot-every", &o->snapshot_every,
            "epochs between snapshots that Chainer reads; 0: none")
-      .Min(0);
+      .Min(0)
+      .Max(kMostEpochs);
+}
+
+// In Pipe mode the channel's directory does not exist; beside its place lie pipes, one an epoch.
+void RequireFileMode(const Channel& channel) {
+  struct stat status {};
+  const bool absent = ::stat(channel.dir.c_str(), &status) != 0;
+  const bool pipe = ::stat((channel.dir + "_0").c_str(), &status) == 0 && S_ISFIFO(status.st_mode);
+  if (!channel.pipe && !(absent && pipe)) return;
+  throw ConfigError("channel " + channel.name +
+                    " is in Pipe mode; only files are read: start the job with its "
+                    "TrainingInputMode set to File or FastFile");
+}
+
+// TensorFlow's estimators pass --model_dir s3://bucket/...; the platform uploads its own directory.
+std::string LocalDirectory(const std::string& option, const std::string& given,
+                           const std::optional<std::string>& platform, const std::string& remedy,
+                           TrainOptions* o) {
+  if (given.empty()) return platform.value_or("");
+  const size_t scheme = given.find("://");
+  if (scheme == 0 || scheme == given.npos || given.find('/') < scheme) return given;
+  if (!platform) {
+    throw ConfigError("--" + option + " " + Quote(given) +
+                      " is no directory of this machine: give one, or " + remedy);
+  }
+  o->notes.push_back("--" + option + " " + Quote(given) + " is no directory of this machine: " +
+                     *platform + " is used, which the platform uploads");
+  return *platform;
+}
+
+void RequireOneProcess(const Environment& environment) {
+  std::string found;
+  if (environment.hosts.size() > 1) {
+    found = std::to_string(environment.hosts.size()) + " hosts (" +
+            OneLine(Join(environment.hosts, ", "), 200) + ")";
+  } else if (environment.processes > 1) {
+    found = std::to_string(environment.processes) + " processes started by MPI";
+  } else {
+    return;
+  }
+  throw ConfigError("the job has " + found +
+                        ", each of which would train a model of its own: this build trains in one "
+                        "process on one host; ask for one instance and start it without mpirun",
+                    ExitCode::kBadCluster);
 }
 
 // The directory of a channel: given, or the platform's.
 std::string ChannelDir(const std::string& given, const std::string& name,
                        const Environment& environment, bool required) {
   if (!given.empty()) return given;
-  if (const Channel* channel = environment.FindChannel(name)) return channel->dir;
+  if (const Channel* channel = environment.FindChannel(name)) {
+    RequireFileMode(*channel);
+    return channel->dir;
+  }
   if (!required) return "";
   std::string variable = "SM_CHANNEL_" + name;
   std::transform(variable.begin(), variable.end(), variable.begin(),
@@ -125,15 +191,18 @@ std::string ChannelDir(const std::string& given, const std::string& name,
 void FillFromEnvironment(const Environment& environment, TrainOptions* o) {
   o->train = ChannelDir(o->train, "train", environment, true);
   o->test = ChannelDir(o->test, "test", environment, false);
-  if (o->model_dir.empty() && environment.model_dir) o->model_dir = *environment.model_dir;
+  o->model_dir =
+      LocalDirectory("model-dir", o->model_dir, environment.model_dir, "set SM_MODEL_DIR", o);
   if (o->model_dir.empty()) {
     throw ConfigError("no place for the model: give --model-dir DIR or set SM_MODEL_DIR");
   }
-  if (o->output_data_dir.empty() && environment.output_data_dir) {
-    o->output_data_dir = *environment.output_data_dir;
-  }
-  if (o->checkpoint_dir.empty() && environment.checkpoint_dir) {
-    o->checkpoint_dir = *environment.checkpoint_dir;
+  o->output_data_dir = LocalDirectory("output-data-dir", o->output_data_dir,
+                                      environment.output_data_dir, "set SM_OUTPUT_DATA_DIR", o);
+  o->checkpoint_dir =
+      LocalDirectory("checkpoint-dir", o->checkpoint_dir, environment.checkpoint_dir,
+                     "make " + environment.base_dir + "/checkpoints", o);
+  if (const int gpus = environment.num_gpus.value_or(0); gpus > 0) {
+    o->notes.push_back(std::to_string(gpus) + " GPUs allowed; this build uses the CPU");
   }
 }
 
@@ -155,6 +224,7 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
     o.help = options.Help();
     return o;
   }
+  RequireOneProcess(environment);
   if (no_strict) o.strict_init = false;
   o.unknown = options.unknown();
   FillFromEnvironment(environment, &o);

@@ -69,11 +69,12 @@ struct TrainOptions {
   int64_t snapshot_every = 0;  // epochs between Chainer-readable snapshots
 
   std::vector<std::string> unknown;  // options nobody declared, for the log
+  std::vector<std::string> notes;    // what was understood in another way than asked, for the log
   std::string help;                  // the help text, when it was asked for
 };
 
 // Throws ConfigError for values that cannot be, and for missing directories names the option, the
-// variable and the channels that are there.
+// variable and the channels that are there; 78 for a cluster of several machines or processes.
 TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
                                const Environment& environment);
 

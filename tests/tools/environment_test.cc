@@ -196,7 +196,27 @@ TEST_F(EnvironmentTest, ABadClusterDescriptionHasItsOwnExitCode) {
   EXPECT_THAT(error(R"({"current_host": "c", "hosts": ["a", "b"]})"),
               AllOf(StartsWith("78: "), HasSubstr("this host, 'c', is not listed")));
   EXPECT_THAT(error(R"({"current_host": "a", "hosts": ["a", "a"]})"), StartsWith("78: "));
-  EXPECT_THAT(error(R"({"current_host": "a", "hosts": "a"})"), HasSubstr("wanted a list"));
+  EXPECT_THAT(error(R"({"current_host": "a", "hosts": "a"})"),
+              AllOf(StartsWith("78: "), HasSubstr("wanted a list")));
+  EXPECT_THAT(error(R"({"current_host": 5, "hosts": ["a"]})"), StartsWith("78: "));
+  EXPECT_THAT(error("[]"), StartsWith("78: "));
+  EXPECT_THAT(error("{"), AllOf(StartsWith("78: "), HasSubstr("malformed JSON")));
+}
+
+TEST_F(EnvironmentTest, ABadClusterInVariablesHasItToo) {
+  for (const char* hosts : {"[", "{}", "[1]", "[]", R"(["b"])"}) {
+    EXPECT_THAT(ErrorWith({{"SM_HOSTS", hosts}, {"SM_CURRENT_HOST", "a"}}),
+                AllOf(StartsWith("78: "), HasSubstr("SM_HOSTS")))
+        << hosts;
+  }
+  EXPECT_THAT(ErrorWith({{"OMPI_COMM_WORLD_SIZE", "two"}}),
+              AllOf(StartsWith("78: "), HasSubstr("OMPI_COMM_WORLD_SIZE")));
+}
+
+TEST_F(EnvironmentTest, ProcessesAreThoseOfMpisLauncher) {
+  EXPECT_EQ(Read().processes, 1);
+  EXPECT_EQ(Read({{"OMPI_COMM_WORLD_SIZE", "4"}}).processes, 4);
+  EXPECT_EQ(Read({{"PMI_SIZE", "3"}}).processes, 3);
 }
 
 TEST_F(EnvironmentTest, HyperparametersReadAsArgvWouldShowThem) {
@@ -235,7 +255,8 @@ TEST_F(EnvironmentTest, MalformedJsonIsNamedWithItsPlace) {
     const Scratch base;
     const std::string path = base.Write(std::string("input/config/") + name + ".json", "{\n \"a\"");
     EXPECT_EQ(ErrorOf({{"SAGEMAKER_BASE_DIR", base.path()}}),
-              "64: " + path + ": malformed JSON, byte 6 (line 2, column 5), where it ends");
+              (std::string(name) == "resourceconfig" ? "78: " : "64: ") + path +
+                  ": malformed JSON, byte 6 (line 2, column 5), where it ends");
   }
 }
 
