@@ -3,13 +3,14 @@
 #include <array>
 #include <cstdio>
 #include <exception>
-#include <new>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "kernels/error.h"
 #include "tools/console.h"
+#include "tools/failure.h"
+#include "tools/signals.h"
 #include "tools/text.h"
 #include "tools/verbs.h"
 
@@ -19,14 +20,20 @@ namespace {
 struct Verb {
   const char* name;
   const char* summary;
-  int (*run)(std::span<const std::string> arguments);
+  int (*run)(std::span<const std::string> arguments, StopSignals& signals);
 };
+
+// A verb that needs no signals.
+template <int (*kRun)(std::span<const std::string>)>
+int Plain(std::span<const std::string> arguments, StopSignals&) {
+  return kRun(arguments);
+}
 
 constexpr std::array<Verb, 4> kVerbs{{
     {"train", "train a network on channel data", RunTrain},
-    {"predict", "run a trained model on arrays or a channel", RunPredict},
-    {"inspect", "describe a model file, a checkpoint or a plan", RunInspect},
-    {"bench", "measure training steps, line by line", RunBench},
+    {"predict", "run a trained model on arrays or a channel", Plain<RunPredict>},
+    {"inspect", "describe a model file, a checkpoint or a plan", Plain<RunInspect>},
+    {"bench", "measure training steps, line by line", Plain<RunBench>},
 }};
 
 std::string Usage() {
@@ -39,9 +46,9 @@ std::string Usage() {
   return text;
 }
 
-int Fail(const std::string& message, ExitCode code) {
-  Console(2).Write("lockstep: " + OneLine(message) + "\n");
-  return static_cast<int>(code);
+int Fail(const Failure& failure) {
+  Console(2).Write("lockstep: " + OneLine(failure.text) + "\n");
+  return static_cast<int>(failure.code);
 }
 
 const Verb* FindVerb(const std::string& name) {
@@ -52,9 +59,10 @@ const Verb* FindVerb(const std::string& name) {
 
 // A container's entry point is called by its file name alone: a copy of the program, or a link to
 // it, that is named after a verb is that verb.
-int Dispatch(const std::string& program, std::span<const std::string> arguments) {
+int Dispatch(const std::string& program, std::span<const std::string> arguments,
+             StopSignals& signals) {
   const std::string base = program.substr(program.find_last_of('/') + 1);
-  if (const Verb* verb = FindVerb(base)) return verb->run(arguments);
+  if (const Verb* verb = FindVerb(base)) return verb->run(arguments, signals);
   const std::string name = arguments.empty() ? "" : arguments.front();
   if (name == "--version") {
     Console(1).Write("lockstep " LOCKSTEP_VERSION "\n");
@@ -64,7 +72,7 @@ int Dispatch(const std::string& program, std::span<const std::string> arguments)
     Console(1).Write(Usage());
     return 0;
   }
-  if (const Verb* verb = FindVerb(name)) return verb->run(arguments.subspan(1));
+  if (const Verb* verb = FindVerb(name)) return verb->run(arguments.subspan(1), signals);
   const std::string found = name.empty() ? "no verb given" : "unknown verb " + Quote(name);
   throw ConfigError(found + "; known: train, predict, inspect, bench");
 }
@@ -73,16 +81,14 @@ int Dispatch(const std::string& program, std::span<const std::string> arguments)
 }  // namespace lockstep::tools
 
 int main(int argc, char** argv) {
-  using lockstep::ExitCode;
-  lockstep::tools::EnsureStandardDescriptors();
+  namespace tools = lockstep::tools;
+  tools::EnsureStandardDescriptors();
   try {
+    // Never destroyed: a signal that comes while the process ends must not change its exit code.
+    static auto& signals = *new tools::StopSignals;
     const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
-    return lockstep::tools::Dispatch(argc > 0 ? argv[0] : "", arguments);
-  } catch (const lockstep::Error& error) {
-    return lockstep::tools::Fail(error.what(), error.code());
-  } catch (const std::bad_alloc&) {
-    return lockstep::tools::Fail("out of memory", ExitCode::kNoResources);
-  } catch (const std::exception& error) {
-    return lockstep::tools::Fail(std::string("internal error: ") + error.what(), ExitCode::kBug);
+    return tools::Dispatch(argc > 0 ? argv[0] : "", arguments, signals);
+  } catch (...) {
+    return tools::Fail(tools::DescribeFailure(std::current_exception()));
   }
 }

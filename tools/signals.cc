@@ -16,21 +16,47 @@ namespace {
 std::atomic<bool> owned{false};
 std::atomic<int> received{0};
 std::atomic<int64_t> received_ns{0};
-std::atomic<bool> taken{false};
+std::atomic<bool> nothing_to_save{false};
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<int64_t>::is_always_lock_free);
 
 // Async-signal-safe calls only (signal-safety(7)): clock_gettime, write, _exit.
-extern "C" void OnStopSignal(int signal) {
-  if (taken.exchange(true)) {
-    constexpr std::string_view kNote =
-        "second signal: leaving at once, nothing saved; run again to resume\n";
-    [[maybe_unused]] const ssize_t wrote = ::write(STDERR_FILENO, kNote.data(), kNote.size());
-    ::_exit(static_cast<int>(ExitCode::kNotSaved));
-  }
+int64_t Now() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);  // what libstdc++'s steady_clock reads
-  received_ns.store(int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec);
-  received.store(signal);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+void Print(std::string_view text) {
+  [[maybe_unused]] const ssize_t wrote = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+[[noreturn]] void Leave() { ::_exit(static_cast<int>(ExitCode::kNotSaved)); }
+
+extern "C" void OnStopSignal(int signal) {
+  const int64_t now = Now();
+  int64_t first_ns = 0;
+  if (received_ns.compare_exchange_strong(first_ns, now)) {
+    if (nothing_to_save) {
+      Print("lockstep: ");
+      Print(StopSignals::kNothingToSave);
+      Print("\n");
+      Leave();
+    }
+    received.store(signal);
+    return;
+  }
+  // 0: another thread is about to store it, so it came just now.
+  const int first = received.load();
+  constexpr std::chrono::nanoseconds kRepeat = StopSignals::kRepeat;
+  if ((first == 0 || first == signal) && now - first_ns < kRepeat.count()) return;
+  Print("second signal: leaving at once, nothing saved; run again to resume\n");
+  Leave();
+}
+
+void Ignore(int signal, struct sigaction* before) {
+  struct sigaction action {};
+  action.sa_handler = SIG_IGN;
+  ::sigaction(signal, &action, before);
 }
 
 }  // namespace
@@ -38,22 +64,20 @@ extern "C" void OnStopSignal(int signal) {
 StopSignals::StopSignals() {
   if (owned.exchange(true)) throw Error(ExitCode::kBug, "a second StopSignals in one process");
   received = 0;
-  taken = false;
+  received_ns = 0;
   size_t at = 0;
-  for (const int signal : kStopping) {
-    struct sigaction& before = before_[at++];
-    ::sigaction(signal, nullptr, &before);
-    if (signal != SIGTERM && before.sa_handler == SIG_IGN) continue;
+  for (const int signal : kStopping) ::sigaction(signal, nullptr, &before_[at++]);
+  for (const int signal : kIgnored) Ignore(signal, &before_[at++]);
+}
+
+void StopSignals::Catch() {
+  for (size_t i = 0; i < kStopping.size(); ++i) {
+    if (kStopping[i] != SIGTERM && before_[i].sa_handler == SIG_IGN) continue;
     struct sigaction action {};
     action.sa_handler = OnStopSignal;
     action.sa_flags = SA_RESTART;
     ::sigemptyset(&action.sa_mask);
-    ::sigaction(signal, &action, nullptr);
-  }
-  for (const int signal : kIgnored) {
-    struct sigaction action {};
-    action.sa_handler = SIG_IGN;
-    ::sigaction(signal, &action, &before_[at++]);
+    ::sigaction(kStopping[i], &action, nullptr);
   }
 }
 
@@ -72,5 +96,14 @@ std::optional<StopSignals::Stop> StopSignals::stop() const noexcept {
   using std::chrono::steady_clock;
   return Stop{signal, steady_clock::time_point(std::chrono::nanoseconds(received_ns.load()))};
 }
+
+StopSignals::NothingToSave::NothingToSave(const StopSignals& signals) {
+  nothing_to_save = true;
+  if (!signals.requested()) return;
+  nothing_to_save = false;
+  throw Error(ExitCode::kNotSaved, kNothingToSave);
+}
+
+StopSignals::NothingToSave::~NothingToSave() { nothing_to_save = false; }
 
 }  // namespace lockstep::tools

@@ -10,9 +10,11 @@
 
 namespace lockstep::tools {
 
-// While one lives, the first SIGTERM, SIGINT or SIGHUP only raises a flag that the program polls,
-// and the second ends the process at once with exit code 75, nothing saved. SIGPIPE and SIGXFSZ
-// are ignored, so that closed readers and file size limits become ordinary errors of write().
+// While one lives, SIGPIPE and SIGXFSZ are ignored, so that closed readers and file size limits
+// become ordinary errors of write(); and once Catch() was called, the first SIGTERM, SIGINT or
+// SIGHUP only raises a flag that the program polls, and a second one ends the process at once with
+// exit code 75, nothing saved. The first signal again within kRepeat is no second one: timeout(1)
+// signals its child and then the child's group.
 // A SIGINT or SIGHUP that was ignored at the start (nohup, a shell's background job) stays ignored.
 // Owned by main; at most one at a time. Its questions may be asked from any thread.
 class StopSignals {
@@ -21,15 +23,30 @@ class StopSignals {
     int signal;
     std::chrono::steady_clock::time_point when;
   };
+  static constexpr std::chrono::milliseconds kRepeat{200};
+  static constexpr const char* kNothingToSave =
+      "stopped before the first step: there is nothing to save; run again";
 
   StopSignals();
   ~StopSignals();
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
 
+  void Catch();
   bool requested() const noexcept;
   // The first signal and when it came, on the monotonic clock.
   std::optional<Stop> stop() const noexcept;
+
+  // While one lives, there is nothing yet that a stop could save: the first signal ends the process
+  // at once with kNothingToSave and exit code 75, whatever it is busy with. The constructor throws
+  // Error with these where that signal has come already.
+  class NothingToSave {
+   public:
+    explicit NothingToSave(const StopSignals& signals);
+    ~NothingToSave();
+    NothingToSave(const NothingToSave&) = delete;
+    NothingToSave& operator=(const NothingToSave&) = delete;
+  };
 
  private:
   static constexpr std::array<int, 3> kStopping = {SIGTERM, SIGINT, SIGHUP};

@@ -12,6 +12,8 @@
 #include "models/model_directory.h"
 #include "models/model_file.h"
 #include "models/name_match.h"
+#include "tools/checkpoints.h"
+#include "tools/failure.h"
 #include "tools/failure_file.h"
 #include "tools/recipe.h"
 #include "tools/signals.h"
@@ -24,6 +26,8 @@ namespace lockstep::tools {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr const char* kGraphFile = "/cg.dot";
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -43,16 +47,26 @@ class TrainJob {
 
   void Run() {
     PrepareDirectories();
-    LoadData();
-    BuildNetwork();
-    MakeTrainer();
-    Resume();
+    {
+      const StopSignals::NothingToSave nothing(*signals_);
+      LoadData();
+      BuildNetwork();
+      MakeTrainer();
+      Resume();
+    }
     PrintHead();
+    WriteGraph();
     CompleteLog();
     trainer_->Run();
-    SaveModel();
+    // Start values are no model.
+    if (trainer_->clock().iteration == 0) {
+      throw Error(ExitCode::kNotSaved, StopSignals::kNothingToSave);
+    }
+    SaveAll();
     if (trainer_->stopped()) SayHowItStopped();
   }
+  // Whether all that a stopped job is resumed from, and its model, are saved.
+  bool saved() const { return saved_; }
 
  private:
   std::function<bool()> ShouldStop() const {
@@ -71,7 +85,16 @@ class TrainJob {
   // Before anything that takes time: a job must not find out at its end.
   void PrepareDirectories() {
     CheckWritableDirectory(o_.model_dir);
-    if (!o_.output_data_dir.empty()) CheckWritableDirectory(o_.output_data_dir);
+    for (const char* file : {kModelFile, kModelCardFile}) {
+      CheckPublishable(o_.model_dir + "/" + file);
+    }
+    if (!o_.output_data_dir.empty()) {
+      CheckWritableDirectory(o_.output_data_dir);
+      CheckPublishable(o_.output_data_dir + kGraphFile);
+      for (const std::string& file : ResultFiles(FindModel(o_.model).classifier)) {
+        CheckPublishable(o_.output_data_dir + "/" + file);
+      }
+    }
     if (o_.checkpoint_dir.empty()) return;
     store_.emplace(o_.checkpoint_dir,
                    CheckpointStore::Options{
@@ -186,19 +209,23 @@ class TrainJob {
     if (test_) {
       evaluation_ = Extend(MakeEvaluation(test_.get(), model_.classifier, ShouldStop()));
     }
-    report_ = Extend(MakeReport(console_, &log_, o_.output_data_dir, o_.model, model_.classifier));
+    report_ = Extend(MakeReport(console_, &log_, o_.output_data_dir, model_.classifier));
+    if (store_) {
+      auto checkpoints = std::make_unique<Checkpoints>(
+          &*store_, ParseCheckpointInterval(o_.checkpoint_every), RecipeOf(o_));
+      checkpoints_ = checkpoints.get();
+      trainer_->Extend(std::move(checkpoints));
+    }
     if (o_.snapshot_every > 0) {
       const std::string& directory = o_.output_data_dir.empty() ? o_.model_dir : o_.output_data_dir;
       trainer_->Extend(MakeSnapshots(o_, directory, &log_));
     }
     trainer_->Extend(MakeProgress(console_));
-    if (store_) {
-      trainer_->Extend(
-          MakeCheckpoints(&*store_, ParseCheckpointInterval(o_.checkpoint_every), RecipeOf(o_)));
-    }
-    if (!o_.output_data_dir.empty()) {
-      Publish(o_.output_data_dir + "/cg.dot", model_.graph->ToDot());
-    }
+  }
+
+  void WriteGraph() const {
+    if (o_.output_data_dir.empty()) return;
+    Publish(o_.output_data_dir + kGraphFile, model_.graph->ToDot());
   }
 
   Extension* Extend(std::unique_ptr<Extension> extension) {
@@ -233,6 +260,8 @@ class TrainJob {
 
   void PrintHead() const {
     if (!o_.unknown.empty()) Say("# options not known here: " + Join(o_.unknown, ", "));
+    for (const std::string& note : o_.notes) Say("# " + note);
+    if (!store_) Say("# no --checkpoint-dir: what is stopped cannot be resumed");
     Say("# model: " + o_.model + ", " + std::to_string(network_->variables().flat_size()) +
         " parameters");
     Say("# data: " + std::to_string(train_->size()) + " training samples" +
@@ -254,6 +283,18 @@ class TrainJob {
             .crop = o_.transform.crop};
   }
 
+  // What matters most comes first, and what fails holds up nothing behind it.
+  void SaveAll() {
+    FirstFailure failure;
+    if (checkpoints_) failure.Try([&] { checkpoints_->SaveLast(*trainer_); });
+    failure.Try([&] { SaveModel(); });
+    saved_ = !failure.any();
+    if (!o_.output_data_dir.empty()) {
+      failure.Try([&] { WriteResults(log_, o_.output_data_dir, o_.model, model_.classifier); });
+    }
+    failure.Throw();
+  }
+
   void SaveModel() {
     const auto start = Clock::now();
     ModelCard card{.spec = model_.spec,
@@ -273,7 +314,10 @@ class TrainJob {
     Say("stopped by signal " + std::to_string(stop->signal) + " at iteration " +
         std::to_string(trainer_->clock().iteration) +
         Format(", %.2f s after it", std::chrono::duration<double>(*heard_ - stop->when).count()) +
-        Format("; everything was saved %.2f s after it", SecondsSince(stop->when)));
+        Format(store_ ? "; everything was saved %.2f s after it"
+                      : "; the model was saved %.2f s after it",
+               SecondsSince(stop->when)) +
+        (store_ ? "" : "; without --checkpoint-dir the job cannot be resumed"));
   }
 
   TrainOptions o_;
@@ -290,8 +334,10 @@ class TrainJob {
   LocalSync sync_;
   std::vector<LogEntry> log_;
   std::unique_ptr<Trainer> trainer_;
-  Extension* evaluation_ = nullptr;  // the trainer's; null without validation data
-  Extension* report_ = nullptr;      // the trainer's
+  Extension* evaluation_ = nullptr;     // the trainer's; null without validation data
+  Extension* report_ = nullptr;         // the trainer's
+  Checkpoints* checkpoints_ = nullptr;  // the trainer's; null without a store
+  bool saved_ = false;
 };
 
 // Where the failure file goes, also when the rest of the environment cannot be understood.
@@ -303,27 +349,36 @@ std::string FailureDirectory(const Variables& variables) {
   return get("SM_OUTPUT_DIR", get("SAGEMAKER_BASE_DIR", "/opt/ml") + "/output");
 }
 
+// Of the machine, not of the job: run again, it may be gone.
+bool IsTrouble(ExitCode code) {
+  return code == ExitCode::kIo || code == ExitCode::kCannotCreate ||
+         code == ExitCode::kNoPermission || code == ExitCode::kNoResources;
+}
+
 }  // namespace
 
-int RunTrain(std::span<const std::string> arguments) {
-  StopSignals signals;
+int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
+  signals.Catch();
   Console console(1);
   const Variables variables = ProcessVariables();
+  std::optional<TrainJob> job;
   try {
     TrainOptions options = ParseTrainOptions(arguments, ReadEnvironment(variables));
     if (!options.help.empty()) {
       console.Write(options.help);
       return 0;
     }
-    TrainJob(std::move(options), &console, &signals).Run();
+    job.emplace(std::move(options), &console, &signals);
+    job->Run();
     return 0;
-  } catch (const std::exception& error) {
+  } catch (...) {
     console.Status("");
-    WriteFailureFile(FailureDirectory(variables), error.what());
-    const auto* known = dynamic_cast<const Error*>(&error);
-    const bool lost = signals.requested() && known != nullptr && known->code() == ExitCode::kIo;
-    if (lost) throw IoError(error.what(), ExitCode::kNotSaved);
-    throw;
+    Failure failure = DescribeFailure(std::current_exception());
+    const bool saved = job && job->saved();
+    if (signals.requested() && !saved && IsTrouble(failure.code))
+      failure.code = ExitCode::kNotSaved;
+    WriteFailureFile(FailureDirectory(variables), failure.text);
+    throw Error(failure.code, failure.text);
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "data/epoch_order.h"
 #include "engine/train/publish.h"
+#include "kernels/error.h"
 #include "models/chainer_snapshot.h"
 #include "tools/log_report.h"
 #include "tools/plot.h"
@@ -56,10 +57,9 @@ class Evaluation : public Extension {
 class Report : public Extension {
  public:
   Report(Console* console, std::vector<LogEntry>* log, const std::string& output_dir,
-         std::string title, bool classifier)
-      : table_(console, Columns(classifier)),
-        output_dir_(output_dir),
-        title_(std::move(title)),
+         bool classifier)
+      : console_(console),
+        table_(console, Columns(classifier)),
         classifier_(classifier),
         metric_(MetricName(classifier)),
         entries_(log),
@@ -88,12 +88,6 @@ class Report : public Extension {
     entry.Add("elapsed_time", Elapsed());
     AddValidation(trainer, &entry);
     Write(std::move(entry));
-  }
-
-  void Finish(Trainer&) override {
-    if (!log_ || entries_->empty()) return;
-    Publish(output_dir_ + "/" + metric_ + ".png", RenderLinePlot(AccuracyPlot(*entries_, title_)));
-    Publish(output_dir_ + "/loss.png", RenderLinePlot(LossPlot(*entries_, title_)));
   }
 
   void Save(CheckpointContents* contents) const override {
@@ -132,13 +126,17 @@ class Report : public Extension {
   }
   void Write(LogEntry entry) {
     table_.Print(entry);
-    if (log_) log_->Append(entry);
-    entries_->push_back(std::move(entry));
+    entries_->push_back(entry);
+    if (!log_) return;
+    try {
+      log_->Append(std::move(entry));
+    } catch (const IoError& error) {  // WriteResults() tries again, when the model is saved
+      console_->Write(std::string("warning: ") + error.what() + "; training goes on\n");
+    }
   }
 
+  Console* console_;
   PrintReport table_;
-  std::string output_dir_;
-  std::string title_;
   bool classifier_;
   std::string metric_;
   std::optional<LogReport> log_;
@@ -171,41 +169,6 @@ class ProgressReport : public Extension {
 
  private:
   ProgressBar bar_;
-};
-
-class Checkpoints : public Extension {
- public:
-  Checkpoints(CheckpointStore* store, CheckpointInterval interval, Recipe recipe)
-      : store_(store), interval_(interval), recipe_(std::move(recipe)), saved_at_(Clock::now()) {}
-  std::string name() const override { return "checkpoints"; }
-  Trigger trigger() const override {
-    if (interval_.iterations > 0) return Trigger::Iterations(interval_.iterations);
-    return interval_.seconds > 0.0 ? Trigger::Iterations(1) : Trigger::Epochs(1);
-  }
-  void Invoke(Trainer& trainer) override {
-    if (interval_.seconds > 0.0 && SecondsSince(saved_at_) < interval_.seconds) return;
-    SaveNow(trainer);
-  }
-  void Finish(Trainer& trainer) override {
-    if (saved_iteration_ != trainer.clock().iteration) SaveNow(trainer);
-  }
-  void Save(CheckpointContents* contents) const override { SaveRecipe(recipe_, contents); }
-
- private:
-  void SaveNow(Trainer& trainer) {
-    store_->Save(trainer.State(),
-                 {.iteration = trainer.clock().iteration,
-                  .world_size = 1,
-                  .config_hash = std::to_string(trainer.network().graph().Hash())});
-    saved_at_ = Clock::now();
-    saved_iteration_ = trainer.clock().iteration;
-  }
-
-  CheckpointStore* store_;
-  CheckpointInterval interval_;
-  Recipe recipe_;
-  Clock::time_point saved_at_;
-  int64_t saved_iteration_ = -1;
 };
 
 class Snapshots : public Extension {
@@ -266,18 +229,25 @@ std::unique_ptr<Extension> MakeEvaluation(BatchSource* test, bool classifier,
 }
 
 std::unique_ptr<Extension> MakeReport(Console* console, std::vector<LogEntry>* log,
-                                      const std::string& output_dir, const std::string& title,
-                                      bool classifier) {
-  return std::make_unique<Report>(console, log, output_dir, title, classifier);
+                                      const std::string& output_dir, bool classifier) {
+  return std::make_unique<Report>(console, log, output_dir, classifier);
 }
 
 std::unique_ptr<Extension> MakeProgress(Console* console) {
   return std::make_unique<ProgressReport>(console);
 }
 
-std::unique_ptr<Extension> MakeCheckpoints(CheckpointStore* store, CheckpointInterval interval,
-                                           Recipe recipe) {
-  return std::make_unique<Checkpoints>(store, interval, std::move(recipe));
+void WriteResults(const std::vector<LogEntry>& log, const std::string& directory,
+                  const std::string& title, bool classifier) {
+  if (log.empty()) return;
+  Publish(directory + "/log", LogJson(log));
+  Publish(directory + "/" + MetricName(classifier) + ".png",
+          RenderLinePlot(AccuracyPlot(log, title)));
+  Publish(directory + "/loss.png", RenderLinePlot(LossPlot(log, title)));
+}
+
+std::vector<std::string> ResultFiles(bool classifier) {
+  return {"log", std::string(MetricName(classifier)) + ".png", "loss.png"};
 }
 
 }  // namespace lockstep::tools

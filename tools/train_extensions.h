@@ -7,11 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/train/checkpoint_store.h"
 #include "engine/train/trainer.h"
 #include "tools/console.h"
 #include "tools/log_report.h"
-#include "tools/recipe.h"
 #include "tools/train_options.h"
 
 namespace lockstep::tools {
@@ -22,19 +20,21 @@ namespace lockstep::tools {
 std::unique_ptr<Extension> MakeEvaluation(BatchSource* test, bool classifier,
                                           std::function<bool()> should_stop);
 
-// Every epoch a row of the table, an entry of `log` and of <output_dir>/log, and in the end
-// accuracy.png and loss.png; an empty output_dir: no files. Invoked again at the same iteration, it
-// completes that entry with the validation values found by then.
+// Every epoch a row of the table, an entry of `log` and of <output_dir>/log; an empty output_dir:
+// no file, one that cannot be written: a warning. Invoked again at the same iteration, it completes
+// that entry with the validation values found by then.
 std::unique_ptr<Extension> MakeReport(Console* console, std::vector<LogEntry>* log,
-                                      const std::string& output_dir, const std::string& title,
-                                      bool classifier);
+                                      const std::string& output_dir, bool classifier);
+
+// The log and its plots, accuracy.png (or rmse.png) and loss.png; nothing of an empty log. For the
+// end, when what matters more is saved.
+void WriteResults(const std::vector<LogEntry>& log, const std::string& directory,
+                  const std::string& title, bool classifier);
+// Names of those files.
+std::vector<std::string> ResultFiles(bool classifier);
 
 // A progress bar on a terminal, now and then a line elsewhere.
 std::unique_ptr<Extension> MakeProgress(Console* console);
-
-// Saves the trainer's state, and the recipe with it, when due and in the end.
-std::unique_ptr<Extension> MakeCheckpoints(CheckpointStore* store, CheckpointInterval interval,
-                                           Recipe recipe);
 
 // <directory>/snapshot_iter_<iteration>, which Chainer's trainer resumes from, every
 // `options.snapshot_every` epochs.

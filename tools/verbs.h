@@ -6,9 +6,12 @@
 #include <span>
 #include <string>
 
+#include "tools/signals.h"
+
 namespace lockstep::tools {
 
-int RunTrain(std::span<const std::string> arguments);
+// Catches the signals itself: the other verbs have nothing to save and end as the signals say.
+int RunTrain(std::span<const std::string> arguments, StopSignals& signals);
 int RunPredict(std::span<const std::string> arguments);
 int RunInspect(std::span<const std::string> arguments);
 int RunBench(std::span<const std::string> arguments);

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <functional>
+#include <thread>
 
 #include "kernels/error.h"
 
@@ -31,7 +32,8 @@ int ExitCodeOf(const std::function<int()>& body) {
 class StopSignalTest : public ::testing::TestWithParam<int> {};
 
 TEST_P(StopSignalTest, TheFirstRaisesTheFlag) {
-  const StopSignals signals;
+  StopSignals signals;
+  signals.Catch();
   EXPECT_FALSE(signals.requested());
   EXPECT_FALSE(signals.stop());
   const auto before = std::chrono::steady_clock::now();
@@ -43,24 +45,67 @@ TEST_P(StopSignalTest, TheFirstRaisesTheFlag) {
   EXPECT_LE(signals.stop()->when, std::chrono::steady_clock::now());
 }
 
-TEST_P(StopSignalTest, TheSecondLeavesAtOnceWithNothingSaved) {
+TEST_P(StopSignalTest, AnotherLeavesAtOnceWithNothingSaved) {
   for (const int second : {SIGTERM, SIGINT, SIGHUP}) {
     EXPECT_EQ(ExitCodeOf([&] {
-                const StopSignals signals;
+                StopSignals signals;
+                signals.Catch();
                 ::raise(GetParam());
                 ::raise(second);
                 return 1;
               }),
-              75);
+              second == GetParam() ? 1 : 75);
   }
+}
+
+TEST_P(StopSignalTest, TheSameSoonAfterwardsIsNoSecond) {
+  EXPECT_EQ(ExitCodeOf([&] {
+              StopSignals signals;
+              signals.Catch();
+              for (int i = 0; i < 3; ++i) ::raise(GetParam());
+              if (signals.stop()->signal != GetParam()) return 1;
+              std::this_thread::sleep_for(StopSignals::kRepeat + std::chrono::milliseconds(50));
+              ::raise(GetParam());
+              return 2;
+            }),
+            75);
+}
+
+TEST_P(StopSignalTest, TheFirstLeavesAtOnceWhereThereIsNothingToSave) {
+  EXPECT_EQ(ExitCodeOf([&] {
+              StopSignals signals;
+              signals.Catch();
+              const StopSignals::NothingToSave nothing(signals);
+              ::raise(GetParam());
+              return 1;
+            }),
+            75);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, StopSignalTest, ::testing::Values(SIGTERM, SIGINT, SIGHUP));
 
+TEST(StopSignalsTest, NothingToSaveEndsWithItsScope) {
+  StopSignals signals;
+  signals.Catch();
+  { const StopSignals::NothingToSave nothing(signals); }
+  ::raise(SIGTERM);
+  EXPECT_TRUE(signals.requested());
+  EXPECT_THROW(StopSignals::NothingToSave nothing(signals), Error);
+}
+
+TEST(StopSignalsTest, NotCaughtTheyEndTheProcess) {
+  EXPECT_EQ(ExitCodeOf([] {
+              const StopSignals signals;
+              ::raise(SIGTERM);
+              return 1;
+            }),
+            -SIGTERM);
+}
+
 TEST(StopSignalsTest, WhatHeldBeforeHoldsAgainAfterwards) {
   { const StopSignals signals; }
   EXPECT_EQ(ExitCodeOf([] {
-              { const StopSignals signals; }
+              { StopSignals().Catch(); }
               ::raise(SIGTERM);
               return 1;
             }),
@@ -77,7 +122,8 @@ TEST(StopSignalsTest, TwoAtATimeAreABug) {
 TEST(StopSignalsTest, NohupStaysInForce) {
   EXPECT_EQ(ExitCodeOf([] {
               ::signal(SIGHUP, SIG_IGN);
-              const StopSignals signals;
+              StopSignals signals;
+              signals.Catch();
               ::raise(SIGHUP);
               return signals.requested() ? 1 : 0;
             }),

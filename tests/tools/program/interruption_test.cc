@@ -20,6 +20,19 @@ class Interruptions : public PictureWorkplace {
   Arguments Job(const std::string& job) const {
     return Train({"--epochs", "4", "--checkpoint-every", "1"}, job);
   }
+  // Stops a job before its first step; it must say so and save nothing.
+  void StopEarly(const Arguments& job, const std::function<bool(const Program&)>& reached) const {
+    Program program(job, Setting());
+    ASSERT_TRUE(program.WaitUntil([&] { return reached(program); }));
+    const auto start = std::chrono::steady_clock::now();
+    program.Signal(SIGTERM);
+    const Outcome stopped = program.Wait();
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    EXPECT_LT(took.count(), 2.0);
+    ExpectRefusal(stopped, 75, {"before the first step", "run again"});
+    EXPECT_FALSE(Exists("jobmodel/model.npz"));
+    EXPECT_FALSE(Exists("job/checkpoint_0.lsc"));
+  }
   // Stops a job once `reached`, then lets it run to its end; the weights must be those of a job
   // that nobody stopped.
   void StopAndResume(const Arguments& job, const Arguments& unbroken,
@@ -44,11 +57,17 @@ class Interruptions : public PictureWorkplace {
 };
 
 TEST_F(Interruptions, TermWhileDataIsLoaded) {
-  StopAndResume(Job("job"), Job("whole"), [&](const Program&) { return Exists("job/LOCK"); });
+  // CIFAR-10 records of zeros, 600 MB of them, none on the disk.
+  std::filesystem::resize_file(scratch_.Write("large/data_batch_1.bin", ""), 200'000 * 3073);
+  StopEarly(With(Job("job"), "--train", Dir("large")),
+            [&](const Program&) { return Exists("job/LOCK"); });
+  EXPECT_EQ(RunWell(Job("job")).WeightsHash(), RunWell(Job("whole")).WeightsHash());
 }
 
-TEST_F(Interruptions, TermInTheFirstStep) {
-  StopAndResume(Job("job"), Job("whole"), [](const Program& program) {
+TEST_F(Interruptions, TermWhileAlgorithmsAreTimed) {
+  // Large enough that this takes seconds.
+  const Arguments large = With(With(Job("job"), "--width", "0.5"), "--crop", "32");
+  StopEarly(With(large, "--pad", "12"), [](const Program& program) {
     return program.Output().find("# device") != std::string::npos;
   });
 }
@@ -134,18 +153,41 @@ TEST_F(Interruptions, KilledTenTimesGivesTheBitsOfAnUnbrokenRun) {
 
 class Limits : public Workplace {};
 
-TEST_F(Limits, SecondTermLeavesAtOnce) {
+TEST_F(Limits, SecondSignalLeavesAtOnce) {
   // 14 million weights: saving them takes longer than the second signal.
-  Program program(With(Train({}, "job"), "--hidden", "3600,3600"), Setting());
-  ASSERT_TRUE(
-      program.WaitUntil([&] { return program.Output().find("# device") != std::string::npos; }));
+  Program program(With(Train({"--checkpoint-every", "1"}, "job"), "--hidden", "3600,3600"),
+                  Setting());
+  ASSERT_TRUE(program.WaitUntil([&] { return Exists("job/checkpoint_1.lsc"); }));
   program.Signal(SIGTERM);
   program.WaitForDelivery();
-  program.Signal(SIGTERM);
+  program.Signal(SIGINT);
   const Outcome outcome = program.Wait();
   EXPECT_EQ(outcome.code, 75) << outcome.out;
   EXPECT_EQ(outcome.err.find("second signal"), 0U) << outcome.err;
   EXPECT_FALSE(Exists("jobmodel/model.npz"));
+}
+
+// coreutils' timeout signals its child, then the group that the child is in.
+TEST_F(Limits, TimeoutsSignalsAreOne) {
+  ProgramSetting setting = Setting();
+  setting.launcher = {"/usr/bin/timeout", "--preserve-status", "100"};
+  Program program(With(Train({"--checkpoint-every", "1"}, "job"), "--epochs", "100000"), setting);
+  ASSERT_TRUE(program.WaitUntil([&] { return Exists("job/checkpoint_1.lsc"); }));
+  program.Signal(SIGTERM);
+  const Outcome outcome = program.Wait();
+  EXPECT_EQ(outcome.code, 0) << outcome.signal << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("stopped by signal 15"));
+  EXPECT_TRUE(Exists("jobmodel/model.npz"));
+}
+
+TEST_F(Limits, StopWithoutCheckpointsIsNotCalledResumable) {
+  Program program(With(Train(), "--epochs", "100000"), Setting());
+  ASSERT_TRUE(program.WaitUntil([&] { return Exists("out/log"); }));
+  program.Signal(SIGTERM);
+  const Outcome outcome = program.Wait();
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("# no --checkpoint-dir: what is stopped cannot be resumed"));
+  EXPECT_THAT(outcome.out, HasSubstr("without --checkpoint-dir the job cannot be resumed\n"));
 }
 
 TEST_F(Limits, ClosedReaderDoesNotStopTraining) {
@@ -167,6 +209,61 @@ TEST_F(Limits, FileSizeLimitKeepsTheOldCheckpoint) {
   ExpectRefusal(outcome, 74, {"checkpoint_"});
   EXPECT_TRUE(Exists("job/checkpoint_7.lsc"));
   EXPECT_EQ(RunWell(Train(wide, "job")).WeightsHash(), hash);
+}
+
+TEST_F(Limits, ClosedReaderOfARefusalIsNoSignal) {
+  ProgramSetting setting = Setting();
+  setting.closed_stdout = true;
+  ExpectRefusal(RunProgram(Train({"--epochs", "none"}), setting), 64, {"epochs"});
+}
+
+// A log or a picture that cannot be written is an error, but not before the model is saved.
+TEST_F(Limits, UnwritableResultsCostNoModel) {
+  for (const std::string name : {"loss.png", "log"}) {
+    const std::string job = name.substr(0, 3);
+    Program program(With(Train({"--checkpoint-every", "1"}, job), "--epochs", "100000"), Setting());
+    ASSERT_TRUE(program.WaitUntil([&] { return Exists(job + "/checkpoint_1.lsc"); }));
+    std::filesystem::remove(Dir(job + "out/" + name));
+    scratch_.MakeDirectory(job + "out/" + name);
+    const auto epochs = [&] { return ReadWhole(Dir("stdout")).size(); };
+    const size_t before = epochs();
+    ASSERT_TRUE(program.WaitUntil([&] { return epochs() > before + 500; }));
+    program.Signal(SIGTERM);
+    const Outcome outcome = program.Wait();
+    ExpectRefusal(outcome, 73, {name, "a directory"});
+    EXPECT_THAT(outcome.out, HasSubstr("model saved to"));
+    EXPECT_EQ(outcome.out.find("training goes on") != std::string::npos, name == "log");
+    EXPECT_TRUE(Exists(job + "model/model.npz"));
+  }
+}
+
+// The momentum makes a checkpoint twice as large as the model.
+class TooLargeCheckpoints : public Limits {
+ protected:
+  Arguments Job(const std::string& epochs) const {
+    return With(With(Train({"--checkpoint-every", "1000000"}, "job"), "--epochs", epochs),
+                "--hidden", "64,64");
+  }
+  ProgramSetting Limited() const {
+    ProgramSetting setting = Setting({{"SM_OUTPUT_DIR", Dir("failed")}});
+    setting.file_bytes = 40'000;
+    return setting;
+  }
+};
+
+TEST_F(TooLargeCheckpoints, CostNoModel) {
+  ExpectRefusal(RunProgram(Job("2"), Limited()), 74, {"checkpoint_"});
+  EXPECT_TRUE(Exists("jobmodel/model.json"));
+}
+
+TEST_F(TooLargeCheckpoints, OfAStoppedJobAre75InTheFailureFileToo) {
+  scratch_.MakeDirectory("failed");
+  Program program(Job("100000"), Limited());
+  ASSERT_TRUE(program.WaitUntil([&] { return Exists("jobout/log"); }));
+  program.Signal(SIGTERM);
+  const Outcome outcome = program.Wait();
+  ExpectRefusal(outcome, 75, {"checkpoint_"});
+  EXPECT_EQ("lockstep: " + ReadWhole(Dir("failed/failure")), outcome.err);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Training as the platform starts it: variables, files under its base directory, argv.
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include "tests/tools/program/workplace.h"
 
@@ -7,6 +8,7 @@ namespace lockstep::tools {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 class Platform : public Workplace {
  protected:
@@ -93,6 +95,55 @@ TEST_F(Platform, ItsCheckpointDirectoryIsUsedAndResumedFrom) {
   const Outcome outcome = RunWell({"train", "--epochs", "2"}, variables);
   EXPECT_THAT(outcome.out, HasSubstr("# resumed from " + Dir("ml/checkpoints") +
                                      "/checkpoint_5.lsc at iteration 5\n"));
+}
+
+TEST_F(Platform, SeveralHostsOrProcessesAreRefused) {
+  auto variables = Variables();
+  variables["SM_HOSTS"] = R"(["algo-1", "algo-2"])";
+  variables["SM_CURRENT_HOST"] = "algo-2";
+  ExpectRefusal(Run(TrainWithoutChannels(), variables), 78, {"2 hosts (algo-1, algo-2)"});
+  for (const char* size : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}) {
+    variables = Variables();
+    variables[size] = "2";
+    ExpectRefusal(Run(TrainWithoutChannels(), variables), 78, {"2 processes", "mpirun"});
+    variables[size] = "1";
+    RunWell(TrainWithoutChannels(), variables);
+  }
+  RunWell({"train", "--help"}, {{"PMI_SIZE", "2"}});
+}
+
+TEST_F(Platform, PipeModeIsRefusedByName) {
+  auto variables = Variables();
+  variables["SM_INPUT_DATA_CONFIG"] = R"({"train": {"TrainingInputMode": "Pipe"}})";
+  ExpectRefusal(Run(TrainWithoutChannels(), variables), 64, {"channel train", "Pipe mode", "File"});
+  RunWell(TrainWithoutChannels({"--train", Dir("train")}), variables);
+  variables = Variables();
+  variables["SM_CHANNEL_TEST"] = Dir("piped");
+  ASSERT_EQ(::mkfifo(Dir("piped_0").c_str(), 0600), 0);
+  ExpectRefusal(Run(TrainWithoutChannels(), variables), 64, {"channel test", "Pipe mode"});
+}
+
+// TensorFlow's estimators pass --model_dir s3://...
+TEST_F(Platform, AddressesOfBucketsAreNoFolders) {
+  const Arguments job = TrainWithoutChannels({"--model_dir", "s3://bucket/job/model"});
+  const Outcome outcome = RunWell(job, Variables());
+  EXPECT_THAT(outcome.out, HasSubstr("# --model-dir 's3://bucket/job/model' is no directory"));
+  EXPECT_TRUE(Exists("model/model.npz"));
+  EXPECT_FALSE(std::filesystem::exists("s3:"));
+  auto variables = Variables();
+  variables.erase("SM_MODEL_DIR");
+  ExpectRefusal(Run(job, variables), 64, {"s3://bucket/job/model", "SM_MODEL_DIR"});
+  ExpectRefusal(Run(TrainWithoutChannels({"--checkpoint-dir", "s3://b/c"}), Variables()), 64,
+                {"--checkpoint-dir", "checkpoints"});
+}
+
+TEST_F(Platform, GpusThatAreNotUsedAreMentioned) {
+  auto variables = Variables();
+  variables["SM_NUM_GPUS"] = "4";
+  EXPECT_THAT(RunWell(TrainWithoutChannels(), variables).out,
+              HasSubstr("# 4 GPUs allowed; this build uses the CPU\n"));
+  variables["SM_NUM_GPUS"] = "0";
+  EXPECT_THAT(RunWell(TrainWithoutChannels(), variables).out, Not(HasSubstr("GPU")));
 }
 
 TEST_F(Platform, EverySpellingOfOptionsWorks) {

@@ -108,6 +108,29 @@ TEST_F(Predict, ModelDirComesFromTheVariable) {
           {{"SM_MODEL_DIR", Dir("model")}});
 }
 
+TEST_F(Predict, OutlivesTheReaderOfItsOutput) {
+  RunWell(Train());
+  ProgramSetting setting = Setting();
+  setting.closed_stdout = true;
+  const Outcome outcome = RunProgram({"predict", "--model-dir", Dir("model"), "--channel",
+                                      Dir("test"), "--output", Dir("logits.npy")},
+                                     setting);
+  EXPECT_EQ(outcome.code, 0) << outcome.signal << outcome.err;
+  EXPECT_TRUE(Exists("logits.npy"));
+}
+
+TEST_F(Predict, FileSizeLimitIsAnErrorThatLeavesNothing) {
+  RunWell(Train());
+  ProgramSetting setting = Setting();
+  setting.file_bytes = 1024;
+  scratch_.MakeDirectory("results");
+  ExpectRefusal(RunProgram({"predict", "--model-dir", Dir("model"), "--channel", Dir("test"),
+                            "--output", Dir("results/logits.npy")},
+                           setting),
+                74, {"logits.npy"});
+  EXPECT_TRUE(std::filesystem::is_empty(Dir("results")));
+}
+
 TEST_F(Predict, DoesNotTrain) {
   const std::string before = ReadWhole(Dir("model/model.npz"));
   ASSERT_EQ(PredictRows("x.npy", "y.npy").code, 0);

@@ -21,6 +21,7 @@ constexpr auto kPoll = std::chrono::milliseconds(1);
 
 // Everything the child needs, made before fork(): behind it only system calls are safe.
 struct Start {
+  std::string program;
   std::vector<char*> argv, envp;
   int out = -1, err = -1;
   rlim_t file_bytes = RLIM_INFINITY;
@@ -55,7 +56,7 @@ int ReaderlessPipe() {
   ::setrlimit(RLIMIT_FSIZE, &limit);
   ::dup2(start.out, 1);
   ::dup2(start.err, 2);
-  ::execve(LOCKSTEP_PROGRAM, start.argv.data(), start.envp.data());
+  ::execve(start.program.c_str(), start.argv.data(), start.envp.data());
   ::_exit(127);
 }
 
@@ -70,10 +71,13 @@ std::string Outcome::WeightsHash() const {
 
 Program::Program(const std::vector<std::string>& arguments, const ProgramSetting& setting)
     : out_path_(setting.directory + "/stdout"), err_path_(setting.directory + "/stderr") {
-  std::vector<std::string> argv{"lockstep"}, envp;
+  std::vector<std::string> argv = setting.launcher, envp;
+  argv.emplace_back(argv.empty() ? "lockstep" : LOCKSTEP_PROGRAM);
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   for (const auto& [name, value] : setting.variables) envp.push_back(name + "=" + value);
-  Start start{.argv = Pointers(&argv), .envp = Pointers(&envp)};
+  Start start{.program = setting.launcher.empty() ? LOCKSTEP_PROGRAM : argv.front(),
+              .argv = Pointers(&argv),
+              .envp = Pointers(&envp)};
   start.out = OpenOutput(out_path_);
   if (setting.closed_stdout) {
     ::close(start.out);

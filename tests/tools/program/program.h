@@ -24,6 +24,7 @@ struct ProgramSetting {
   std::map<std::string, std::string> variables = {};  // the child's whole environment
   std::string directory = {};                         // for its two outputs; must exist
   long file_bytes = 0;                                // RLIMIT_FSIZE; 0: none
+  std::vector<std::string> launcher = {};             // a program that starts it, with arguments
   bool closed_stdout = false;                         // stdout is a pipe whose reader is gone
 };
 

@@ -129,6 +129,12 @@ TEST_F(Refusals, UnknownNamesAndValuesListTheKnown) {
   ExpectRefusal(RunOn(Dir("train"), {"--width", "0.5"}), 64, {"mlp", "width"});
   ExpectRefusal(RunOn(Dir("train"), {"--freeze", "conv*"}), 64, {"conv*"});
   ExpectRefusal(RunOn(Dir("train"), {"--schedule", "steps"}), 64, {"--schedule-steps"});
+  ExpectRefusal(RunOn(Dir("train"), {"--keep-checkpoints", "4294967296"}), 64, {"up to 1000000"});
+  for (const char* option : {"--epochs", "--iterations", "--batch-size", "--pad", "--crop",
+                             "--schedule-epochs", "--warm-up", "--snapshot-every"}) {
+    ExpectRefusal(RunOn(Dir("train"), {option, "9223372036854775807"}), 64,
+                  {std::string(option).substr(2), "9223372036854775807", "up to"});
+  }
   ExpectNoModel();
 }
 
@@ -138,6 +144,24 @@ TEST_F(Refusals, ModelDirThatIsAFile) {
   ExpectRefusal(outcome, 73, {Dir("model")});
   EXPECT_EQ(outcome.out, "");  // before the first step
   EXPECT_EQ(ReadWhole(Dir("model")), "a file");
+}
+
+TEST_F(Refusals, ResultsThatCouldNotBePutInPlace) {
+  const Arguments out{"--output-data-dir", Dir("out")};
+  scratch_.Write("file", "x");
+  scratch_.MakeDirectory("model");
+  scratch_.MakeDirectory("out");
+  for (const char* name : {"model/model.npz", "model/model.json", "out/log", "out/accuracy.png",
+                           "out/loss.png", "out/cg.dot"}) {
+    for (const bool link : {false, true}) {
+      link ? std::filesystem::create_symlink(Dir("file"), Dir(name)) : scratch_.MakeDirectory(name);
+      const Outcome outcome = RunOn(Dir("train"), out);
+      ExpectRefusal(outcome, 73, {Dir(name), link ? "a symbolic link" : "a directory"});
+      EXPECT_EQ(outcome.out, "");  // before the first step
+      std::filesystem::remove(Dir(name));
+    }
+  }
+  EXPECT_EQ(ReadWhole(Dir("file")), "x");
 }
 
 TEST_F(Refusals, OutputDirThatCannotBeMade) {

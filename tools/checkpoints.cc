@@ -1,0 +1,31 @@
+#include "tools/checkpoints.h"
+
+namespace lockstep::tools {
+
+Checkpoints::Checkpoints(CheckpointStore* store, CheckpointInterval interval, Recipe recipe)
+    : store_(store), interval_(interval), recipe_(std::move(recipe)) {}
+
+Trigger Checkpoints::trigger() const {
+  if (interval_.iterations > 0) return Trigger::Iterations(interval_.iterations);
+  return interval_.seconds > 0.0 ? Trigger::Iterations(1) : Trigger::Epochs(1);
+}
+
+void Checkpoints::Invoke(Trainer& trainer) {
+  const std::chrono::duration<double> since = Clock::now() - saved_at_;
+  if (interval_.seconds > 0.0 && since.count() < interval_.seconds) return;
+  SaveNow(trainer);
+}
+
+void Checkpoints::SaveLast(Trainer& trainer) {
+  if (saved_iteration_ != trainer.clock().iteration) SaveNow(trainer);
+}
+
+void Checkpoints::SaveNow(Trainer& trainer) {
+  store_->Save(trainer.State(), {.iteration = trainer.clock().iteration,
+                                 .world_size = 1,
+                                 .config_hash = std::to_string(trainer.network().graph().Hash())});
+  saved_at_ = Clock::now();
+  saved_iteration_ = trainer.clock().iteration;
+}
+
+}  // namespace lockstep::tools

@@ -1,0 +1,44 @@
+// When a job saves its state.
+#ifndef LOCKSTEP_TOOLS_CHECKPOINTS_H_
+#define LOCKSTEP_TOOLS_CHECKPOINTS_H_
+
+#include <chrono>
+#include <string>
+
+#include "engine/train/checkpoint_store.h"
+#include "engine/train/trainer.h"
+#include "tools/recipe.h"
+#include "tools/train_options.h"
+
+namespace lockstep::tools {
+
+// Saves the trainer's state, and the recipe with it, whenever due. The last state of a job is saved
+// by SaveLast(): it must not wait for reports and pictures.
+class Checkpoints : public Extension {
+ public:
+  // The store must outlive it.
+  Checkpoints(CheckpointStore* store, CheckpointInterval interval, Recipe recipe);
+
+  std::string name() const override { return "checkpoints"; }
+  Trigger trigger() const override;
+  void Invoke(Trainer& trainer) override;
+  void Save(CheckpointContents* contents) const override { SaveRecipe(recipe_, contents); }
+
+  // Nothing where this iteration's state is saved already.
+  void SaveLast(Trainer& trainer);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void SaveNow(Trainer& trainer);
+
+  CheckpointStore* store_;
+  CheckpointInterval interval_;
+  Recipe recipe_;
+  Clock::time_point saved_at_ = Clock::now();
+  int64_t saved_iteration_ = -1;
+};
+
+}  // namespace lockstep::tools
+
+#endif  // LOCKSTEP_TOOLS_CHECKPOINTS_H_

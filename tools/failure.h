@@ -1,0 +1,44 @@
+// What a failed program tells: to stderr and, the same, to the platform's failure file.
+#ifndef LOCKSTEP_TOOLS_FAILURE_H_
+#define LOCKSTEP_TOOLS_FAILURE_H_
+
+#include <exception>
+#include <string>
+
+#include "kernels/error.h"
+
+namespace lockstep::tools {
+
+struct Failure {
+  std::string text;
+  ExitCode code = ExitCode::kBug;
+};
+
+// Of an Error its own text and code; 71 without memory or threads; 70, "internal error", for
+// whatever else was thrown.
+Failure DescribeFailure(const std::exception_ptr& thrown);
+
+// The first of several failures. What is tried after it is still done.
+class FirstFailure {
+ public:
+  template <typename Action>
+  void Try(const Action& action) {
+    try {
+      action();
+    } catch (...) {
+      if (!first_) first_ = std::current_exception();
+    }
+  }
+  bool any() const { return first_ != nullptr; }
+  // Nothing where nothing failed.
+  void Throw() const {
+    if (first_) std::rethrow_exception(first_);
+  }
+
+ private:
+  std::exception_ptr first_;
+};
+
+}  // namespace lockstep::tools
+
+#endif  // LOCKSTEP_TOOLS_FAILURE_H_
