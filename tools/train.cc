@@ -117,6 +117,7 @@ class TrainJob {
                                             bool training) const {
     ChannelOptions channel = o_.channel;
     channel.split = split;
+    channel.warn = [this](const std::string& line) { Say("warning: " + line); };
     channel.labels = FindModel(o_.model).classifier ? LabelKind::kClasses : LabelKind::kTargets;
     TransformOptions transform = o_.transform;
     transform.dtype = dtype();

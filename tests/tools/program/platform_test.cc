@@ -112,6 +112,15 @@ TEST_F(Platform, SeveralHostsOrProcessesAreRefused) {
   RunWell({"train", "--help"}, {{"PMI_SIZE", "2"}});
 }
 
+TEST_F(Platform, FilesThatAreLeftOutAreMentioned) {
+  const std::string bytes = ReadWhole(Dir("train/data.npz"));
+  for (const char* name : {"both/train.npz", "both/test.npz", "both/other.npz"}) {
+    scratch_.Write(name, bytes);
+  }
+  EXPECT_THAT(RunWell(TrainWithoutChannels({"--train", Dir("both")}), Variables()).out,
+              HasSubstr("warning: left out of " + Dir("both")));
+}
+
 TEST_F(Platform, PipeModeIsRefusedByName) {
   auto variables = Variables();
   variables["SM_INPUT_DATA_CONFIG"] = R"({"train": {"TrainingInputMode": "Pipe"}})";
