@@ -21,15 +21,17 @@ Failure DescribeFailure(const std::exception_ptr& thrown);
 // The first of several failures. What is tried after it is still done.
 class FirstFailure {
  public:
+  // What this one failed of; "" where it did not fail.
   template <typename Action>
-  void Try(const Action& action) {
+  std::string Try(const Action& action) {
     try {
       action();
+      return "";
     } catch (...) {
       if (!first_) first_ = std::current_exception();
+      return DescribeFailure(std::current_exception()).text;
     }
   }
-  bool any() const { return first_ != nullptr; }
   // Nothing where nothing failed.
   void Throw() const {
     if (first_) std::rethrow_exception(first_);

@@ -219,7 +219,7 @@ class TrainJob {
     }
     if (o_.snapshot_every > 0) {
       const std::string& directory = o_.output_data_dir.empty() ? o_.model_dir : o_.output_data_dir;
-      trainer_->Extend(MakeSnapshots(o_, directory, &log_));
+      trainer_->Extend(MakeSnapshots(o_, directory, &log_, console_, &failure_));
     }
     trainer_->Extend(MakeProgress(console_));
   }
@@ -286,14 +286,14 @@ class TrainJob {
 
   // What matters most comes first, and what fails holds up nothing behind it.
   void SaveAll() {
-    FirstFailure failure;
-    if (checkpoints_) failure.Try([&] { checkpoints_->SaveLast(*trainer_); });
-    failure.Try([&] { SaveModel(); });
-    saved_ = !failure.any();
+    std::string failed;
+    if (checkpoints_) failed = failure_.Try([&] { checkpoints_->SaveLast(*trainer_); });
+    failed += failure_.Try([&] { SaveModel(); });
+    saved_ = failed.empty();
     if (!o_.output_data_dir.empty()) {
-      failure.Try([&] { WriteResults(log_, o_.output_data_dir, o_.model, model_.classifier); });
+      failure_.Try([&] { WriteResults(log_, o_.output_data_dir, o_.model, model_.classifier); });
     }
-    failure.Throw();
+    failure_.Throw();
   }
 
   void SaveModel() {
@@ -338,6 +338,7 @@ class TrainJob {
   Extension* evaluation_ = nullptr;     // the trainer's; null without validation data
   Extension* report_ = nullptr;         // the trainer's
   Checkpoints* checkpoints_ = nullptr;  // the trainer's; null without a store
+  FirstFailure failure_;                // the job ends with it, when all is saved that can be
   bool saved_ = false;
 };
 

@@ -28,6 +28,10 @@ const char* MetricName(bool classifier) { return classifier ? "accuracy" : "rmse
 
 double Metric(double mean, bool classifier) { return classifier ? mean : std::sqrt(mean); }
 
+void WarnAndGoOn(Console* console, const std::string& what) {
+  console->Write("warning: " + what + "; training goes on\n");
+}
+
 class Evaluation : public Extension {
  public:
   Evaluation(BatchSource* test, bool classifier, std::function<bool()> should_stop)
@@ -131,7 +135,7 @@ class Report : public Extension {
     try {
       log_->Append(std::move(entry));
     } catch (const IoError& error) {  // WriteResults() tries again, when the model is saved
-      console_->Write(std::string("warning: ") + error.what() + "; training goes on\n");
+      WarnAndGoOn(console_, error.what());
     }
   }
 
@@ -173,16 +177,25 @@ class ProgressReport : public Extension {
 
 class Snapshots : public Extension {
  public:
-  Snapshots(const TrainOptions& options, std::string directory, const std::vector<LogEntry>* log)
+  Snapshots(const TrainOptions& options, std::string directory, const std::vector<LogEntry>* log,
+            Console* console, FirstFailure* failure)
       : seed_(options.seed),
         shuffle_(options.shuffle),
         every_(options.snapshot_every),
         shift_epochs_(options.schedule == "exponential-shift" ? options.schedule_epochs : 0),
         directory_(std::move(directory)),
-        log_(log) {}
+        log_(log),
+        console_(console),
+        failure_(failure) {}
   std::string name() const override { return "snapshots"; }
   Trigger trigger() const override { return Trigger::Epochs(every_); }
   void Invoke(Trainer& trainer) override {
+    const std::string failed = failure_->Try([&] { SaveSnapshot(trainer); });
+    if (!failed.empty()) WarnAndGoOn(console_, failed);
+  }
+
+ private:
+  void SaveSnapshot(Trainer& trainer) const {
     const TrainingClock& clock = trainer.clock();
     const int64_t size = trainer.source().size();
     const LogNumber* elapsed = log_->empty() ? nullptr : log_->back().Find("elapsed_time");
@@ -200,7 +213,6 @@ class Snapshots : public Extension {
          .elapsed_seconds = elapsed == nullptr ? 0.0 : AsDouble(*elapsed)});
   }
 
- private:
   std::vector<int64_t> Order(int64_t epoch, int64_t size) const {
     if (shuffle_) return EpochOrder(seed_, epoch, size);
     std::vector<int64_t> order(static_cast<size_t>(size));
@@ -214,13 +226,16 @@ class Snapshots : public Extension {
   int64_t shift_epochs_;
   std::string directory_;
   const std::vector<LogEntry>* log_;
+  Console* console_;
+  FirstFailure* failure_;
 };
 
 }  // namespace
 
 std::unique_ptr<Extension> MakeSnapshots(const TrainOptions& options, const std::string& directory,
-                                         const std::vector<LogEntry>* log) {
-  return std::make_unique<Snapshots>(options, directory, log);
+                                         const std::vector<LogEntry>* log, Console* console,
+                                         FirstFailure* failure) {
+  return std::make_unique<Snapshots>(options, directory, log, console, failure);
 }
 
 std::unique_ptr<Extension> MakeEvaluation(BatchSource* test, bool classifier,

@@ -9,6 +9,7 @@
 
 #include "engine/train/trainer.h"
 #include "tools/console.h"
+#include "tools/failure.h"
 #include "tools/log_report.h"
 #include "tools/train_options.h"
 
@@ -37,9 +38,11 @@ std::vector<std::string> ResultFiles(bool classifier);
 std::unique_ptr<Extension> MakeProgress(Console* console);
 
 // <directory>/snapshot_iter_<iteration>, which Chainer's trainer resumes from, every
-// `options.snapshot_every` epochs.
+// `options.snapshot_every` epochs. One that cannot be written is a warning, and a failure that the
+// job ends with.
 std::unique_ptr<Extension> MakeSnapshots(const TrainOptions& options, const std::string& directory,
-                                         const std::vector<LogEntry>* log);
+                                         const std::vector<LogEntry>* log, Console* console,
+                                         FirstFailure* failure);
 
 }  // namespace lockstep::tools
 

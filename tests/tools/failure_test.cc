@@ -33,19 +33,19 @@ TEST(DescribeFailure, ThreadsThatCannotBeStartedAreAResource) {
 TEST(FirstFailure, IsThrownWhenAllWasTried) {
   FirstFailure failure;
   int tried = 0;
-  failure.Try([&] { ++tried; });
-  EXPECT_FALSE(failure.any());
+  EXPECT_EQ(failure.Try([&] { ++tried; }), "");
   EXPECT_NO_THROW(failure.Throw());
-  failure.Try([&] {
+  const std::string first = failure.Try([&] {
     ++tried;
     throw IoError("first");
   });
-  failure.Try([&] {
+  const std::string second = failure.Try([&] {
     ++tried;
     throw std::bad_alloc();
   });
+  EXPECT_EQ(first, "first");
+  EXPECT_EQ(second, "out of memory");
   EXPECT_EQ(tried, 3);
-  EXPECT_TRUE(failure.any());
   EXPECT_THROW(failure.Throw(), IoError);
 }
 

@@ -237,6 +237,17 @@ TEST_F(Limits, UnwritableResultsCostNoModel) {
   }
 }
 
+TEST_F(Limits, UnwritableSnapshotsCostNoModel) {
+  scratch_.MakeDirectory("out/snapshot_iter_5");
+  const Outcome outcome = Run(Train({"--snapshot-every", "1"}));
+  ExpectRefusal(outcome, 73, {"snapshot_iter_5", "a directory"});
+  EXPECT_THAT(outcome.out, HasSubstr("snapshot_iter_5: it is a directory"));
+  EXPECT_THAT(outcome.out, HasSubstr("training goes on\n"));
+  EXPECT_TRUE(Exists("out/snapshot_iter_10"));
+  EXPECT_TRUE(Exists("out/loss.png"));
+  EXPECT_TRUE(Exists("model/model.npz"));
+}
+
 // The momentum makes a checkpoint twice as large as the model.
 class TooLargeCheckpoints : public Limits {
  protected:
