@@ -47,8 +47,9 @@ struct ConvBuffers {
   const void* weights = nullptr;  // what PrepareWeights wrote; unused by kBackwardWeights
   void* dw = nullptr;             // kBackwardWeights only
   const void* bias = nullptr;     // (k,) or null; kForward only
-  Activation activation = Activation::kIdentity;  // kIdentity or kRelu; kForward only
-  void* scratch = nullptr;                        // scratch_bytes(), 64-byte aligned
+  // kIdentity or kRelu, which lets NaN pass; kForward only.
+  Activation activation = Activation::kIdentity;
+  void* scratch = nullptr;  // scratch_bytes(), 64-byte aligned
 };
 
 // One pass of one convolution, prepared for one shape and one pair of layouts. Not thread-safe;

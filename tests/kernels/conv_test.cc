@@ -281,6 +281,37 @@ TEST_P(ConvTest, EveryFloat64AlgorithmEqualsTheDefinition) {
   for (const ConvShape& s : kShapes) CheckShape<double>(s);
 }
 
+// Where the definition has a NaN, so has every algorithm; Winograd's may spread over a tile.
+template <typename T>
+void CheckNaN(ConvShape s) {
+  s.dtype = DTypeOf<T>();
+  Case c(s);
+  c.x[c.x.size() / 2] = NAN;
+  c.bias.back() = NAN;
+  const Values wanted = c.Forward(true, true);
+  const CpuGemm gemm;
+  for (const int64_t x : Blocks(s.c)) {
+    for (const int64_t y : Blocks(s.k)) {
+      auto names = CpuConv(&gemm).Algorithms(s, ConvPass::kForward, {x}, {y}, false);
+      names.emplace_back("im2col_gemm");
+      for (const std::string& name : names) {
+        const Values found = Runner<T>(c, ConvPass::kForward, name, {x}, {y}).Run(true, true);
+        for (size_t i = 0; i < wanted.size(); ++i) {
+          ASSERT_TRUE(!std::isnan(wanted[i]) || std::isnan(found[i]))
+              << name << " x " << x << " y " << y << " of " << Text(s) << "element " << i;
+        }
+      }
+    }
+  }
+}
+
+TEST(ConvRelu, LetsNaNPass) {
+  for (const ConvShape& s : kShapes) {
+    CheckNaN<float>(s);
+    CheckNaN<double>(s);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Threads, ConvTest, ::testing::Values(1, 2, 3),
                          [](const auto& info) { return std::to_string(info.param); });
 

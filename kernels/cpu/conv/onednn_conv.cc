@@ -8,6 +8,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "kernels/cpu/dispatch.h"
+#include "kernels/cpu/parallel.h"
 #include "kernels/error.h"
 
 namespace lockstep::cpu {
@@ -41,15 +43,18 @@ memory::desc Weights(const ConvShape& s, bool plain) {
                   plain ? Tag::goihw : Tag::any);
 }
 
-dnnl::primitive_attr Attributes(bool relu) {
+dnnl::primitive_attr Attributes() {
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  if (relu) {
-    dnnl::post_ops ops;
-    ops.append_eltwise(1.0F, dnnl::algorithm::eltwise_relu, 0.0F, 0.0F);
-    attributes.set_post_ops(ops);
-  }
   return attributes;
+}
+
+// In a walk of its own: oneDNN's fused one turns NaN into 0 and so would hide a network that
+// diverged.
+void ReluInPlace(int64_t size, float* y) {
+  ParallelFor(size, kGrain, [y](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) y[i] = y[i] < 0.0F ? 0.0F : y[i];
+  });
 }
 
 // A convolution as oneDNN is asked for it; the answers are empty where it has none.
@@ -63,36 +68,36 @@ struct Question {
   memory::dims pad() const { return {s.pad_h, s.pad_w}; }
   memory::dims dilation() const { return {s.dilation_h - 1, s.dilation_w - 1}; }
 
-  Forward::primitive_desc ForwardPass(bool relu) const {
+  Forward::primitive_desc ForwardPass() const {
     const memory::desc bias = Describe({s.k}, memory::format_tag::a);
     return {Forward::desc(dnnl::prop_kind::forward_training, algorithm, x, w, bias, y, stride(),
                           dilation(), pad(), pad()),
-            Attributes(relu), engine, true};
+            Attributes(), engine, true};
   }
   // The backward passes want the forward one as a hint.
   Forward::primitive_desc Hint() const {
     return {Forward::desc(dnnl::prop_kind::forward_training, algorithm, x, w, y, stride(),
                           dilation(), pad(), pad()),
-            Attributes(false), engine, true};
+            Attributes(), engine, true};
   }
   BackwardData::primitive_desc BackwardDataPass() const {
     const Forward::primitive_desc hint = Hint();
     if (!hint) return {};
     return {BackwardData::desc(algorithm, x, w, y, stride(), dilation(), pad(), pad()),
-            Attributes(false), engine, hint, true};
+            Attributes(), engine, hint, true};
   }
   BackwardWeights::primitive_desc BackwardWeightsPass() const {
     const Forward::primitive_desc hint = Hint();
     if (!hint) return {};
     return {BackwardWeights::desc(algorithm, x, w, y, stride(), dilation(), pad(), pad()),
-            Attributes(false), engine, hint, true};
+            Attributes(), engine, hint, true};
   }
 };
 
 // What the answers for the three passes have in common.
 struct Answer {
-  dnnl::primitive_desc_base pd, relu_pd;  // relu_pd: forward only
-  memory::desc x, w, y;                   // w: as the pass reads or writes the weights
+  dnnl::primitive_desc_base pd;
+  memory::desc x, w, y;  // w: as the pass reads or writes the weights
   size_t scratch_bytes = 0;
 };
 
@@ -104,22 +109,17 @@ bool IsGenerated(const PrimitiveDesc& pd) {
          name.find("gemm") == name.npos;
 }
 
-std::optional<Answer> Ask(Question question, ConvPass pass) {
-  Answer answer{{}, {}, question.x, {}, question.y};
+std::optional<Answer> Ask(const Question& question, ConvPass pass) {
+  Answer answer{{}, question.x, {}, question.y};
   const auto accept = [&answer](const auto& pd, const memory::desc& w) {
     answer.pd = pd;
     answer.w = w;
     answer.scratch_bytes = pd.scratchpad_desc().get_size();
   };
   if (pass == ConvPass::kForward) {
-    const auto pd = question.ForwardPass(false);
+    const auto pd = question.ForwardPass();
     if (!IsGenerated(pd)) return std::nullopt;
     accept(pd, pd.weights_desc());
-    question.w = answer.w;  // one prepared copy serves both
-    const auto relu = question.ForwardPass(true);
-    if (!IsGenerated(relu)) return std::nullopt;
-    answer.relu_pd = relu;
-    answer.scratch_bytes = std::max(answer.scratch_bytes, relu.scratchpad_desc().get_size());
   } else if (pass == ConvPass::kBackwardData) {
     const auto pd = question.BackwardDataPass();
     if (!IsGenerated(pd)) return std::nullopt;
@@ -165,6 +165,7 @@ class OnednnConv : public ConvKernel {
         engine_(std::move(engine)),
         stream_(engine_),
         answer_(std::move(answer)),
+        y_size_(s.n * s.k * s.out_h() * s.out_w()),
         run_(answer_.pd.get()),
         no_bias_(static_cast<size_t>(s.k), 0.0F) {
     const bool writes_w = pass == ConvPass::kBackwardWeights;
@@ -218,15 +219,14 @@ class OnednnConv : public ConvKernel {
   }
 
   void RunForward(const ConvBuffers& b) {
-    const bool relu = b.activation == Activation::kRelu;
-    if (relu && !run_relu_) run_relu_ = dnnl::primitive(answer_.relu_pd.get());
     const memory::desc bias =
         Describe({static_cast<int64_t>(no_bias_.size())}, memory::format_tag::a);
-    Execute(relu ? run_relu_ : run_, b,
+    Execute(run_, b,
             {{DNNL_ARG_SRC, At(answer_.x, b.x)},
              {DNNL_ARG_WEIGHTS, At(answer_.w, b.weights)},
              {DNNL_ARG_BIAS, At(bias, b.bias != nullptr ? b.bias : no_bias_.data())},
              {DNNL_ARG_DST, At(answer_.y, b.y)}});
+    if (b.activation == Activation::kRelu) ReluInPlace(y_size_, static_cast<float*>(b.y));
   }
 
   void RunBackwardWeights(const ConvBuffers& b) {
@@ -249,8 +249,9 @@ class OnednnConv : public ConvKernel {
   dnnl::engine engine_;
   dnnl::stream stream_;
   const Answer answer_;
-  dnnl::primitive run_, run_relu_;  // run_relu_ is generated when first needed
-  dnnl::primitive reorder_;         // between plain_w_ and answer_.w, where they differ
+  const int64_t y_size_;
+  dnnl::primitive run_;
+  dnnl::primitive reorder_;  // between plain_w_ and answer_.w, where they differ
   const std::vector<float> no_bias_;
 };
 

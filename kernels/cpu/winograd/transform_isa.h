@@ -25,7 +25,7 @@ struct Epilogue {
   bool relu;
   LOCKSTEP_INLINE void operator()(Vec& value) const {
     value += bias;
-    if (relu) value = value > 0.0F ? value : Vec{};
+    if (relu) value = value < 0.0F ? Vec{} : value;  // a NaN passes
   }
 };
 
