@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/cpu/isa/loops.h"
+#include "kernels/cpu/parallel.h"
 #include "kernels/dtype.h"
 #include "kernels/error.h"
 
@@ -34,6 +35,16 @@ constexpr int64_t kGrain = 16384;
 // Items of `elements` each that make a part worth a thread.
 constexpr int64_t GrainOf(int64_t elements) {
   return elements >= kGrain ? 1 : kGrain / (elements < 1 ? 1 : elements);
+}
+
+// ParallelFor over elements, cut at multiples of 64 only: no element moves between the vectors of a
+// loop and its remainder, which may round otherwise, when the number of threads changes.
+template <typename Body>
+void ParallelElements(int64_t size, int64_t grain, Body&& body) {
+  constexpr int64_t kUnit = 64;
+  ParallelFor((size + kUnit - 1) / kUnit, grain / kUnit, [&](int64_t begin, int64_t end) {
+    body(begin * kUnit, end * kUnit < size ? end * kUnit : size);
+  });
 }
 
 template <typename T>

@@ -1,7 +1,5 @@
 #include "kernels/cpu/elementwise.h"
 
-#include "kernels/cpu/parallel.h"
-
 namespace lockstep::cpu {
 namespace {
 
@@ -16,7 +14,7 @@ void CpuElementwise::ActivationForward(DType dtype, Activation f, double slope, 
                                        const void* x, void* y) {
   WithType(*isa_, dtype, [&](const auto& loops, auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
-    ParallelFor(size, ActivationGrain(f), [&](int64_t begin, int64_t end) {
+    ParallelElements(size, ActivationGrain(f), [&](int64_t begin, int64_t end) {
       loops.elementwise.activation_forward(f, static_cast<T>(slope), end - begin,
                                            As(x, type) + begin, As(y, type) + begin);
     });
@@ -27,7 +25,7 @@ void CpuElementwise::ActivationBackward(DType dtype, Activation f, double slope,
                                         const void* y, const void* dy, void* dx) {
   WithType(*isa_, dtype, [&](const auto& loops, auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
-    ParallelFor(size, kGrain, [&](int64_t begin, int64_t end) {
+    ParallelElements(size, kGrain, [&](int64_t begin, int64_t end) {
       loops.elementwise.activation_backward(f, static_cast<T>(slope), end - begin,
                                             As(y, type) + begin, As(dy, type) + begin,
                                             As(dx, type) + begin);
@@ -37,7 +35,7 @@ void CpuElementwise::ActivationBackward(DType dtype, Activation f, double slope,
 
 void CpuElementwise::Add(DType dtype, int64_t size, const void* a, const void* b, void* y) {
   WithType(*isa_, dtype, [&](const auto& loops, auto* type) {
-    ParallelFor(size, kGrain, [&](int64_t begin, int64_t end) {
+    ParallelElements(size, kGrain, [&](int64_t begin, int64_t end) {
       loops.elementwise.add(end - begin, As(a, type) + begin, As(b, type) + begin,
                             As(y, type) + begin);
     });
@@ -47,7 +45,7 @@ void CpuElementwise::Add(DType dtype, int64_t size, const void* a, const void* b
 void CpuElementwise::Scale(DType dtype, double scale, int64_t size, const void* x, void* y) {
   WithType(*isa_, dtype, [&](const auto& loops, auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
-    ParallelFor(size, kGrain, [&](int64_t begin, int64_t end) {
+    ParallelElements(size, kGrain, [&](int64_t begin, int64_t end) {
       loops.elementwise.scale(static_cast<T>(scale), end - begin, As(x, type) + begin,
                               As(y, type) + begin);
     });

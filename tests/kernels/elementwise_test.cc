@@ -107,16 +107,33 @@ TEST(Elementwise, AddsAndScales) {
   }
 }
 
-TEST(Elementwise, BiasIsAddedToEveryRow) {
-  for (const auto& b : Backends()) {
-    const auto x = Numbers<double>(1000 * 37, 1), bias = Numbers<double>(37, 2);
-    std::vector<double> y(x.size());
-    for (const Activation f : {Activation::kIdentity, Activation::kRelu, Activation::kTanh}) {
-      b->elementwise().BiasForward(DType::kFloat64, f, 1000, 37, x.data(), bias.data(), y.data());
-      for (size_t i = 0; i < x.size(); ++i) {
-        ASSERT_NEAR(y[i], Reference(f, x[i] + bias[i % 37]), 1e-14);
-      }
+// Large enough for three threads, odd enough that no part of the plain cut is whole vectors.
+template <typename T>
+void CheckThreads(const std::string& isa_of_backend, size_t backend) {
+  const int64_t size = 100003;
+  const auto x = Numbers<T>(size, 1, -20, 20), z = Numbers<T>(size, 2);
+  std::vector<std::vector<T>> wanted;
+  for (const int threads : {1, 2, 3}) {
+    ElementwiseKernels& kernels = Backends(threads)[backend]->elementwise();
+    std::vector<std::vector<T>> found;
+    const auto next = [&]() -> T* { return found.emplace_back(x.size()).data(); };
+    for (const Activation f : kActivations) {
+      kernels.ActivationForward(DTypeOf<T>(), f, kSlope, size, x.data(), next());
+      kernels.ActivationBackward(DTypeOf<T>(), f, kSlope, size, x.data(), z.data(), next());
     }
+    kernels.Add(DTypeOf<T>(), size, x.data(), z.data(), next());
+    kernels.Scale(DTypeOf<T>(), 0.3, size, x.data(), next());
+    if (wanted.empty()) wanted = found;
+    for (size_t i = 0; i < found.size(); ++i) {
+      EXPECT_EQ(found[i], wanted[i]) << isa_of_backend << " map " << i << " threads " << threads;
+    }
+  }
+}
+
+TEST(Elementwise, BitsDoNotDependOnThreads) {
+  for (size_t i = 0; i < Backends().size(); ++i) {
+    CheckThreads<float>(Backends()[i]->fingerprint(), i);
+    CheckThreads<double>(Backends()[i]->fingerprint(), i);
   }
 }
 

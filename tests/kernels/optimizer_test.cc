@@ -105,6 +105,31 @@ TEST_P(OptimizerTest, ScalesTheGradientThenDecays) {
   CheckRule<double>(*BestBackend(), args, 777);
 }
 
+// Large enough for three threads, odd enough that no part of the plain cut is whole vectors.
+template <typename T>
+void CheckThreads(UpdateRule rule, size_t backend) {
+  const int64_t size = 100003;
+  const UpdateArgs args{.rule = rule, .weight_decay = 1e-3, .grad_scale = 1.0 / 3};
+  std::vector<T> wanted;
+  for (const int threads : {1, 2, 3}) {
+    const auto b = Backends(threads)[backend];
+    auto p = Numbers<T>(size, 1), s0 = Numbers<T>(size, 2, 0, 1), s1 = Numbers<T>(size, 3, 0, 1);
+    const auto g = Numbers<T>(size, 4, -3, 3);
+    b->optimizer().Update(DTypeOf<T>(), args, size, p.data(), g.data(), s0.data(), s1.data());
+    p.insert(p.end(), s0.begin(), s0.end());
+    p.insert(p.end(), s1.begin(), s1.end());
+    if (wanted.empty()) wanted = p;
+    EXPECT_EQ(p, wanted) << b->fingerprint() << " threads " << threads;
+  }
+}
+
+TEST_P(OptimizerTest, BitsDoNotDependOnThreads) {
+  for (size_t i = 0; i < Backends().size(); ++i) {
+    CheckThreads<float>(GetParam(), i);
+    CheckThreads<double>(GetParam(), i);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Rules, OptimizerTest,
                          testing::Values(UpdateRule::kSgd, UpdateRule::kMomentum,
                                          UpdateRule::kNesterovChainer, UpdateRule::kNesterov,
