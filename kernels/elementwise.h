@@ -16,8 +16,9 @@ struct PictureShape {
   int64_t n = 0, c = 0, h = 0, w = 0;
 };
 
-// All pointers are 64-byte aligned plan buffers of `dtype` (kFloat32 or kFloat64). An output may be
-// the same buffer as an input of the same size; partial overlap is not allowed.
+// All pointers are to elements of `dtype` (kFloat32 or kFloat64), aligned as those are: a network's
+// inputs lie where the caller has them. An output may be the same buffer as an input of the same
+// size; partial overlap is not allowed.
 class ElementwiseKernels {
  public:
   virtual ~ElementwiseKernels() = default;
@@ -32,9 +33,6 @@ class ElementwiseKernels {
   virtual void Add(DType dtype, int64_t size, const void* a, const void* b, void* y) = 0;
   // y = scale * x.
   virtual void Scale(DType dtype, double scale, int64_t size, const void* x, void* y) = 0;
-  // y[r, c] = f(x[r, c] + bias[c]) over plain (rows, columns).
-  virtual void BiasForward(DType dtype, Activation f, int64_t rows, int64_t columns, const void* x,
-                           const void* bias, void* y) = 0;
   // Same values, other layout. x and y must differ.
   virtual void Reorder(DType dtype, const PictureShape& shape, Layout from, Layout to,
                        const void* x, void* y) = 0;

@@ -52,16 +52,6 @@ void CpuElementwise::Scale(DType dtype, double scale, int64_t size, const void* 
   });
 }
 
-void CpuElementwise::BiasForward(DType dtype, Activation f, int64_t rows, int64_t columns,
-                                 const void* x, const void* bias, void* y) {
-  WithType(*isa_, dtype, [&](const auto& loops, auto* type) {
-    ParallelFor(rows, GrainOf(columns), [&](int64_t begin, int64_t end) {
-      loops.elementwise.bias_forward(f, end - begin, columns, As(x, type) + begin * columns,
-                                     As(bias, type), As(y, type) + begin * columns);
-    });
-  });
-}
-
 void CpuElementwise::Reorder(DType dtype, const PictureShape& shape, Layout from, Layout to,
                              const void* x, void* y) {
   CopyChannels(dtype, shape, from, 0, x, shape, to, 0, shape.c, y);

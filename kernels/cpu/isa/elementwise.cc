@@ -50,16 +50,6 @@ void Scale(T scale, int64_t size, const T* x, T* y) {
   for (int64_t i = 0; i < size; ++i) y[i] = scale * x[i];
 }
 
-template <typename T>
-void BiasForward(Activation f, int64_t rows, int64_t columns, const T* x, const T* bias, T* y) {
-  WithRule(f, T(0), [&](auto rule) {
-    for (int64_t r = 0; r < rows; ++r, x += columns, y += columns) {
-      LOCKSTEP_INDEPENDENT
-      for (int64_t c = 0; c < columns; ++c) y[c] = rule.Forward(x[c] + bias[c]);
-    }
-  });
-}
-
 // Pixels that are moved together: source and target lines stay in the first-level cache.
 constexpr int64_t kTilePixels = 64;
 
@@ -135,8 +125,8 @@ void FromBytes(const ByteCopy& k, int64_t begin, int64_t end, const uint8_t* x, 
 
 template <typename T>
 ElementwiseLoops<T> Of() {
-  return {ActivationForward<T>, ActivationBackward<T>, Add<T>,      Scale<T>,
-          BiasForward<T>,       CopyChannels<T>,       FromBytes<T>};
+  return {ActivationForward<T>, ActivationBackward<T>, Add<T>, Scale<T>,
+          CopyChannels<T>,      FromBytes<T>};
 }
 
 }  // namespace

@@ -33,8 +33,6 @@ struct ElementwiseLoops {
   void (*activation_backward)(Activation f, T slope, int64_t size, const T* y, const T* dy, T* dx);
   void (*add)(int64_t size, const T* a, const T* b, T* y);
   void (*scale)(T scale, int64_t size, const T* x, T* y);
-  void (*bias_forward)(Activation f, int64_t rows, int64_t columns, const T* x, const T* bias,
-                       T* y);
   // Pixels [begin, end) of samples * pixels.
   void (*copy_channels)(const ChannelCopy& copy, int64_t begin, int64_t end, const T* x, T* y);
   void (*from_bytes)(const ByteCopy& copy, int64_t begin, int64_t end, const uint8_t* x, T* y);
