@@ -16,25 +16,32 @@ Prefetch Prefetch::Pixels(const TileJob& job, int64_t tile, int64_t steps) {
   if (job.count == 0) return prefetch;
   const Picture& picture = job.picture;
   const int64_t row_floats = picture.w * picture.block;
-  prefetch.lines_per_row_ = Lines(tile * row_floats);
-  for (int64_t row = job.first / job.cols; row <= (job.first + job.count - 1) / job.cols; ++row) {
-    const int64_t image = row / job.rows, y = (row - image * job.rows) * tile;
-    const float* at = picture.data + image * picture.image_stride + y * row_floats;
-    for (int64_t b = 0; b < picture.image_stride; b += picture.block_stride) {
-      prefetch.rows_.push_back(reinterpret_cast<const char*>(at + b));
-    }
-  }
+  prefetch.picture_ = picture;
+  prefetch.tile_rows_ = job.rows;
+  prefetch.tile_floats_ = tile * row_floats;
+  prefetch.lines_per_run_ = Lines(tile * row_floats);
+  prefetch.blocks_ = picture.image_stride / picture.block_stride;
+  prefetch.first_row_ = job.first / job.cols;
+  const int64_t rows = (job.first + job.count - 1) / job.cols + 1 - prefetch.first_row_;
+  prefetch.runs_ = rows * prefetch.blocks_;
   return prefetch;
 }
 
+const char* Prefetch::Run(int64_t index) const {
+  const int64_t row = first_row_ + index / blocks_, block = index % blocks_;
+  const int64_t image = row / tile_rows_, within = row - image * tile_rows_;
+  return reinterpret_cast<const char*>(picture_.data + image * picture_.image_stride +
+                                       within * tile_floats_ + block * picture_.block_stride);
+}
+
 void Prefetch::Step() {
-  if (rows_.empty()) return;
-  const int64_t lines = static_cast<int64_t>(rows_.size()) * lines_per_row_;
+  if (runs_ == 0) return;
+  const int64_t lines = runs_ * lines_per_run_;
   const int64_t end = lines * (step_ + 1) / steps_;
   for (int64_t line = lines * step_ / steps_; line < end;) {
-    const int64_t row = line / lines_per_row_, within = line - row * lines_per_row_;
-    const int64_t count = std::min(lines_per_row_ - within, end - line);
-    const char* at = rows_[static_cast<size_t>(row)] + within * kLineBytes;
+    const int64_t run = line / lines_per_run_, within = line - run * lines_per_run_;
+    const int64_t count = std::min(lines_per_run_ - within, end - line);
+    const char* at = Run(run) + within * kLineBytes;
     for (int64_t i = 0; i < count; ++i) __builtin_prefetch(at + i * kLineBytes, 0, 2);
     line += count;
   }

@@ -3,13 +3,13 @@
 #define LOCKSTEP_KERNELS_CPU_WINOGRAD_PREFETCH_H_
 
 #include <cstdint>
-#include <vector>
 
 #include "kernels/cpu/winograd/isa.h"
 
 namespace lockstep::cpu::winograd {
 
-// Rows of memory, fetched in `steps` equal portions; nothing after the last.
+// Runs of memory, fetched in `steps` equal portions; nothing after the last. Allocates nothing: it
+// is made inside parallel loops.
 class Prefetch {
  public:
   explicit Prefetch(int64_t steps) : steps_(steps) {}
@@ -20,10 +20,16 @@ class Prefetch {
   void Step();
 
  private:
+  const char* Run(int64_t index) const;
+
   int64_t steps_;
   int64_t step_ = 0;
-  int64_t lines_per_row_ = 0;
-  std::vector<const char*> rows_;
+  // A run: the pixels of one row of tiles in one block of channels.
+  Picture picture_{};
+  int64_t first_row_ = 0, tile_rows_ = 0;  // rows of tiles, counted over all images; of one image
+  int64_t tile_floats_ = 0;                // of a run
+  int64_t lines_per_run_ = 0;
+  int64_t blocks_ = 0, runs_ = 0;
 };
 
 }  // namespace lockstep::cpu::winograd
