@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <thread>
 
 #include "kernels/cpu/parallel.h"
 
@@ -19,10 +18,9 @@ inline int64_t SumParts(int64_t tasks, size_t part_bytes) {
   return std::min(tasks, std::clamp<int64_t>(fit, 2, 8));
 }
 
-// Threads that can ever work on `tasks` tasks; each has a slot of scratch of its own.
-inline int64_t MaxSlots(int64_t tasks) {
-  return std::min<int64_t>(tasks, std::max(1U, std::thread::hardware_concurrency()));
-}
+// Threads that are to work on `tasks` tasks, as of now; each has a slot of scratch of its own. A
+// kernel that is run with more threads later goes on with these.
+inline int64_t MaxSlots(int64_t tasks) { return std::min<int64_t>(tasks, GetThreads()); }
 
 // body(task, slot) for every task, in order within a thread; slots are `slot_size` elements.
 template <typename T, typename Body>
