@@ -5,12 +5,10 @@
 #include <cstdint>
 
 #include "kernels/math/host_device.h"
+#include "kernels/math/square_root.h"
 #include "kernels/math/transcendental.h"
 
 namespace lockstep::math {
-
-LOCKSTEP_FORMULA float SquareRoot(float x) { return __builtin_sqrtf(x); }
-LOCKSTEP_FORMULA double SquareRoot(double x) { return __builtin_sqrt(x); }
 
 // Two words to two independent normal numbers (Box and Muller, 1958). The radius takes 31 bits,
 // which lets |z| reach 6.6; conversions go through int32 because every vector unit has that one.

@@ -5,12 +5,10 @@
 #define LOCKSTEP_KERNELS_MATH_OPTIMIZER_RULES_H_
 
 #include "kernels/math/host_device.h"
+#include "kernels/math/square_root.h"
 #include "kernels/optimizer.h"
 
 namespace lockstep::math {
-
-LOCKSTEP_FORMULA float Sqrt(float x) { return __builtin_sqrtf(x); }
-LOCKSTEP_FORMULA double Sqrt(double x) { return __builtin_sqrt(x); }
 
 // Every rule: (g, p, s0, s1), the last three in and out; kStates says which of them exist.
 
@@ -65,7 +63,7 @@ struct AdamRule {
   LOCKSTEP_FORMULA void operator()(T g, T& p, T& m, T& v) const {
     m += one_minus_beta1 * (g - m);
     v += one_minus_beta2 * (g * g - v);
-    p = keep * p - step * m / (Sqrt(v) + eps);
+    p = keep * p - step * m / (SquareRoot(v) + eps);
   }
 };
 
@@ -80,7 +78,7 @@ struct RmsPropRule {
         eps(static_cast<T>(a.eps)) {}
   LOCKSTEP_FORMULA void operator()(T g, T& p, T& ms, T&) const {
     ms = rho * ms + one_minus_rho * g * g;
-    p -= lr * g / (Sqrt(ms) + eps);
+    p -= lr * g / (SquareRoot(ms) + eps);
   }
 };
 
@@ -92,7 +90,7 @@ struct AdaGradRule {
       : lr(static_cast<T>(a.lr)), eps(static_cast<T>(a.eps)) {}
   LOCKSTEP_FORMULA void operator()(T g, T& p, T& h, T&) const {
     h += g * g;
-    p -= lr * g / (Sqrt(h) + eps);
+    p -= lr * g / (SquareRoot(h) + eps);
   }
 };
 
@@ -106,7 +104,7 @@ struct AdaDeltaRule {
         eps(static_cast<T>(a.eps)) {}
   LOCKSTEP_FORMULA void operator()(T g, T& p, T& msg, T& msdx) const {
     msg = rho * msg + one_minus_rho * g * g;
-    const T dx = Sqrt((msdx + eps) / (msg + eps)) * g;
+    const T dx = SquareRoot((msdx + eps) / (msg + eps)) * g;
     msdx = rho * msdx + one_minus_rho * dx * dx;
     p -= dx;
   }
