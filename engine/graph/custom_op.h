@@ -42,6 +42,7 @@ class CustomOp : public Op {
   virtual void Differentiate(const BackwardArgs& args) const = 0;
 
   void Forward(Lowering& lowering, const NodeView& node) const final;
+  bool is_loss() const final { return false; }
   void Backward(Lowering& lowering, const NodeView& node) const final;
 };
 

@@ -101,6 +101,33 @@ std::vector<Var> Graph::Apply(std::shared_ptr<const Op> op, std::span<const Var>
                                      .type = outputs[i],
                                      .initializer = {},
                                      .node = static_cast<int>(nodes_.size())}));
+const Graph::Value& Graph::ValueOf(Var var, const char* use) const {
+  const bool known =
+      var.graph == this && var.id >= 0 && static_cast<size_t>(var.id) < values_.size();
+  if (!known) throw ConfigError(std::string("the ") + use + " is no value of this graph");
+  return values_[static_cast<size_t>(var.id)];
+}
+
+void Graph::SetOutput(Var output) {
+  const Value& value = ValueOf(output, "output");
+  if (value.role != Role::kComputed && value.role != Role::kInput) {
+    throw ConfigError("the output " + value.name +
+                      " is the same for every sample; set one that is computed from an input");
+  }
+  output_ = output.id;
+}
+
+void Graph::SetLoss(Var loss) {
+  const Value& value = ValueOf(loss, "loss");
+  const Op* op = value.node < 0 ? nullptr : nodes_[static_cast<size_t>(value.node)].op.get();
+  if (op == nullptr || !op->is_loss()) {
+    throw ConfigError("the loss " + value.name + " is " +
+                      (op == nullptr ? "not computed" : op->type()) +
+                      "; set what SoftmaxCrossEntropy or MeanSquaredError returned");
+  }
+  loss_ = loss.id;
+}
+
     vars.push_back({this, node.outputs.back()});
   }
   nodes_.push_back(std::move(node));

@@ -63,9 +63,11 @@ class Graph {
   std::vector<Var> Apply(std::shared_ptr<const Op> op, std::span<const Var> inputs,
                          const std::string& name);
 
-  // What a plan computes: `output` when predicting, `loss` when training and evaluating.
-  void SetOutput(Var output) { output_ = output.id; }
-  void SetLoss(Var loss) { loss_ = loss.id; }
+  // What a plan computes: `output` when predicting, `loss` when training, both when evaluating.
+  // Throw ConfigError unless `output` is computed or an input of this graph, and `loss` the result
+  // of a loss (SoftmaxCrossEntropy, MeanSquaredError) of this graph.
+  void SetOutput(Var output);
+  void SetLoss(Var loss);
   int output() const { return output_; }
   int loss() const { return loss_; }
 
@@ -84,6 +86,7 @@ class Graph {
 
  private:
   int AddValue(Value value);
+  const Value& ValueOf(Var var, const char* use) const;
 
   std::vector<Value> values_;
   std::vector<Node> nodes_;

@@ -31,6 +31,9 @@ class Op {
   // Appends the instructions that turn the gradients of the outputs into contributions to those of
   // the inputs. Called only when some output has a gradient and some input needs one.
   virtual void Backward(Lowering& lowering, const NodeView& node) const = 0;
+  // Whether the output is a sum that a graph may be trained on (Graph::SetLoss): its backward pass
+  // starts from nothing, and it reports to LossSums.
+  virtual bool is_loss() const { return false; }
 };
 
 }  // namespace lockstep

@@ -97,6 +97,38 @@ TEST(Graph, SharesAParameterOfTheSameNameAndShapeOnly) {
   Graph graph;
   const Var w = graph.Parameter("w", {2, 3}, Initializer::LeCunNormal());
   EXPECT_EQ(graph.Parameter("w", {2, 3}, Initializer::LeCunNormal()).id, w.id);
+TEST(Graph, TrainsOnALossOfItsOwnOnly) {
+  Graph graph, other;
+  const Var x = Picture(graph), t = graph.Input("t", {{3}, DType::kFloat32});
+  const Var y = Linear(x, {.out = 3}, "fc");
+  const Var loss = MeanSquaredError(y, t, "first"), second = MeanSquaredError(y, t, "second");
+  EXPECT_EQ(MessageOf([&] { graph.SetLoss(Add(loss, second, "both")); }),
+            "the loss both is Add; set what SoftmaxCrossEntropy or MeanSquaredError returned");
+  EXPECT_THROW(graph.SetLoss(y), ConfigError);
+  EXPECT_THROW(graph.SetLoss(t), ConfigError);
+  EXPECT_EQ(MessageOf([&] { other.SetLoss(loss); }), "the loss is no value of this graph");
+  EXPECT_THROW(graph.SetLoss(Var{}), ConfigError);
+  EXPECT_THROW(graph.SetOutput({&graph, 1000}), ConfigError);
+  EXPECT_THROW(other.SetOutput(y), ConfigError);
+  EXPECT_THROW(graph.SetOutput({&graph, graph.Find("fc/W")}), ConfigError);
+  EXPECT_EQ(graph.loss(), -1);
+  EXPECT_EQ(graph.output(), -1);
+  graph.SetLoss(second);
+  graph.SetOutput(y);
+  EXPECT_EQ(graph.loss(), second.id);
+  EXPECT_EQ(graph.output(), y.id);
+}
+
+TEST(Graph, DropoutWantsANameOfItsOwn) {
+  Graph graph;
+  const Var x = Picture(graph);
+  Dropout(x, 0.5, "d");
+  EXPECT_EQ(MessageOf([&] { Dropout(x, 0.5, "d"); }),
+            "dropout \"d\": wants a name of its own, which keys its mask");
+  EXPECT_THROW(Dropout(x, 0.5, ""), ConfigError);
+  Dropout(x, 0.5, "e");
+}
+
   EXPECT_THROW(graph.Parameter("w", {3, 2}, Initializer::LeCunNormal()), ConfigError);
   EXPECT_THROW(graph.Input("w", {{2}, DType::kFloat32}), ConfigError);
   EXPECT_THROW(graph.State("w", {{2, 3}, DType::kFloat32}, 0.0), ConfigError);

@@ -35,6 +35,7 @@ class LossOp : public Op {
  public:
   explicit LossOp(LossInstruction::Kind kind) : kind_(kind) {}
   std::string type() const override {
+  bool is_loss() const override { return true; }
     return CrossEntropy() ? "SoftmaxCrossEntropy" : "MeanSquaredError";
   }
   std::vector<TensorType> Infer(std::span<const TensorType> inputs) const override {
