@@ -130,7 +130,7 @@ void Lowering::LowerForward(const std::vector<bool>& needed) {
       const int graph_value = node.outputs[i];
       const ValueId id =
           Temporary(graph_.values()[static_cast<size_t>(graph_value)].name, outputs[i]);
-      needs_gradient_[static_cast<size_t>(id)] = needs_gradient;
+      needs_gradient_[static_cast<size_t>(id)] = needs_gradient && IsFloating(outputs[i].dtype);
       value_of[static_cast<size_t>(graph_value)] = id;
     }
     node.op->Forward(*this, View(current_node_));

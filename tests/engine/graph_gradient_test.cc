@@ -208,6 +208,37 @@ TEST_P(GraphGradient, OfOwnOpWithTheSameInputTwice) {
   Check(3);
 }
 
+// A parameter's gradient lies in memory of its own, which a change of shape alone does not reach.
+TEST_P(GraphGradient, OfParameterUnderAnotherShape) {
+  const Var x = Input({4});
+  const Var w = graph_.Parameter("w", {1, 6}, Initializer::Constant(1.0));
+  const Var inputs[] = {x, x, Reshape(w, {2, 3}, "once"), Reshape(w, {6}, "again")};
+  SquaredLoss(graph_, graph_.Apply(std::make_shared<DotProduct>(), inputs, "product").front());
+  Check(3);
+}
+
+TEST_P(GraphGradient, OfComputedTarget) {
+  const Var x = Input({3, 4, 5});
+  const Var y = Conv2d(x, {.out_channels = 8}, "student");
+  graph_.SetOutput(y);
+  graph_.SetLoss(MeanSquaredError(y, Tanh(Conv2d(x, {.out_channels = 8}, "teacher"))));
+  Check(3);
+}
+
+TEST_P(GraphGradient, OfComputedTargetAlone) {
+  const Var x = Input({5}), y = Linear(x, {.out = 5}, "l");
+  graph_.SetOutput(y);
+  graph_.SetLoss(MeanSquaredError(Input({5}, "t"), y));
+  Check(3);
+}
+
+TEST_P(GraphGradient, OfValueThatIsItsOwnTargetIsZero) {
+  const Var y = Linear(Input({5}), {.out = 4}, "l");
+  graph_.SetOutput(y);
+  graph_.SetLoss(MeanSquaredError(y, y));
+  Check(3);
+}
+
 TEST(OwnOp, SaysWhichNodeDoesNotFit) {
   Graph graph;
   const Var x = graph.Input("x", {{3}, DType::kFloat32});

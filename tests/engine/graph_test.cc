@@ -76,6 +76,10 @@ TEST(Graph, ErrorsNameTheNodeAndBothShapes) {
   EXPECT_THROW(Softmax(x), ShapeError);
   EXPECT_THROW(SoftmaxCrossEntropy(Flatten(x), x), ShapeError);
   EXPECT_THROW(MeanSquaredError(x, Flatten(x)), ShapeError);
+  EXPECT_EQ(MessageOf([&] {
+              MeanSquaredError(x, graph.Input("counts", {{3, 7, 5}, DType::kInt32}));
+            }),
+            "loss: prediction float32 (1, 3, 7, 5) and target int32 (1, 3, 7, 5) differ");
 }
 
 TEST(Graph, RefusesOptionsOutOfRange) {

@@ -2,6 +2,7 @@
 
 #include "engine/graph/layers.h"
 #include "engine/graph/ops/common.h"
+#include "engine/plan/instructions/elementwise.h"
 
 namespace lockstep {
 namespace {
@@ -34,8 +35,8 @@ class SoftmaxOp : public Op {
 class LossOp : public Op {
  public:
   explicit LossOp(LossInstruction::Kind kind) : kind_(kind) {}
-  std::string type() const override {
   bool is_loss() const override { return true; }
+  std::string type() const override {
     return CrossEntropy() ? "SoftmaxCrossEntropy" : "MeanSquaredError";
   }
   std::vector<TensorType> Infer(std::span<const TensorType> inputs) const override {
@@ -47,9 +48,8 @@ class LossOp : public Op {
         throw ShapeError("wants (n, classes) and int32 labels (n,), got " + x.shape.ToString() +
                          " and " + std::string(Name(target.dtype)) + " " + target.shape.ToString());
       }
-    } else if (!(x.shape == target.shape)) {
-      throw ShapeError("prediction " + x.shape.ToString() + " and target " +
-                       target.shape.ToString() + " differ");
+    } else if (!(x == target) || !IsFloating(x.dtype)) {
+      throw ShapeError("prediction " + TypeText(x) + " and target " + TypeText(target) + " differ");
     }
     return {{Shape({}), x.dtype}};
   }
@@ -57,18 +57,35 @@ class LossOp : public Op {
     const Shape& x = lowering.shape(node.in[0]);
     auto loss = std::make_unique<LossInstruction>(kind_, lowering.dtype(), x[0], x.row_size(),
                                                   node.in[0], node.in[1], node.out[0]);
-    if (lowering.mode() == Mode::kTrain && lowering.NeedsGradient(node.in[0])) {
-      const ValueId dx = lowering.NewGradient(node.in[0]);
+    const bool wanted = lowering.NeedsGradient(node.in[0]) || TargetNeedsGradient(lowering, node);
+    if (lowering.mode() == Mode::kTrain && wanted) {
+      const ValueId dx =
+          lowering.NeedsGradient(node.in[0])
+              ? lowering.NewGradient(node.in[0])
+              : lowering.Temporary(node.node.name + "/grad", lowering.type(node.in[0]));
       loss->outputs.push_back(dx);
       lowering.Save(node, "dx", dx);
     }
     lowering.Emit(std::move(loss));
   }
   void Backward(Lowering& lowering, const NodeView& node) const override {
-    lowering.Contribute(node.in[0], lowering.Saved(node, "dx"));
+    const ValueId x = node.in[0], target = node.in[1];
+    const ValueId dx = lowering.Saved(node, "dx");
+    if (lowering.NeedsGradient(x)) lowering.Contribute(x, dx);
+    if (!TargetNeedsGradient(lowering, node)) return;
+    // Of (x - target)^2 the opposite.
+    const ValueId dtarget = lowering.NewGradient(target);
+    lowering.Emit(std::make_unique<ScaleInstruction>(lowering.dtype(), -1.0, dx, dtarget));
+    lowering.Contribute(target, dtarget);
   }
 
  private:
+  static std::string TypeText(const TensorType& type) {
+    return std::string(Name(type.dtype)) + " " + type.shape.ToString();
+  }
+  bool TargetNeedsGradient(const Lowering& lowering, const NodeView& node) const {
+    return !CrossEntropy() && lowering.NeedsGradient(node.in[1]);
+  }
   bool CrossEntropy() const { return kind_ == LossInstruction::Kind::kSoftmaxCrossEntropy; }
 
   LossInstruction::Kind kind_;
