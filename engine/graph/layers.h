@@ -49,7 +49,8 @@ Var Relu(Var x, const std::string& name = "");
 Var LeakyRelu(Var x, double slope = 0.2, const std::string& name = "");
 Var Sigmoid(Var x, const std::string& name = "");
 Var Tanh(Var x, const std::string& name = "");
-// Inverted dropout; identity outside training. The name keys its random numbers.
+// Inverted dropout; identity outside training. The name keys its random numbers:
+// ConfigError when it is empty or taken.
 Var Dropout(Var x, double ratio, const std::string& name);
 
 struct Pool2dOptions {

@@ -97,10 +97,6 @@ TEST(Graph, RefusesOptionsOutOfRange) {
   EXPECT_THROW(Concat({}), ConfigError);
 }
 
-TEST(Graph, SharesAParameterOfTheSameNameAndShapeOnly) {
-  Graph graph;
-  const Var w = graph.Parameter("w", {2, 3}, Initializer::LeCunNormal());
-  EXPECT_EQ(graph.Parameter("w", {2, 3}, Initializer::LeCunNormal()).id, w.id);
 TEST(Graph, TrainsOnALossOfItsOwnOnly) {
   Graph graph, other;
   const Var x = Picture(graph), t = graph.Input("t", {{3}, DType::kFloat32});
@@ -133,6 +129,10 @@ TEST(Graph, DropoutWantsANameOfItsOwn) {
   Dropout(x, 0.5, "e");
 }
 
+TEST(Graph, SharesAParameterOfTheSameNameAndShapeOnly) {
+  Graph graph;
+  const Var w = graph.Parameter("w", {2, 3}, Initializer::LeCunNormal());
+  EXPECT_EQ(graph.Parameter("w", {2, 3}, Initializer::LeCunNormal()).id, w.id);
   EXPECT_THROW(graph.Parameter("w", {3, 2}, Initializer::LeCunNormal()), ConfigError);
   EXPECT_THROW(graph.Input("w", {{2}, DType::kFloat32}), ConfigError);
   EXPECT_THROW(graph.State("w", {{2, 3}, DType::kFloat32}, 0.0), ConfigError);

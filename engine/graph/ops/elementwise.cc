@@ -124,6 +124,10 @@ Var Dropout(Var x, double ratio, const std::string& name) {
   if (!(ratio >= 0.0 && ratio < 1.0)) {
     throw ConfigError(name + ": the dropout ratio must lie in [0, 1), got " + Text(ratio));
   }
+  // The name keys the mask: two of one name would drop the same elements.
+  if (name.empty() || x.graph->Find(name) >= 0) {
+    throw ConfigError("dropout \"" + name + "\": wants a name of its own, which keys its mask");
+  }
   const Var inputs[] = {x};
   return ApplyOne(std::make_shared<DropoutOp>(ratio, NameHash(name)), inputs, name);
 }
