@@ -52,6 +52,11 @@ class Lowering {
   TensorType type(ValueId id) const { return values[static_cast<size_t>(id)].type; }
   Shape shape(ValueId id) const { return values[static_cast<size_t>(id)].type.shape; }
 
+  // A parameter or state.
+  bool is_variable(ValueId id) const {
+    return values[static_cast<size_t>(id)].storage == Storage::kVariable;
+  }
+
   // A new value in the arena.
   ValueId Temporary(const std::string& name, const TensorType& type);
   void Emit(std::unique_ptr<Instruction> instruction);

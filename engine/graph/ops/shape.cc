@@ -30,7 +30,11 @@ class ReshapeOp : public Op {
     lowering.Emit(std::make_unique<ReshapeInstruction>(node.in[0], node.out[0]));
   }
   void Backward(Lowering& lowering, const NodeView& node) const override {
-    const ValueId dx = lowering.NewGradient(node.in[0]);
+    const ValueId x = node.in[0];
+    // An alias of dy: never the gradient buffer of a parameter, into which Contribute copies.
+    const ValueId dx = lowering.is_variable(x)
+                           ? lowering.Temporary(node.node.name + "/grad", lowering.type(x))
+                           : lowering.NewGradient(x);
     lowering.Emit(std::make_unique<ReshapeInstruction>(lowering.GradientOf(node.out[0]), dx));
     lowering.Contribute(node.in[0], dx);
   }
