@@ -119,7 +119,7 @@ void AssignLayouts(Lowering& lowering, const ConvKernels& conv, int policy) {
 
   std::vector<bool> fixed(lowering.values.size(), false), convolved(lowering.values.size(), false);
   for (size_t v = 0; v < lowering.values.size(); ++v) {
-    if (lowering.values[v].storage == Storage::kInput) {
+    if (lowering.values[v].storage != Storage::kArena) {
       fixed[static_cast<size_t>(groups.Root(static_cast<ValueId>(v)))] = true;
     }
   }

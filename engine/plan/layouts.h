@@ -10,7 +10,8 @@
 namespace lockstep {
 
 // Collects what the instructions say about their pictures. Values tied together share a layout; a
-// group that a convolution touches takes the layout convolutions like, unless it holds an input.
+// group that a convolution touches takes the layout convolutions like, unless it holds a value from
+// outside the arena (input, parameter, gradient): those are plain.
 class LayoutGroups {
  public:
   explicit LayoutGroups(size_t values);

@@ -22,16 +22,17 @@ struct Results {
   LossSums train, evaluate;
 };
 
-Results Compute(TestDevice& device, const Graph& graph, DType dtype, bool fuse) {
+Results Compute(TestDevice& device, const Graph& graph, DType dtype, bool fuse,
+                int64_t batch = kBatch) {
   NetworkRunner runner(device, graph, dtype);
   RandomParameters(runner.variables, 3, 0.2);
-  NamedTensors inputs = RandomInputs(graph, kBatch, 17);
+  NamedTensors inputs = RandomInputs(graph, batch, 17);
   for (auto& [name, value] : inputs) {
     if (IsFloating(value.dtype())) value = value.Cast(dtype);
   }
   const auto train = runner.MakePlan(
-      {.mode = Mode::kTrain, .batch = kBatch, .input_gradients = true, .fuse = fuse});
-  const auto evaluate = runner.MakePlan({.mode = Mode::kEvaluate, .batch = kBatch, .fuse = fuse});
+      {.mode = Mode::kTrain, .batch = batch, .input_gradients = true, .fuse = fuse});
+  const auto evaluate = runner.MakePlan({.mode = Mode::kEvaluate, .batch = batch, .fuse = fuse});
   Results results;
   results.train = NetworkRunner::Run(*train, inputs, {.seed = 5, .epoch = 2});
   results.arrays["x/grad"] = train->InputGradient("x");
@@ -97,6 +98,25 @@ INSTANTIATE_TEST_SUITE_P(Networks, EveryLayout,
                                   (favourite.empty() ? "first" : favourite) +
                                   (std::get<3>(info.param) ? "_fused" : "_plain");
                          });
+
+// A parameter lies plain, and so does what is added to it: sums run over memory of one layout.
+TEST(Layouts, PictureParameterStaysPlain) {
+  Graph graph;
+  const Var x = graph.Input("x", {{5, 6, 7}, DType::kFloat32});
+  const Var p = graph.Parameter("p", {1, 16, 6, 7}, Initializer::LeCunNormal());
+  const Var h = Relu(Add(Conv2d(x, Conv3x3(16), "c1"), p));
+  SquaredLoss(graph, Conv2d(h, Conv3x3(16), "c2"));
+  Results wanted;
+  for (const int policy : {0, 1, 2}) {
+    TestDevice device(std::make_unique<ForcedBackend>(1, policy, ""), {.fixed = true});
+    const Results found = Compute(device, graph, DType::kFloat32, true, 1);
+    if (wanted.arrays.empty()) {
+      TestDevice plain(std::make_unique<ForcedBackend>(1, 9, "reference"), {.fixed = true});
+      wanted = Compute(plain, graph, DType::kFloat64, false, 1);
+    }
+    ExpectSame(found, wanted, 2e-5);
+  }
+}
 
 TEST(Layouts, DoublePlansOfEveryFusionAgree) {
   for (const auto add : {AddMiniVgg, AddZoo}) {
