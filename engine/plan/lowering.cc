@@ -80,7 +80,8 @@ std::vector<bool> Lowering::NeededNodes() const {
   }
   std::vector<bool> needed(graph_.nodes().size(), false);
   std::vector<int> open{result};
-  if (graph_.output() >= 0) open.push_back(graph_.output());
+  // A head beside the loss is not trained: it is not run either, least of all a batch norm in it.
+  if (options_.mode != Mode::kTrain && graph_.output() >= 0) open.push_back(graph_.output());
   while (!open.empty()) {
     const int node = graph_.values()[static_cast<size_t>(open.back())].node;
     open.pop_back();
@@ -183,12 +184,12 @@ void Lowering::FoldGradients() {
 void Lowering::LowerAll() {
   const std::vector<bool> needed = NeededNodes();
   LowerForward(needed);
-  // An output that no node computes: the input itself.
-  if (const int output = graph_.output();
-      output >= 0 && value_of[static_cast<size_t>(output)] < 0) {
-    AddLeaf(output);
+  if (options_.mode != Mode::kTrain) {
+    // An output that no node computes: the input itself.
+    const int output = graph_.output();
+    if (output >= 0 && value_of[static_cast<size_t>(output)] < 0) AddLeaf(output);
+    return;
   }
-  if (options_.mode != Mode::kTrain) return;
   LowerBackward(needed);
   if (options_.fold_gradients) FoldGradients();
   for (size_t v = 0; v < value_of.size(); ++v) {

@@ -249,6 +249,49 @@ TEST(Plan, TimesEachLine) {
 }
 
 TEST(Plan, OutputMayBeTheInputItself) {
+TEST(Plan, RefusesResultsThatAnotherPlanMayHaveOverwritten) {
+  Graph graph;
+  const Var x = graph.Input("x", {{30}, DType::kFloat32});
+  SquaredLoss(graph, Tanh(Linear(x, {.out = 20}, "l")));
+  TestDevice device;
+  NetworkRunner runner(device, graph, DType::kFloat32);
+  const NamedTensors inputs = CastInputs(graph, 2, DType::kFloat32);
+  const auto small = runner.MakePlan({.mode = Mode::kPredict, .batch = 2});
+  EXPECT_THROW(small->Output(), ConfigError);  // has not run
+  NetworkRunner::Run(*small, inputs);
+  const Tensor first = small->Output();
+  const auto train = runner.MakePlan({.batch = 2, .input_gradients = true});
+  NetworkRunner::Run(*train, inputs);
+  EXPECT_THROW(small->Output(), ConfigError);
+  const Tensor gradient = train->InputGradient("x");
+  NetworkRunner::Run(*small, inputs);
+  EXPECT_TRUE(SameBits(small->Output(), first));
+  EXPECT_THROW(train->InputGradient("x"), ConfigError);
+  // A larger plan moves the arena when it is made.
+  const auto large = runner.MakePlan({.mode = Mode::kPredict, .batch = 200000});
+  EXPECT_THROW(small->Output(), ConfigError);
+}
+
+// Statistics of a head that only predicts must not move while another head is trained.
+TEST(Plan, TrainingLeavesAnOutputBesideTheLossAlone) {
+  Graph graph;
+  const Var logits = Linear(graph.Input("x", {{6}, DType::kFloat32}), {.out = 4}, "l");
+  LabelLoss(graph, logits);
+  graph.SetOutput(Softmax(BatchNorm(logits, {}, "head")));
+  TestDevice device;
+  NetworkRunner runner(device, graph, DType::kFloat32);
+  const NamedTensors inputs = CastInputs(graph, 3, DType::kFloat32);
+  const Tensor before = runner.variables.Get("head/avg_mean");
+  const auto train = runner.MakePlan({.batch = 3});
+  NetworkRunner::Run(*train, inputs);
+  EXPECT_EQ(train->ToString().find("softmax forward"), std::string::npos);
+  EXPECT_TRUE(SameBits(runner.variables.Get("head/avg_mean"), before));
+  const auto evaluate = runner.MakePlan({.mode = Mode::kEvaluate, .batch = 3});
+  NetworkRunner::Run(*evaluate, inputs);
+  const Tensor evaluated = evaluate->Output();
+  EXPECT_TRUE(SameBits(evaluated, runner.Predict(inputs.at("x"))));
+}
+
   Graph graph;
   const Var x = graph.Input("x", {{3}, DType::kFloat32});
   SquaredLoss(graph, x);
