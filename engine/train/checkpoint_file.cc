@@ -59,12 +59,29 @@ Source OpenFile(const std::string& path, FileDescriptor* file) {
           }};
 }
 
+// Before memory for a header is taken: a damaged size may be any number up to that of the file.
+void CheckHeaderInPieces(const Source& source, uint64_t header_bytes) {
+  std::vector<std::byte> piece(std::min<uint64_t>(header_bytes, 64 << 10));
+  const uint64_t end = header_bytes - kCheckpointSumBytes;
+  uint32_t sum = 0;
+  for (uint64_t at = 0; at < end; at += piece.size()) {
+    piece.resize(std::min<uint64_t>(piece.size(), end - at));
+    source.read(at, piece);
+    sum = Crc32c(piece, sum);
+  }
+  uint32_t stored = 0;
+  source.read(end, std::as_writable_bytes(std::span(&stored, 1)));
+  CheckHeaderSum(stored, sum, header_bytes, source.name);
+}
+
 CheckpointTable ReadTable(const Source& source) {
   std::array<std::byte, kCheckpointPrefixBytes> prefix{};
   const size_t at_hand = std::min<uint64_t>(prefix.size(), source.bytes);
   source.read(0, std::span(prefix).first(at_hand));
-  std::vector<std::byte> header(
-      CheckpointHeaderBytes(std::span(prefix).first(at_hand), source.bytes, source.name));
+  const uint64_t header_bytes =
+      CheckpointHeaderBytes(std::span(prefix).first(at_hand), source.bytes, source.name);
+  CheckHeaderInPieces(source, header_bytes);
+  std::vector<std::byte> header(header_bytes);
   source.read(0, header);
   return DecodeCheckpointTable(header, source.name);
 }

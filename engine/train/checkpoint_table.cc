@@ -18,7 +18,6 @@ static_assert(std::endian::native == std::endian::little, "the file is little en
 constexpr std::array<uint8_t, 8> kMagic = {0x93, 'L', 'S', 'C', 0x0d, 0x0a, 0x1a, 0x0a};
 constexpr std::array<DType, 5> kDTypes = {DType::kFloat32, DType::kFloat64, DType::kInt32,
                                           DType::kInt64, DType::kUint8};
-constexpr size_t kSumBytes = sizeof(uint32_t);
 
 constexpr uint64_t Align(uint64_t bytes) {
   return (bytes + kCheckpointAlignment - 1) / kCheckpointAlignment * kCheckpointAlignment;
@@ -186,11 +185,9 @@ void CheckPlaces(const CheckpointTable& table, const std::string& name) {
 }
 
 void CheckSumAndVersion(std::span<const std::byte> header, const std::string& name) {
-  const uint32_t stored = NumberAt<uint32_t>(header, header.size() - kSumBytes);
-  if (stored != Crc32c(header.first(header.size() - kSumBytes))) {
-    throw FormatError(Printable(name) + ": the header does not match its checksum at byte " +
-                      std::to_string(header.size() - kSumBytes) + "; the checkpoint is damaged");
-  }
+  const uint32_t stored = NumberAt<uint32_t>(header, header.size() - kCheckpointSumBytes);
+  CheckHeaderSum(stored, Crc32c(header.first(header.size() - kCheckpointSumBytes)), header.size(),
+                 name);
   const uint32_t version = NumberAt<uint32_t>(header, kMagic.size());
   if (version > kCheckpointVersion) {
     throw NewerVersionError(Printable(name) + ": written by version " + std::to_string(version) +
@@ -234,7 +231,7 @@ std::vector<std::byte> EncodeCheckpointTable(CheckpointTable* table) {
     encoder.Value(value);
   }
   for (const CheckpointArray& array : table->arrays) encoder.Array(array);
-  encoder.out().resize(Align(encoder.out().size() + kSumBytes) - kSumBytes);
+  encoder.out().resize(Align(encoder.out().size() + kCheckpointSumBytes) - kCheckpointSumBytes);
   table->crc32c = Crc32c(encoder.out());
   encoder.Number(table->crc32c);
   return std::move(encoder.out());
@@ -260,13 +257,21 @@ uint64_t CheckpointHeaderBytes(std::span<const std::byte> prefix, uint64_t file_
   return header;
 }
 
+void CheckHeaderSum(uint32_t stored, uint32_t found, uint64_t header_bytes,
+                    const std::string& name) {
+  if (stored == found) return;
+  throw FormatError(Printable(name) + ": the header does not match its checksum at byte " +
+                    std::to_string(header_bytes - kCheckpointSumBytes) +
+                    "; the checkpoint is damaged");
+}
+
 CheckpointTable DecodeCheckpointTable(std::span<const std::byte> header, const std::string& name) {
   CheckSumAndVersion(header, name);
   CheckpointTable table;
   table.file_bytes = NumberAt<uint64_t>(header, 16);
   table.header_bytes = header.size();
-  table.crc32c = NumberAt<uint32_t>(header, header.size() - kSumBytes);
-  Decoder decoder(header.first(header.size() - kSumBytes), name);
+  table.crc32c = NumberAt<uint32_t>(header, header.size() - kCheckpointSumBytes);
+  Decoder decoder(header.first(header.size() - kCheckpointSumBytes), name);
   decoder.Text(kMagic.size() + sizeof(uint32_t));
   if (decoder.Number<uint32_t>() != 0) decoder.Fail("reserved bytes are not zero");
   decoder.Text(2 * sizeof(uint64_t));

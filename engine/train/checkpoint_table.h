@@ -40,6 +40,7 @@ namespace lockstep {
 constexpr uint32_t kCheckpointVersion = 1;
 constexpr size_t kCheckpointPrefixBytes = 32;  // what tells the size of the header
 constexpr uint64_t kCheckpointAlignment = 64;
+constexpr size_t kCheckpointSumBytes = sizeof(uint32_t);  // at the end of the header
 
 // A sound file of a later version of this program; not a reason to fall back to an older one.
 class NewerVersionError : public FormatError {
@@ -74,6 +75,9 @@ std::vector<std::byte> EncodeCheckpointTable(CheckpointTable* table);
 // `name` is the file's, for messages. Throws FormatError.
 uint64_t CheckpointHeaderBytes(std::span<const std::byte> prefix, uint64_t file_bytes,
                                const std::string& name);
+// Throws FormatError unless the sum at the end of a header of `header_bytes` is that of the rest.
+void CheckHeaderSum(uint32_t stored, uint32_t found, uint64_t header_bytes,
+                    const std::string& name);
 // Reads a whole header. Throws FormatError naming the byte; NewerVersionError.
 CheckpointTable DecodeCheckpointTable(std::span<const std::byte> header, const std::string& name);
 

@@ -1,12 +1,14 @@
 #include "engine/train/checkpoint_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <array>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <limits>
 #include <vector>
@@ -210,6 +212,23 @@ TEST(CheckpointFile, RefusesHostileTables) {
     Seal(&data);
     EXPECT_NE(MessageOf(data), "") << i;
   }
+}
+
+// A size that damage made of the header's must not become a request for as much memory.
+TEST(CheckpointFile, AHugeHeaderIsRefusedWithoutItsMemory) {
+  TemporaryDirectory dir;
+  std::string prefix = ReadFile((WriteCheckpoint(dir / "c", Sample()), dir / "c")).substr(0, 32);
+  const uint64_t huge = uint64_t{1} << 29;
+  std::memcpy(prefix.data() + 16, &huge, sizeof(huge));  // bytes of the file
+  std::memcpy(prefix.data() + 24, &huge, sizeof(huge));  // of the header
+  std::ofstream(dir / "huge", std::ios::binary) << prefix;
+  std::filesystem::resize_file(dir / "huge", huge);  // a hole
+  rusage before{}, after{};
+  ASSERT_EQ(getrusage(RUSAGE_SELF, &before), 0);
+  EXPECT_THROW(ReadCheckpoint(dir / "huge"), FormatError);
+  EXPECT_THROW(ReadCheckpointTable(dir / "huge"), FormatError);
+  ASSERT_EQ(getrusage(RUSAGE_SELF, &after), 0);
+  EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 100 << 10);  // kB
 }
 
 TEST(CheckpointFile, MissingFilesDirectoriesAndPipesAre66) {
