@@ -34,13 +34,15 @@ std::vector<ManifestEntry> Newest(std::vector<ManifestEntry> entries, int keep) 
   return entries;
 }
 
-// Whether the manifest on the disk lists `file`: a failed publish may have come that far.
-bool ManifestLists(const std::string& path, const std::string& file) {
+// Whether the manifest on the disk surely does not list `file`. A failed publish may have come that
+// far, and one that cannot be read now can be later.
+bool IsUnlisted(const std::string& path, const std::string& file) noexcept {
   try {
+    if (!Exists(path)) return true;
     const auto entries = ParseManifest(ReadSmallFile(path, size_t{64} << 20), path);
-    return std::any_of(entries.begin(), entries.end(),
-                       [&file](const ManifestEntry& entry) { return entry.file == file; });
-  } catch (const Error&) {
+    return std::none_of(entries.begin(), entries.end(),
+                        [&file](const ManifestEntry& entry) { return entry.file == file; });
+  } catch (const std::exception&) {
     return false;
   }
 }
@@ -84,8 +86,8 @@ void CheckpointStore::Save(const CheckpointContents& contents, const CheckpointT
   try {
     Publish(manifest, FormatManifest(entries));
   } catch (...) {
-    // Not saved: give the space back, unless the manifest got in place after all.
-    if (!ManifestLists(manifest, file)) ::unlink((directory_ + "/" + file).c_str());
+    // Not saved: give the space back, unless the manifest may have got in place after all.
+    if (IsUnlisted(manifest, file)) ::unlink((directory_ + "/" + file).c_str());
     throw;
   }
   entries_ = std::move(entries);

@@ -259,6 +259,19 @@ TEST_F(CheckpointStoreTest, ANewerFormatIsRefusedInsteadOfPassedOver) {
   EXPECT_THAT(FailureOfLoad(), HasSubstr("written by version 9"));
 }
 
+// It may list the checkpoint: what cannot be read is no reason to remove anything.
+TEST_F(CheckpointStoreTest, AManifestThatCannotBeReadCostsNoCheckpoint) {
+  CheckpointStore store = Open();
+  store.Save(StateOf(1), TagOf(1));
+  fs::remove(dir_ / "MANIFEST");
+  fs::create_directory(dir_ / "MANIFEST");
+  EXPECT_THROW(store.Save(StateOf(2), TagOf(2)), IoError);
+  EXPECT_TRUE(fs::exists(dir_ / "checkpoint_2.lsc"));
+  EXPECT_TRUE(fs::exists(dir_ / "checkpoint_1.lsc"));
+  fs::remove(dir_ / "MANIFEST");
+  EXPECT_EQ(Newest(), 2);
+}
+
 TEST_F(CheckpointStoreTest, ACheckpointDeletedWhileRunningIsAWarning) {
   CheckpointStore store = Open();
   store.Save(StateOf(10), TagOf(10));
