@@ -33,13 +33,15 @@ Shape::Shape(std::span<const int64_t> dims) {
   }
 }
 
-int64_t Shape::dim(int axis) const {
+size_t Shape::Index(int axis) const {
   const int a = axis < 0 ? axis + ndim_ : axis;
   if (a < 0 || a >= ndim_) {
     throw ShapeError("axis " + std::to_string(axis) + " does not exist in shape " + ToString());
   }
-  return dims_[static_cast<size_t>(a)];
+  return static_cast<size_t>(a);
 }
+
+int64_t Shape::dim(int axis) const { return dims_[Index(axis)]; }
 
 int64_t Shape::size() const {
   int64_t product = 1;
@@ -55,8 +57,14 @@ int64_t Shape::row_size() const {
 
 Shape Shape::WithDim(int axis, int64_t extent) const {
   Shape copy = *this;
-  copy.dims_[static_cast<size_t>(axis < 0 ? axis + ndim_ : axis)] = extent;
+  copy.dims_[Index(axis)] = extent;
   return Shape(copy.dims());
+}
+
+Shape Shape::WithBatch(int64_t batch) const {
+  std::array<int64_t, kMaxDims + 1> all{batch};
+  std::copy(dims().begin(), dims().end(), all.begin() + 1);
+  return Shape(std::span<const int64_t>(all.data(), static_cast<size_t>(ndim_) + 1));
 }
 
 std::string Shape::ToString() const {

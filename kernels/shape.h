@@ -3,6 +3,7 @@
 #define LOCKSTEP_KERNELS_SHAPE_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <span>
@@ -30,7 +31,10 @@ class Shape {
   int64_t row_size() const;
   std::span<const int64_t> dims() const { return {dims_.data(), static_cast<size_t>(ndim_)}; }
 
+  // With another extent at `axis`, as in dim().
   Shape WithDim(int axis, int64_t extent) const;
+  // One dimension more, in front of the others: (batch, ...).
+  Shape WithBatch(int64_t batch) const;
 
   // As Python writes a tuple: "(64, 3, 32, 32)", "(10,)", "()".
   std::string ToString() const;
@@ -38,6 +42,8 @@ class Shape {
   friend bool operator==(const Shape& a, const Shape& b) = default;
 
  private:
+  size_t Index(int axis) const;
+
   std::array<int64_t, kMaxDims> dims_{};
   int ndim_ = 0;
 };

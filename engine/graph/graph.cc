@@ -8,12 +8,6 @@
 namespace lockstep {
 namespace {
 
-Shape WithBatchOfOne(const Shape& sample) {
-  std::vector<int64_t> dims{1};
-  dims.insert(dims.end(), sample.dims().begin(), sample.dims().end());
-  return Shape(std::span<const int64_t>(dims));
-}
-
 std::string AttributeText(const Attributes& attributes) {
   std::string text;
   for (const auto& [name, value] : attributes) text += " " + name + "=" + value;
@@ -46,7 +40,7 @@ Var Graph::Input(const std::string& name, const TensorType& sample) {
   if (Find(name) >= 0) throw ConfigError("the graph already has a value named " + name);
   return {this, AddValue({.name = name,
                           .role = Role::kInput,
-                          .type = {WithBatchOfOne(sample.shape), sample.dtype},
+                          .type = {sample.shape.WithBatch(1), sample.dtype},
                           .initializer = {}})};
 }
 
@@ -101,6 +95,12 @@ std::vector<Var> Graph::Apply(std::shared_ptr<const Op> op, std::span<const Var>
                                      .type = outputs[i],
                                      .initializer = {},
                                      .node = static_cast<int>(nodes_.size())}));
+    vars.push_back({this, node.outputs.back()});
+  }
+  nodes_.push_back(std::move(node));
+  return vars;
+}
+
 const Graph::Value& Graph::ValueOf(Var var, const char* use) const {
   const bool known =
       var.graph == this && var.id >= 0 && static_cast<size_t>(var.id) < values_.size();
@@ -126,12 +126,6 @@ void Graph::SetLoss(Var loss) {
                       "; set what SoftmaxCrossEntropy or MeanSquaredError returned");
   }
   loss_ = loss.id;
-}
-
-    vars.push_back({this, node.outputs.back()});
-  }
-  nodes_.push_back(std::move(node));
-  return vars;
 }
 
 std::string Graph::ToString() const {

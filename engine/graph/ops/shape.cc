@@ -7,12 +7,6 @@
 namespace lockstep {
 namespace {
 
-Shape WithBatch(int64_t batch, const Shape& sample) {
-  std::vector<int64_t> dims{batch};
-  dims.insert(dims.end(), sample.dims().begin(), sample.dims().end());
-  return Shape(std::span<const int64_t>(dims));
-}
-
 class ReshapeOp : public Op {
  public:
   explicit ReshapeOp(const Shape& sample) : sample_(sample) {}
@@ -24,7 +18,7 @@ class ReshapeOp : public Op {
                        Text(inputs[0].shape.row_size()) + " elements, not those of " +
                        sample_.ToString());
     }
-    return {{WithBatch(inputs[0].shape[0], sample_), inputs[0].dtype}};
+    return {{sample_.WithBatch(inputs[0].shape[0]), inputs[0].dtype}};
   }
   void Forward(Lowering& lowering, const NodeView& node) const override {
     lowering.Emit(std::make_unique<ReshapeInstruction>(node.in[0], node.out[0]));
