@@ -3,41 +3,41 @@
 #define LOCKSTEP_ENGINE_PLAN_ARENA_H_
 
 #include <cstddef>
+#include <cstdint>
 
+#include "engine/tensor/device_memory.h"
 #include "kernels/backend.h"
 
 namespace lockstep {
 
 // Grows to the largest request; growing moves the base and changes generation(), and what was in
-// it is lost. Not thread-safe. The backend must outlive it.
+// it is lost. What a plan computed is there until the next Claim. Not thread-safe. The backend must
+// outlive it.
 class Arena {
  public:
   explicit Arena(Backend& backend) : backend_(backend) {}
-  ~Arena() { Release(); }
-  Arena(const Arena&) = delete;
-  Arena& operator=(const Arena&) = delete;
 
   void Reserve(size_t bytes) {
     if (bytes <= size_ && base_ != nullptr) return;
-    Release();
-    base_ = backend_.Allocate(bytes, "activations");
+    Claim();
+    base_.reset();
+    base_ = AllocateOn(backend_, bytes, "activations");
     size_ = bytes;
     ++generation_;
   }
-  void* base() const { return base_; }
+  // The memory is the caller's now: a number that no other claim has.
+  uint64_t Claim() { return ++claim_; }
+  uint64_t claim() const { return claim_; }
+  void* base() const { return base_.get(); }
   size_t size() const { return size_; }
   int generation() const { return generation_; }
 
  private:
-  void Release() {
-    if (base_ != nullptr) backend_.Free(base_);
-    base_ = nullptr;
-  }
-
   Backend& backend_;
-  void* base_ = nullptr;
+  DeviceMemory base_;
   size_t size_ = 0;
   int generation_ = 0;
+  uint64_t claim_ = 0;
 };
 
 }  // namespace lockstep

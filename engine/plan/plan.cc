@@ -134,6 +134,7 @@ void Plan::ResolvePointers() {
       case Storage::kGradient:
         pointers_[v] = variables_.at(root.graph_value).gradient;
         break;
+  claim_ = arena_.Claim();
     }
   }
   generation_ = arena_.generation();
@@ -176,6 +177,11 @@ LossSums Plan::RunTimed(const RunInputs& inputs, std::vector<double>* seconds) {
   LossSums sums;
   RunContext context = Start(inputs, &sums);
   for (size_t i = 0; i < instructions_.size(); ++i) {
+  if (claim_ == 0 || claim_ != arena_.claim()) {
+    throw ConfigError(claim_ == 0 ? "the plan has not run yet"
+                                  : "another plan has used the memory of this one's results; "
+                                    "copy them before it runs");
+  }
     const auto start = std::chrono::steady_clock::now();
     RunLine(&context, i);
     (*seconds)[i] +=

@@ -61,7 +61,8 @@ class Plan {
   void RunLines(RunContext* context, size_t begin, size_t end);
   Instruction& line(size_t i) { return *instructions_[i]; }
 
-  // Copies of what the last Run computed.
+  // Copies of what the last Run computed. ConfigError without one, or when another plan has run on
+  // the arena or enlarged it since.
   Tensor Output() const;
   Tensor InputGradient(const std::string& name) const;
 
@@ -101,6 +102,7 @@ class Plan {
   std::vector<void*> pointers_;
   std::vector<const void*> inputs_;  // by graph value
   std::vector<int64_t> default_ids_;
+  uint64_t claim_ = 0;  // of the arena, by the last run
   int generation_ = -1;
   bool inputs_changed_ = true;
 };
