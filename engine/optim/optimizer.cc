@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "engine/graph/ops/common.h"
+#include "engine/text.h"
 
 namespace lockstep {
 namespace {

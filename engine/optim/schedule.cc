@@ -4,7 +4,8 @@
 #include <cmath>
 #include <numbers>
 
-#include "engine/graph/ops/common.h"
+#include "engine/text.h"
+#include "kernels/error.h"
 
 namespace lockstep {
 namespace {

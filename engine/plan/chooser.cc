@@ -1,45 +1,31 @@
 #include "engine/plan/chooser.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
-#include <cstring>
 #include <limits>
 #include <sstream>
+
+#include "engine/tensor/device_memory.h"
+#include "engine/text.h"
 
 namespace lockstep {
 namespace {
 
 constexpr int kTimings = 3;  // the fastest counts: other processes only ever slow a run down
 
-class DeviceBuffer {
- public:
-  DeviceBuffer(Backend& backend, int64_t bytes)
-      : backend_(backend),
-        data_(backend.Allocate(static_cast<size_t>(std::max<int64_t>(bytes, 1)),
-                               "trying convolution algorithms")) {}
-  ~DeviceBuffer() { backend_.Free(data_); }
-  DeviceBuffer(const DeviceBuffer&) = delete;
-  DeviceBuffer& operator=(const DeviceBuffer&) = delete;
-  void* get() const { return data_; }
-
- private:
-  Backend& backend_;
-  void* data_;
-};
-
-std::string Pair(int64_t a, int64_t b) { return std::to_string(a) + "x" + std::to_string(b); }
+std::string Pair(int64_t a, int64_t b) { return Text(a) + "x" + Text(b); }
 
 }  // namespace
 
 std::string ConvCase::Key() const {
   static constexpr const char* kPasses[] = {"forward", "backward_data", "backward_weights"};
-  std::ostringstream key;
-  key << Name(shape.dtype) << " n" << shape.n << " c" << shape.c << " " << Pair(shape.h, shape.w)
-      << " k" << shape.k << " " << Pair(shape.kh, shape.kw) << " s"
-      << Pair(shape.stride_h, shape.stride_w) << " p" << Pair(shape.pad_h, shape.pad_w) << " d"
-      << Pair(shape.dilation_h, shape.dilation_w) << " g" << shape.groups << " "
-      << kPasses[static_cast<int>(pass)] << " " << x_layout.block << " " << y_layout.block;
-  return key.str();
+  const ConvShape& s = shape;
+  return std::string(Name(s.dtype)) + " n" + Text(s.n) + " c" + Text(s.c) + " " + Pair(s.h, s.w) +
+         " k" + Text(s.k) + " " + Pair(s.kh, s.kw) + " s" + Pair(s.stride_h, s.stride_w) + " p" +
+         Pair(s.pad_h, s.pad_w) + " d" + Pair(s.dilation_h, s.dilation_w) + " g" + Text(s.groups) +
+         " " + kPasses[static_cast<int>(pass)] + " " + Text(x_layout.block) + " " +
+         Text(y_layout.block);
 }
 
 void AlgorithmCache::Parse(const std::string& text) {
@@ -50,19 +36,19 @@ void AlgorithmCache::Parse(const std::string& text) {
     const size_t first = line.find('\t');
     const size_t second = line.find('\t', first + 1);
     if (first == std::string::npos || second == std::string::npos) continue;
-    std::istringstream number(line.substr(second + 1));
     Choice choice{line.substr(first + 1, second - first - 1), 0.0};
-    if (number >> choice.seconds) choices_[line.substr(0, first)] = choice;
+    const char* end = line.data() + line.size();
+    const auto number = std::from_chars(line.data() + second + 1, end, choice.seconds);
+    if (number.ec == std::errc() && number.ptr == end) choices_[line.substr(0, first)] = choice;
   }
 }
 
 std::string AlgorithmCache::ToString() const {
-  std::ostringstream text;
-  text << fingerprint_ << "\n";
+  std::string text = fingerprint_ + "\n";
   for (const auto& [key, choice] : choices_) {
-    text << key << "\t" << choice.algorithm << "\t" << choice.seconds << "\n";
+    text += key + "\t" + choice.algorithm + "\t" + Text(choice.seconds) + "\n";
   }
-  return text.str();
+  return text;
 }
 
 const AlgorithmCache::Choice* AlgorithmCache::Find(const std::string& key) const {
@@ -110,11 +96,14 @@ double AlgorithmChooser::Time(const ConvCase& problem, const std::string& algori
   const int64_t weight_bytes = s.k * (s.c / s.groups) * s.kh * s.kw * element;
   const auto kernel =
       backend_.conv().Make(s, problem.pass, algorithm, problem.x_layout, problem.y_layout);
-  const DeviceBuffer x(backend_, s.n * s.c * s.h * s.w * element);
-  const DeviceBuffer y(backend_, s.n * s.k * s.out_h() * s.out_w() * element);
-  const DeviceBuffer weights(backend_, weight_bytes);
-  const DeviceBuffer prepared(backend_, static_cast<int64_t>(kernel->prepared_bytes()));
-  const DeviceBuffer scratch(backend_, static_cast<int64_t>(kernel->scratch_bytes()));
+  const auto allocate = [&](auto bytes) {
+    return AllocateOn(backend_, static_cast<size_t>(bytes), "trying convolution algorithms");
+  };
+  const DeviceMemory x = allocate(s.n * s.c * s.h * s.w * element);
+  const DeviceMemory y = allocate(s.n * s.k * s.out_h() * s.out_w() * element);
+  const DeviceMemory weights = allocate(weight_bytes);
+  const DeviceMemory prepared = allocate(kernel->prepared_bytes());
+  const DeviceMemory scratch = allocate(kernel->scratch_bytes());
   const uint64_t key = 1;  // any ordinary numbers: zeros or denormals would run at another speed
   RandomKernels& random = backend_.random();
   random.FillUniform(s.dtype, key, -1, 1, s.n * s.c * s.h * s.w, x.get());

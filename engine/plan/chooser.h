@@ -16,7 +16,7 @@ struct ConvCase {
   ConvPass pass = ConvPass::kForward;
   Layout x_layout, y_layout;
 
-  // "f32 n64 c3 32x32 k64 3x3 s1x1 p1x1 d1x1 g1 forward 1 16": the key on disk.
+  // "float32 n64 c3 32x32 k64 3x3 s1x1 p1x1 d1x1 g1 forward 1 16": the key on disk.
   std::string Key() const;
 };
 

@@ -1,6 +1,7 @@
 #include "engine/train/state.h"
 
-#include "engine/graph/ops/common.h"
+#include "engine/text.h"
+#include "kernels/error.h"
 
 namespace lockstep {
 namespace {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <locale>
+
 #include "tests/engine/forced_backend.h"
 
 namespace lockstep {
@@ -41,6 +43,26 @@ TEST(AlgorithmCache, ReadsBackWhatItWrote) {
   EXPECT_EQ(copy.Find("key two")->algorithm, "direct");
   EXPECT_EQ(copy.Find("key two")->seconds, 1.5e-5);
   EXPECT_EQ(copy.ToString(), cache.ToString());
+}
+
+// Numbers as some locales write them: 1.234,5.
+class Grouping : public std::numpunct<char> {
+  char do_decimal_point() const override { return ','; }
+  char do_thousands_sep() const override { return '.'; }
+  std::string do_grouping() const override { return "\3"; }
+};
+
+TEST(AlgorithmCache, IsTheSameTextInEveryLocaleAndKeepsEveryDigit) {
+  const std::locale before = std::locale::global(std::locale(std::locale(), new Grouping));
+  ConvCase large = SmallCase();
+  large.shape.n = 4096;
+  AlgorithmCache cache("here"), copy("here");
+  cache.Insert(large.Key(), {"direct", 0.1 + 0.2});
+  copy.Parse(cache.ToString());
+  std::locale::global(before);
+  EXPECT_EQ(large.Key().substr(0, 13), "float32 n4096");
+  ASSERT_NE(copy.Find(large.Key()), nullptr);
+  EXPECT_EQ(copy.Find(large.Key())->seconds, 0.1 + 0.2);
 }
 
 TEST(AlgorithmCache, IgnoresAnotherMachinesFileAndBrokenLines) {

@@ -1,15 +1,6 @@
 #include "engine/graph/ops/common.h"
 
-#include <array>
-#include <charconv>
-
 namespace lockstep {
-
-std::string Text(double value) {
-  std::array<char, 32> buffer{};
-  const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
-  return {buffer.data(), result.ptr};
-}
 
 void ExpectPicture(const TensorType& x) {
   if (x.shape.ndim() != 4) {

@@ -9,13 +9,10 @@
 
 #include "engine/graph/graph.h"
 #include "engine/plan/lowering.h"
+#include "engine/text.h"
 #include "kernels/error.h"
 
 namespace lockstep {
-
-inline std::string Text(int64_t value) { return std::to_string(value); }
-inline std::string Text(bool value) { return value ? "true" : "false"; }
-std::string Text(double value);  // shortest that reads back the same
 
 // Throws ShapeError unless `x` is a picture (n, c, h, w).
 void ExpectPicture(const TensorType& x);

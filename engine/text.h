@@ -1,0 +1,16 @@
+// Values as text, the same in every locale.
+#ifndef LOCKSTEP_ENGINE_TEXT_H_
+#define LOCKSTEP_ENGINE_TEXT_H_
+
+#include <cstdint>
+#include <string>
+
+namespace lockstep {
+
+inline std::string Text(int64_t value) { return std::to_string(value); }
+inline std::string Text(bool value) { return value ? "true" : "false"; }
+std::string Text(double value);  // shortest that reads back the same
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_ENGINE_TEXT_H_
