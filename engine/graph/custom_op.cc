@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/plan/instructions/custom.h"
+#include "engine/plan/lowering.h"
 
 namespace lockstep {
 namespace {

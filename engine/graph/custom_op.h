@@ -16,7 +16,6 @@
 #include <span>
 
 #include "engine/graph/op.h"
-#include "engine/plan/lowering.h"
 
 namespace lockstep {
 
@@ -42,8 +41,8 @@ class CustomOp : public Op {
   virtual void Differentiate(const BackwardArgs& args) const = 0;
 
   void Forward(Lowering& lowering, const NodeView& node) const final;
-  bool is_loss() const final { return false; }
   void Backward(Lowering& lowering, const NodeView& node) const final;
+  bool is_loss() const final { return false; }
 };
 
 }  // namespace lockstep

@@ -11,7 +11,7 @@
 
 #include "engine/graph/graph.h"
 #include "engine/plan/instruction.h"
-#include "engine/plan/instructions/norm.h"
+#include "engine/plan/lane_norm.h"
 
 namespace lockstep {
 

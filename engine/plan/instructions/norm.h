@@ -6,6 +6,7 @@
 #include <string>
 
 #include "engine/plan/instruction.h"
+#include "engine/plan/lane_norm.h"
 #include "kernels/norm.h"
 
 namespace lockstep {
@@ -25,12 +26,6 @@ struct RunningStatistics {
   bool unbiased = true;  // Chainer keeps m / (m - 1) times the batch variance, MXNet the variance
 };
 
-// Which samples a batch's statistics are taken over when it runs as several lanes.
-enum class LaneNorm : uint8_t {
-  kSync,  // all of the batch, as if it were one
-  kLane,  // each lane's own; running statistics still follow the whole batch
-};
-
 class NormInstruction : public Instruction {
  public:
   NormInstruction(DType dtype, std::vector<ValueId> in, std::vector<ValueId> out)
@@ -46,11 +41,7 @@ class NormInstruction : public Instruction {
   // The shape with the dropout of this run.
   BatchNormShape ShapeFor(const RunContext& context) const;
   int64_t channels() const { return shape_.picture.c; }
-  // Values a channel has in this lane.
-  double count() const {
-    return static_cast<double>(shape_.picture.n * shape_.picture.h * shape_.picture.w);
-  }
-  // In lane `index` of `lanes`, whose batches may differ by a sample.
+  // Values a channel has in a lane; lanes may differ by a sample.
   double CountOf(const RunContext& lane) const {
     return static_cast<double>(lane.rows * shape_.picture.h * shape_.picture.w);
   }
