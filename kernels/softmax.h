@@ -15,6 +15,14 @@ struct LossSums {
   int64_t count = 0;         // rows (or elements) that count: the divisor of the loss
   double metric = 0.0;       // correct predictions, or sum of squared errors
   int64_t metric_count = 0;  // its divisor; accuracy counts ignored rows too, as F.accuracy does
+
+  LossSums& operator+=(const LossSums& other) {
+    loss += other.loss;
+    count += other.count;
+    metric += other.metric;
+    metric_count += other.metric_count;
+    return *this;
+  }
 };
 
 class SoftmaxKernels {

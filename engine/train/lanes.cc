@@ -127,12 +127,7 @@ LossSums LaneRunner::Train(const Batch& batch, uint64_t seed, const std::string&
     gradient_sums_.UpdateExponents();
   }
   LossSums total;
-  for (const LossSums& lane : sums) {
-    total.loss += lane.loss;
-    total.count += lane.count;
-    total.metric += lane.metric;
-    total.metric_count += lane.metric_count;
-  }
+  for (const LossSums& lane : sums) total += lane;
   return total;
 }
 

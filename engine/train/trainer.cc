@@ -209,11 +209,7 @@ std::optional<LossSums> EvaluateAll(Network& network, BatchSource& source,
   while (rows < source.size()) {
     if (should_stop && should_stop()) return std::nullopt;
     const Batch& batch = source.Next();
-    const LossSums sums = network.Evaluate(batch);
-    total.loss += sums.loss;
-    total.count += sums.count;
-    total.metric += sums.metric;
-    total.metric_count += sums.metric_count;
+    total += network.Evaluate(batch);
     rows += batch.rows;
   }
   return total;

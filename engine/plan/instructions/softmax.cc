@@ -49,10 +49,7 @@ void LossInstruction::Run(const RunContext& context) {
   } else {
     *context.at<float>(outputs[0]) = static_cast<float>(sums.loss);
   }
-  context.sums->loss += sums.loss;
-  context.sums->count += sums.count;
-  context.sums->metric += sums.metric;
-  context.sums->metric_count += sums.metric_count;
+  *context.sums += sums;
 }
 
 }  // namespace lockstep
