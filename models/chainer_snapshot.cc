@@ -84,8 +84,7 @@ class SnapshotWriter {
     Integer(head + "epoch", p_.epoch);
     for (const auto& entry : variables_.entries()) {
       if (entry.role != Role::kParameter) continue;
-      const bool frozen = updater_.hooks().frozen.contains(entry.name);
-      Integer(head + entry.name + "/t", frozen ? 0 : updater_.updates());
+      Integer(head + entry.name + "/t", entry.trained ? updater_.updates() : 0);
       for (const std::string& state : updater_.optimizer().state_names()) {
         npz_.Add(head + entry.name + "/" + state, updater_.GetState(entry.name, state));
       }

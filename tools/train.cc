@@ -160,12 +160,11 @@ class TrainJob {
       train_->dataset().CheckLabels(static_cast<int32_t>(o_.classes));
       if (test_) test_->dataset().CheckLabels(static_cast<int32_t>(o_.classes));
     }
-    const std::set<std::string> frozen = Frozen();
     network_ = std::make_unique<Network>(
         *model_.graph, *backend_,
         NetworkOptions{.dtype = dtype(),
                        .seed = o_.seed,
-                       .frozen = frozen,
+                       .frozen = Frozen(),
                        .lanes = o_.reproducible ? o_.lanes : 0,
                        .lane_norm = o_.lane_norm == "lane" ? LaneNorm::kLane : LaneNorm::kSync,
                        .exact_math = o_.exact_math,
@@ -181,8 +180,7 @@ class TrainJob {
     updater_ = std::make_unique<Updater>(
         network_->variables(), *backend_, MakeOptimizer(o_),
         UpdateHooks{.weight_decay = o_.optimizer == "adamw" ? 0.0 : o_.weight_decay,
-                    .gradient_clipping = o_.gradient_clipping,
-                    .frozen = frozen});
+                    .gradient_clipping = o_.gradient_clipping});
     schedule_ = MakeSchedule(o_);
   }
 

@@ -23,22 +23,17 @@ Updater::Updater(Variables& variables, Backend& backend, std::unique_ptr<Optimiz
       hooks_(std::move(hooks)) {
   const auto bytes = static_cast<size_t>(variables.flat_size()) * SizeOf(variables.dtype());
   for (const std::string& state : optimizer_->state_names()) {
-    states_.push_back(backend.Allocate(std::max<size_t>(bytes, 64), "optimizer state " + state));
-    std::memset(states_.back(), 0, bytes);
+    states_.push_back(AllocateOn(backend, bytes, "optimizer state " + state));
+    std::memset(states_.back().get(), 0, bytes);
   }
   // Entries follow each other in memory; the padding between two trained ones is zero and stays so.
   bool open = false;
   for (const Variables::Entry& entry : variables.entries()) {
     if (entry.role != Role::kParameter) continue;
-    const bool trained = !hooks_.frozen.contains(entry.name);
-    if (trained && !open) ranges_.push_back({entry.offset, 0});
-    if (trained) ranges_.back().end = entry.offset + entry.type.shape.size();
-    open = trained;
+    if (entry.trained && !open) ranges_.push_back({entry.offset, 0});
+    if (entry.trained) ranges_.back().end = entry.offset + entry.type.shape.size();
+    open = entry.trained;
   }
-}
-
-Updater::~Updater() {
-  for (void* state : states_) backend_.Free(state);
 }
 
 double Updater::ClippingRate(double grad_scale) const {
@@ -62,13 +57,12 @@ void Updater::Update(int64_t count, double learning_rate) {
   const DType dtype = variables_.dtype();
   for (const Range& range : ranges_) {
     const auto state = [&](size_t i) -> void* {
-      return i < states_.size() ? At(states_[i], range.begin, dtype) : nullptr;
+      return i < states_.size() ? At(states_[i].get(), range.begin, dtype) : nullptr;
     };
     backend_.optimizer().Update(dtype, args, range.end - range.begin,
                                 At(variables_.parameters(), range.begin, dtype),
                                 At(variables_.gradients(), range.begin, dtype), state(0), state(1));
   }
-  variables_.MarkChanged();
 }
 
 void* Updater::StatePointer(const std::string& parameter, const std::string& state) const {
@@ -77,8 +71,8 @@ void* Updater::StatePointer(const std::string& parameter, const std::string& sta
   if (found == names.end()) {
     throw ConfigError(optimizer_->name() + " keeps no array named " + state);
   }
-  return At(states_[static_cast<size_t>(found - names.begin())], variables_.Find(parameter).offset,
-            variables_.dtype());
+  return At(states_[static_cast<size_t>(found - names.begin())].get(),
+            variables_.Find(parameter).offset, variables_.dtype());
 }
 
 Tensor Updater::StateView(const std::string& parameter, const std::string& state) const {

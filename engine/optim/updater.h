@@ -3,29 +3,28 @@
 #define LOCKSTEP_ENGINE_OPTIM_UPDATER_H_
 
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "engine/optim/optimizer.h"
 #include "engine/plan/variables.h"
+#include "engine/tensor/device_memory.h"
 
 namespace lockstep {
 
 // Hooks act on the mean gradient, clipping first, as Chainer's in that order of registration.
 struct UpdateHooks {
-  double weight_decay = 0.0;          // g += weight_decay * p, for every parameter
-  double gradient_clipping = 0.0;     // largest L2 norm of all gradients together; 0: no limit
-  std::set<std::string> frozen = {};  // parameters left alone
+  double weight_decay = 0.0;       // g += weight_decay * p, for every trained parameter
+  double gradient_clipping = 0.0;  // largest L2 norm of all gradients together; 0: no limit
 };
 
-// Owns the optimizer's state arrays: flat blocks laid out as the parameters are.
+// Owns the optimizer's state arrays: flat blocks laid out as the parameters are. Parameters that
+// the variables do not train are left alone.
 class Updater {
  public:
   // Variables and backend must outlive this.
   Updater(Variables& variables, Backend& backend, std::unique_ptr<Optimizer> optimizer,
           UpdateHooks hooks);
-  ~Updater();
   Updater(const Updater&) = delete;
   Updater& operator=(const Updater&) = delete;
 
@@ -55,8 +54,8 @@ class Updater {
   Backend& backend_;
   std::unique_ptr<Optimizer> optimizer_;
   UpdateHooks hooks_;
-  std::vector<void*> states_;  // one flat block for each state name
-  std::vector<Range> ranges_;  // what is trained, in long runs
+  std::vector<DeviceMemory> states_;  // one flat block for each state name
+  std::vector<Range> ranges_;         // what is trained, in long runs
   int64_t updates_ = 0;
 };
 

@@ -53,7 +53,6 @@ struct RunContext {
   uint64_t seed = 0;
   uint32_t epoch = 0;
   const int64_t* ids = nullptr;  // global sample id of each row
-  uint64_t weights_version = 0;  // changes whenever a parameter does
   LossSums* sums = nullptr;
   int64_t rows = 0;                       // of this lane, or of the whole batch
   GradientSums* gradient_sums = nullptr;  // where lanes add their gradients

@@ -3,16 +3,10 @@
 #include <algorithm>
 #include <numeric>
 
+#include "engine/tensor/device_memory.h"
+
 namespace lockstep {
 namespace {
-
-constexpr int64_t kAlignment = 64;
-
-int64_t Padded(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
-int64_t Bytes(const PlanValue& value) {
-  return value.type.shape.size() * static_cast<int64_t>(SizeOf(value.type.dtype));
-}
 
 // Bytes that live from one instruction to another, both included.
 struct Block {
@@ -111,7 +105,7 @@ class Placer {
   }
   void Touch(ValueId id, int when) {
     Block& block = BlockOf(Root(id));
-    block.bytes = std::max(block.bytes, Padded(Bytes(values_[static_cast<size_t>(id)])));
+    block.bytes = std::max(block.bytes, Padded(values_[static_cast<size_t>(id)].type.bytes()));
     if (block.first < 0) block.first = when;
     block.last = std::max(block.last, when);
   }

@@ -10,14 +10,6 @@
 #include "kernels/error.h"
 
 namespace lockstep {
-namespace {
-
-int64_t Bytes(const PlanValue& value) {
-  return value.type.shape.size() * static_cast<int64_t>(SizeOf(value.type.dtype));
-}
-
-}  // namespace
-
 Plan::Plan(const Graph& graph, Variables& variables, Backend& backend, Arena& arena,
            AlgorithmChooser& chooser, const PlanOptions& options)
     : graph_(graph),
@@ -40,7 +32,7 @@ Lowering Plan::Lower() const {
                              .input_gradients = options_.input_gradients,
                              .lane_norm = options_.lane_norm,
                              .fold_gradients = options_.fold_gradients,
-                             .frozen = options_.frozen});
+                             .frozen = variables_.frozen()});
   lowering.LowerAll();
   if (options_.fuse) Fuse(lowering, Kept(lowering));
   return lowering;
@@ -134,7 +126,6 @@ void Plan::ResolvePointers() {
       case Storage::kGradient:
         pointers_[v] = variables_.at(root.graph_value).gradient;
         break;
-  claim_ = arena_.Claim();
     }
   }
   generation_ = arena_.generation();
@@ -144,12 +135,12 @@ void Plan::ResolvePointers() {
 RunContext Plan::Start(const RunInputs& inputs, LossSums* sums, GradientSums* gradient_sums) {
   backend_.Enter();
   ResolvePointers();
+  claim_ = arena_.Claim();
   return {.backend = &backend_,
           .pointers = pointers_.data(),
           .seed = inputs.seed,
           .epoch = static_cast<uint32_t>(inputs.epoch),
           .ids = inputs.ids != nullptr ? inputs.ids : default_ids_.data(),
-          .weights_version = variables_.version(),
           .sums = sums,
           .rows = options_.batch,
           .gradient_sums = gradient_sums};
@@ -177,11 +168,6 @@ LossSums Plan::RunTimed(const RunInputs& inputs, std::vector<double>* seconds) {
   LossSums sums;
   RunContext context = Start(inputs, &sums);
   for (size_t i = 0; i < instructions_.size(); ++i) {
-  if (claim_ == 0 || claim_ != arena_.claim()) {
-    throw ConfigError(claim_ == 0 ? "the plan has not run yet"
-                                  : "another plan has used the memory of this one's results; "
-                                    "copy them before it runs");
-  }
     const auto start = std::chrono::steady_clock::now();
     RunLine(&context, i);
     (*seconds)[i] +=
@@ -191,9 +177,14 @@ LossSums Plan::RunTimed(const RunInputs& inputs, std::vector<double>* seconds) {
 }
 
 Tensor Plan::Copy(ValueId id) const {
+  if (claim_ == 0 || claim_ != arena_.claim()) {
+    throw ConfigError(claim_ == 0 ? "the plan has not run yet"
+                                  : "another plan has used the memory of this one's results; "
+                                    "copy them before it runs");
+  }
   const PlanValue& value = values_[static_cast<size_t>(id)];
   Tensor copy(value.type.dtype, value.type.shape);
-  const void* data = pointers_.at(static_cast<size_t>(id));
+  const void* data = pointers_[static_cast<size_t>(id)];
   if (IsPicture(value) && value.layout.block != 1) {
     backend_.elementwise().Reorder(value.type.dtype, PictureOf(value.type.shape), value.layout,
                                    Layout{}, data, copy.data());
@@ -222,9 +213,9 @@ int64_t Plan::LineBytes(size_t i) const {
   int64_t bytes = 0;
   if (instructions_[i]->is_alias()) return 0;
   for (const ValueId id : instructions_[i]->inputs)
-    bytes += Bytes(values_[static_cast<size_t>(id)]);
+    bytes += values_[static_cast<size_t>(id)].type.bytes();
   for (const ValueId id : instructions_[i]->outputs) {
-    bytes += Bytes(values_[static_cast<size_t>(id)]);
+    bytes += values_[static_cast<size_t>(id)].type.bytes();
   }
   return bytes;
 }

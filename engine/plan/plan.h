@@ -22,8 +22,7 @@ namespace lockstep {
 struct PlanOptions {
   Mode mode = Mode::kTrain;
   int64_t batch = 1;
-  bool input_gradients = false;    // derive gradients of floating inputs too
-  std::set<std::string> frozen{};  // parameters that are not trained
+  bool input_gradients = false;  // derive gradients of floating inputs too
   bool fuse = true;
   // Of a plan that runs one lane of a batch: see LoweringOptions.
   LaneNorm lane_norm = LaneNorm::kSync;
@@ -102,8 +101,8 @@ class Plan {
   std::vector<void*> pointers_;
   std::vector<const void*> inputs_;  // by graph value
   std::vector<int64_t> default_ids_;
-  uint64_t claim_ = 0;  // of the arena, by the last run
   int generation_ = -1;
+  uint64_t claim_ = 0;  // of the arena, by the last run
   bool inputs_changed_ = true;
 };
 

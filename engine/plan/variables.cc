@@ -6,19 +6,8 @@
 #include "kernels/error.h"
 
 namespace lockstep {
-namespace {
-
-constexpr int64_t kAlignment = 64;
-
-int64_t Padded(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
-int64_t Bytes(const TensorType& type) {
-  return type.shape.size() * static_cast<int64_t>(SizeOf(type.dtype));
-}
-
-}  // namespace
-
-Variables::Variables(const Graph& graph, Backend& backend, DType dtype)
+Variables::Variables(const Graph& graph, Backend& backend, DType dtype,
+                     const std::set<std::string>& frozen)
     : backend_(backend), dtype_(dtype), entry_of_(graph.values().size(), -1) {
   // Values appear in the order of their first use, so the reverse is that of the gradients.
   for (size_t v = graph.values().size(); v-- > 0;) {
@@ -28,30 +17,30 @@ Variables::Variables(const Graph& graph, Backend& backend, DType dtype)
                 .role = value.role,
                 .type = value.type,
                 .initializer = value.initializer,
-                .graph_value = static_cast<int>(v)};
+                .graph_value = static_cast<int>(v),
+                .trained = value.role == Role::kParameter && !frozen.contains(value.name)};
     if (IsFloating(entry.type.dtype)) entry.type.dtype = dtype;
     entry_of_[v] = static_cast<int>(entries_.size());
     entries_.push_back(std::move(entry));
   }
-  Allocate();
-}
-
-Variables::~Variables() {
-  for (void* block : {parameters_, gradients_, states_}) {
-    if (block != nullptr) backend_.Free(block);
+  for (const std::string& name : frozen) {
+    if (Find(name).role != Role::kParameter) {
+      throw ConfigError(name + " is no parameter that could be frozen");
+    }
   }
+  Allocate();
 }
 
 void Variables::Allocate() {
   const auto element = static_cast<int64_t>(SizeOf(dtype_));
   int64_t parameter_bytes = 0, state_bytes = 0;
   for (const Entry& entry : entries_) {
-    (entry.role == Role::kParameter ? parameter_bytes : state_bytes) += Padded(Bytes(entry.type));
+    (entry.role == Role::kParameter ? parameter_bytes : state_bytes) += Padded(entry.type.bytes());
   }
   flat_size_ = parameter_bytes / element;
   const auto allocate = [&](int64_t bytes, const char* purpose) {
-    void* block = backend_.Allocate(static_cast<size_t>(std::max(bytes, kAlignment)), purpose);
-    std::memset(block, 0, static_cast<size_t>(bytes));
+    DeviceMemory block = AllocateOn(backend_, static_cast<size_t>(bytes), purpose);
+    std::memset(block.get(), 0, static_cast<size_t>(bytes));
     return block;
   };
   parameters_ = allocate(parameter_bytes, "parameters");
@@ -61,12 +50,12 @@ void Variables::Allocate() {
   for (Entry& entry : entries_) {
     if (entry.role == Role::kParameter) {
       entry.offset = parameter_offset / element;
-      entry.data = static_cast<char*>(parameters_) + parameter_offset;
-      entry.gradient = static_cast<char*>(gradients_) + parameter_offset;
-      parameter_offset += Padded(Bytes(entry.type));
+      entry.data = static_cast<char*>(parameters_.get()) + parameter_offset;
+      entry.gradient = static_cast<char*>(gradients_.get()) + parameter_offset;
+      parameter_offset += Padded(entry.type.bytes());
     } else {
-      entry.data = static_cast<char*>(states_) + state_offset;
-      state_offset += Padded(Bytes(entry.type));
+      entry.data = static_cast<char*>(states_.get()) + state_offset;
+      state_offset += Padded(entry.type.bytes());
     }
   }
 }
@@ -76,7 +65,6 @@ void Variables::Initialize(uint64_t seed) {
     entry.initializer.Fill(backend_, entry.type.dtype, entry.type.shape, seed, entry.name,
                            entry.data);
   }
-  MarkChanged();
 }
 
 const Variables::Entry& Variables::at(int graph_value) const {
@@ -86,6 +74,14 @@ const Variables::Entry& Variables::at(int graph_value) const {
 bool Variables::Contains(const std::string& name) const {
   return std::any_of(entries_.begin(), entries_.end(),
                      [&](const Entry& entry) { return entry.name == name; });
+}
+
+std::set<std::string> Variables::frozen() const {
+  std::set<std::string> names;
+  for (const Entry& entry : entries_) {
+    if (entry.role == Role::kParameter && !entry.trained) names.insert(entry.name);
+  }
+  return names;
 }
 
 const Variables::Entry& Variables::Find(const std::string& name) const {
@@ -114,7 +110,6 @@ void Variables::Set(const std::string& name, const Tensor& value) {
   }
   const Tensor cast = value.Cast(entry.type.dtype);
   if (cast.bytes() > 0) std::memcpy(entry.data, cast.data(), cast.bytes());
-  MarkChanged();
 }
 
 }  // namespace lockstep

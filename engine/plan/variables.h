@@ -3,10 +3,12 @@
 #define LOCKSTEP_ENGINE_PLAN_VARIABLES_H_
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "engine/graph/graph.h"
+#include "engine/tensor/device_memory.h"
 #include "engine/tensor/tensor.h"
 #include "kernels/backend.h"
 
@@ -27,12 +29,14 @@ class Variables {
     int64_t offset = 0;  // elements into the flat blocks, of parameters
     void* data = nullptr;
     void* gradient = nullptr;  // of parameters
+    bool trained = false;      // gets gradients and updates: a parameter that is not frozen
   };
 
-  // Graph and backend must outlive this. Values are undefined until Initialize or Set.
-  Variables(const Graph& graph, Backend& backend, DType dtype);
-  ~Variables();
-  Variables(const Variables&) = delete;
+  // Graph and backend must outlive this. Values are undefined until Initialize or Set. `frozen`
+  // parameters are left alone by plans and updaters; throws ConfigError where one does not exist.
+  Variables(const Graph& graph, Backend& backend, DType dtype,
+            const std::set<std::string>& frozen = {});
+  Variables(const Variables&) = delete;  // plans and updaters point here
   Variables& operator=(const Variables&) = delete;
 
   // Every value from its initializer; gradients zero.
@@ -43,6 +47,8 @@ class Variables {
   // Throws ConfigError for an unknown name.
   const Entry& Find(const std::string& name) const;
   bool Contains(const std::string& name) const;
+  // Names of the parameters that are not trained.
+  std::set<std::string> frozen() const;
 
   // Copies; Set casts, and throws ShapeError naming the array, found and wanted shape.
   Tensor Get(const std::string& name) const;
@@ -52,12 +58,8 @@ class Variables {
   // The flat blocks: flat_size() elements of dtype().
   int64_t flat_size() const { return flat_size_; }
   DType dtype() const { return dtype_; }
-  void* parameters() const { return parameters_; }
-  void* gradients() const { return gradients_; }
-
-  // Changes whenever a parameter may have changed.
-  uint64_t version() const { return version_; }
-  void MarkChanged() { ++version_; }
+  void* parameters() const { return parameters_.get(); }
+  void* gradients() const { return gradients_.get(); }
 
  private:
   void Allocate();
@@ -67,10 +69,7 @@ class Variables {
   std::vector<Entry> entries_;
   std::vector<int> entry_of_;  // by graph value
   int64_t flat_size_ = 0;
-  void* parameters_ = nullptr;
-  void* gradients_ = nullptr;
-  void* states_ = nullptr;
-  uint64_t version_ = 1;
+  DeviceMemory parameters_, gradients_, states_;
 };
 
 }  // namespace lockstep

@@ -71,6 +71,7 @@ struct TensorType {
   Shape shape;
   DType dtype = DType::kFloat32;
 
+  int64_t bytes() const { return shape.size() * static_cast<int64_t>(SizeOf(dtype)); }
   friend bool operator==(const TensorType&, const TensorType&) = default;
 };
 

@@ -35,11 +35,9 @@ Plan* LaneRunner::PlanFor(size_t lane, int64_t rows) {
   if (!slot) {
     // Kernels are made for one thread, as they will run.
     backend_.ForEachLane(1, [&](int) {
-      slot = std::make_unique<Plan>(graph_, variables_, backend_, *arenas_[lane], chooser_,
-                                    PlanOptions{.batch = rows,
-                                                .frozen = options_.frozen,
-                                                .lane_norm = options_.norm,
-                                                .fold_gradients = true});
+      slot = std::make_unique<Plan>(
+          graph_, variables_, backend_, *arenas_[lane], chooser_,
+          PlanOptions{.batch = rows, .lane_norm = options_.norm, .fold_gradients = true});
     });
   }
   return slot.get();

@@ -5,7 +5,6 @@
 
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -20,7 +19,6 @@ namespace lockstep {
 struct LaneOptions {
   int lanes = 8;
   LaneNorm norm = LaneNorm::kSync;
-  std::set<std::string> frozen = {};
   bool exact_math = false;
 };
 

@@ -1,23 +1,21 @@
 #include "engine/train/network.h"
 
-#include <fstream>
-#include <sstream>
 #include <string>
 
+#include "engine/train/posix_file.h"
 #include "engine/train/publish.h"
 #include "kernels/error.h"
 
 namespace lockstep {
 namespace {
 
-constexpr std::streamsize kMaxAlgorithmFile = 4 << 20;
-
-std::string ReadBounded(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text(static_cast<size_t>(kMaxAlgorithmFile), '\0');
-  file.read(text.data(), kMaxAlgorithmFile);
-  text.resize(static_cast<size_t>(file.gcount()));
-  return text;
+// Empty where it cannot be read: only time is lost.
+std::string ReadIfThere(const std::string& path) {
+  try {
+    return ReadSmallFile(path, size_t{4} << 20);
+  } catch (const IoError&) {
+    return "";
+  }
 }
 
 std::string TypeText(const Shape& row, DType dtype) {
@@ -30,18 +28,17 @@ Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
     : graph_(graph),
       backend_(backend),
       options_(std::move(options)),
-      variables_(graph, backend, options_.dtype),
+      variables_(graph, backend, options_.dtype, options_.frozen),
       arena_(backend),
       cache_(backend.fingerprint() + " threads " + std::to_string(backend.threads())),
       chooser_(backend, cache_,
                {.exact = options_.exact_math, .should_hurry = options_.should_hurry}) {
-  if (!options_.algorithm_file.empty()) cache_.Parse(ReadBounded(options_.algorithm_file));
+  if (!options_.algorithm_file.empty()) cache_.Parse(ReadIfThere(options_.algorithm_file));
   variables_.Initialize(options_.seed);
   if (options_.lanes > 0) {
     lanes_ = std::make_unique<LaneRunner>(graph, variables_, backend, cache_,
                                           LaneOptions{.lanes = options_.lanes,
                                                       .norm = options_.lane_norm,
-                                                      .frozen = options_.frozen,
                                                       .exact_math = options_.exact_math});
   }
 }
@@ -49,9 +46,8 @@ Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
 Plan& Network::plan(Mode mode, int64_t rows) {
   auto& slot = plans_[{mode, rows}];
   if (!slot) {
-    slot =
-        std::make_unique<Plan>(graph_, variables_, backend_, arena_, chooser_,
-                               PlanOptions{.mode = mode, .batch = rows, .frozen = options_.frozen});
+    slot = std::make_unique<Plan>(graph_, variables_, backend_, arena_, chooser_,
+                                  PlanOptions{.mode = mode, .batch = rows});
     RememberAlgorithms();
   }
   return *slot;

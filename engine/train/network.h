@@ -22,7 +22,7 @@ namespace lockstep {
 struct NetworkOptions {
   DType dtype = DType::kFloat32;  // kFloat32 or kFloat64
   uint64_t seed = 0;
-  std::set<std::string> frozen = {};  // parameters that get no gradient
+  std::set<std::string> frozen = {};  // parameters that are not trained
   // The reproducible mode: batches run as this many lanes (engine/train/lanes.h); 0: the fast one.
   int lanes = 0;
   LaneNorm lane_norm = LaneNorm::kSync;

@@ -10,11 +10,11 @@ std::string StateKey(const std::string& state, const std::string& parameter) {
   return "optimizer/" + state + "/" + parameter;
 }
 
-std::string Settings(const Updater& updater) {
+std::string Settings(const Updater& updater, const Variables& variables) {
   std::string text = updater.optimizer().ToString() +
                      " weight_decay=" + Text(updater.hooks().weight_decay) +
                      " gradient_clipping=" + Text(updater.hooks().gradient_clipping);
-  for (const std::string& name : updater.hooks().frozen) text += " frozen=" + name;
+  for (const std::string& name : variables.frozen()) text += " frozen=" + name;
   return text;
 }
 
@@ -50,7 +50,7 @@ void RestoreVariables(const CheckpointContents& contents, Variables* variables) 
 }
 
 void SaveUpdater(const Updater& updater, const Variables& variables, CheckpointContents* contents) {
-  contents->values["optimizer/settings"] = Settings(updater);
+  contents->values["optimizer/settings"] = Settings(updater, variables);
   contents->values["optimizer/updates"] = updater.updates();
   ForEachState(updater, variables, [&](const std::string& state, const Variables::Entry& entry) {
     contents->tensors[StateKey(state, entry.name)] = updater.StateView(entry.name, state);
@@ -60,9 +60,9 @@ void SaveUpdater(const Updater& updater, const Variables& variables, CheckpointC
 void RestoreUpdater(const CheckpointContents& contents, const Variables& variables,
                     Updater* updater) {
   const std::string& stored = contents.Text("optimizer/settings");
-  if (stored != Settings(*updater)) {
+  if (stored != Settings(*updater, variables)) {
     throw ShapeError("the checkpoint was written with optimizer '" + stored + "', this job has '" +
-                     Settings(*updater) + "'");
+                     Settings(*updater, variables) + "'");
   }
   ForEachState(*updater, variables, [&](const std::string& state, const Variables::Entry& entry) {
     updater->SetState(entry.name, state, contents.Array(StateKey(state, entry.name), entry.type));

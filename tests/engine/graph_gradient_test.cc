@@ -260,10 +260,10 @@ TEST(FrozenParameter, GetsNoGradientAndChangesNoOther) {
   std::map<std::string, Tensor> gradients[2];
   for (const bool frozen : {false, true}) {
     TestDevice device;
-    NetworkRunner runner(device, graph, DType::kFloat64);
-    PlanOptions options{.batch = 4};
-    if (frozen) options.frozen = {"conv/W", "conv/b", "bn/gamma"};
-    const auto plan = runner.MakePlan(options);
+    std::set<std::string> names;
+    if (frozen) names = {"conv/W", "conv/b", "bn/gamma"};
+    NetworkRunner runner(device, graph, DType::kFloat64, names);
+    const auto plan = runner.MakePlan({.batch = 4});
     NetworkRunner::Run(*plan, inputs);
     for (const std::string name : {"conv/W", "conv/b", "bn/gamma", "bn/beta", "fc/W", "fc/b"}) {
       gradients[frozen][name] = runner.variables.GetGradient(name);

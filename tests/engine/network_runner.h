@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -29,8 +30,9 @@ struct TestDevice {
 
 class NetworkRunner {
  public:
-  NetworkRunner(TestDevice& device, const Graph& graph, DType dtype)
-      : device_(device), graph_(graph), variables(graph, *device.backend, dtype) {
+  NetworkRunner(TestDevice& device, const Graph& graph, DType dtype,
+                const std::set<std::string>& frozen = {})
+      : device_(device), graph_(graph), variables(graph, *device.backend, dtype, frozen) {
     variables.Initialize(1);
   }
 

@@ -5,11 +5,32 @@
 #include <cmath>
 
 #include "engine/graph/layers.h"
+#include "engine/optim/updater.h"
 #include "kernels/error.h"
 #include "tests/engine/compare.h"
+#include "tests/engine/forced_backend.h"
 
 namespace lockstep {
 namespace {
+
+// Memory for a few blocks only.
+class ShortBackend : public ForcedBackend {
+ public:
+  explicit ShortBackend(int blocks) : ForcedBackend(1, 0, ""), left_(blocks) {}
+  void* Allocate(size_t bytes, const std::string& purpose) override {
+    if (left_-- <= 0) throw DeviceError("no memory left for " + purpose);
+    ++blocks_;
+    return ForcedBackend::Allocate(bytes, purpose);
+  }
+  void Free(void* pointer) noexcept override {
+    --blocks_;
+    ForcedBackend::Free(pointer);
+  }
+  int blocks() const { return blocks_; }
+
+ private:
+  int left_, blocks_ = 0;
+};
 
 class VariablesTest : public testing::Test {
  protected:
@@ -82,14 +103,12 @@ TEST_F(VariablesTest, StartAsChainersDo) {
   EXPECT_EQ(variables.Find("bn/N").type, (TensorType{Shape({}), DType::kInt64}));
 }
 
-TEST_F(VariablesTest, SetCastsChecksAndCountsVersions) {
+TEST_F(VariablesTest, SetCastsAndChecks) {
   Variables variables(graph_, *backend_, DType::kFloat32);
   variables.Initialize(1);
-  const uint64_t version = variables.version();
   Tensor beta(DType::kFloat64, {5});
   beta.values<double>()[3] = 0.5;
   variables.Set("bn/beta", beta);
-  EXPECT_NE(variables.version(), version);
   EXPECT_TRUE(SameBits(variables.Get("bn/beta"), beta.Cast(DType::kFloat32)));
   try {
     variables.Set("bn/beta", Tensor(DType::kFloat32, {4}));
@@ -101,6 +120,31 @@ TEST_F(VariablesTest, SetCastsChecksAndCountsVersions) {
   EXPECT_THROW(variables.GetGradient("bn/avg_mean"), ConfigError);
   EXPECT_TRUE(variables.Contains("bn/N"));
   EXPECT_FALSE(variables.Contains("x"));
+}
+
+TEST_F(VariablesTest, TrainParametersThatAreNotFrozen) {
+  const Variables variables(graph_, *backend_, DType::kFloat32, {"conv/W", "bn/beta"});
+  EXPECT_EQ(variables.frozen(), (std::set<std::string>{"bn/beta", "conv/W"}));
+  EXPECT_FALSE(variables.Find("conv/W").trained);
+  EXPECT_TRUE(variables.Find("conv/b").trained);
+  EXPECT_FALSE(variables.Find("bn/avg_mean").trained);
+  const auto make = [&](const std::string& name) {
+    const Variables unused(graph_, *backend_, DType::kFloat32, {name});
+  };
+  EXPECT_THROW(make("conv/w"), ConfigError);
+  EXPECT_THROW(make("bn/avg_mean"), ConfigError);
+}
+
+TEST_F(VariablesTest, GiveBackWhatTheyHadWhenMemoryRunsOut) {
+  for (const int works : {0, 1, 2}) {
+    ShortBackend short_backend(works);
+    EXPECT_THROW(Variables(graph_, short_backend, DType::kFloat32), DeviceError);
+    EXPECT_EQ(short_backend.blocks(), 0) << works;
+  }
+  Variables variables(graph_, *backend_, DType::kFloat32);
+  ShortBackend short_backend(1);
+  EXPECT_THROW(Updater(variables, short_backend, MakeAdam({}), {}), DeviceError);
+  EXPECT_EQ(short_backend.blocks(), 0);
 }
 
 }  // namespace

@@ -117,9 +117,8 @@ TEST(ChainerSnapshot, FrozenParametersStandAtUpdateZero) {
   Graph graph;
   AddSnapshotNetwork(graph);
   TestDevice device;
-  NetworkRunner runner(device, graph, DType::kFloat32);
-  Updater updater(runner.variables, *device.backend, MakeMomentum(),
-                  {.frozen = {"predictor/fc1/W"}});
+  NetworkRunner runner(device, graph, DType::kFloat32, {"predictor/fc1/W"});
+  Updater updater(runner.variables, *device.backend, MakeMomentum(), {});
   updater.set_updates(7);
   SnapshotTraining other(MakeSgd());
   const NpzReader file = Open(MakeChainerSnapshot(runner.variables, updater, other.Progress()));

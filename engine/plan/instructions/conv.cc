@@ -3,13 +3,10 @@
 #include <cmath>
 
 #include "engine/plan/layouts.h"
+#include "engine/tensor/device_memory.h"
 
 namespace lockstep {
 namespace {
-
-constexpr size_t kAlignment = 64;
-
-size_t Padded(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 Layout LayoutOf(const PrepareContext& context, ValueId id) {
   return context.values[static_cast<size_t>(id)].layout;
