@@ -49,8 +49,8 @@ class LaneScope {
 
 }  // namespace
 
-CpuBackend::CpuBackend(int threads, const IsaTable& isa)
-    : threads_(threads > 0 ? threads : CoresOfAffinityMask()), isa_(isa) {}
+CpuBackend::CpuBackend(int threads, Isa isa)
+    : threads_(threads > 0 ? threads : CoresOfAffinityMask()), isa_(TableOf(isa)), gemm_(isa) {}
 
 std::string CpuBackend::fingerprint() const {
   const dnnl_version_t* v = dnnl_version();
@@ -99,7 +99,7 @@ void CpuBackend::ForEachLane(int lanes, const std::function<void(int lane)>& bod
 namespace lockstep {
 
 std::unique_ptr<Backend> MakeCpuBackend(int threads) {
-  return std::make_unique<cpu::CpuBackend>(threads, cpu::SupportedIsas().back());
+  return std::make_unique<cpu::CpuBackend>(threads, cpu::BestIsa());
 }
 
 }  // namespace lockstep

@@ -21,7 +21,7 @@ namespace lockstep::cpu {
 // (SetThreads): whoever asks for a kernel family gets this backend's number.
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(int threads, const IsaTable& isa);
+  CpuBackend(int threads, Isa isa);
 
   std::string name() const override { return "cpu"; }
   std::string fingerprint() const override;

@@ -12,16 +12,22 @@ namespace avx512 {
 IsaTable Table();
 }
 
-std::vector<IsaTable> SupportedIsas() {
-  std::vector<IsaTable> isas = {baseline::Table()};
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-      __builtin_cpu_supports("bmi2")) {
-    isas.push_back(avx2::Table());
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-      isas.push_back(avx512::Table());
-    }
+IsaTable TableOf(Isa isa) {
+  switch (isa) {
+    case Isa::kAvx512:
+      return avx512::Table();
+    case Isa::kAvx2:
+      return avx2::Table();
+    case Isa::kBaseline:
+      break;
+  }
+  return baseline::Table();
+}
+
+std::vector<Isa> SupportedIsas() {
+  std::vector<Isa> isas;
+  for (const Isa isa : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512}) {
+    if (isa <= BestIsa()) isas.push_back(isa);
   }
   return isas;
 }

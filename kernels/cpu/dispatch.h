@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/cpu/isa/loops.h"
+#include "kernels/cpu/isa_choice.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/dtype.h"
 #include "kernels/error.h"
@@ -13,7 +14,9 @@
 namespace lockstep::cpu {
 
 // The instruction sets of this build that this machine runs, the best one last; never empty.
-std::vector<IsaTable> SupportedIsas();
+std::vector<Isa> SupportedIsas();
+
+IsaTable TableOf(Isa isa);
 
 // fn(loops of the dtype, a null T*).
 template <typename Fn>

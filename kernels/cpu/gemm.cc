@@ -108,7 +108,7 @@ void Check(DType dtype, const GemmArgs& g) {
 
 }  // namespace
 
-CpuGemm::CpuGemm() : table_(&gemm::BestTable()) {}
+CpuGemm::CpuGemm(Isa isa) : isa_(isa), table_(&gemm::TableOf(isa)) {}
 
 void CpuGemm::Gemm(DType dtype, const GemmArgs& args) {
   Check(dtype, args);

@@ -11,7 +11,7 @@ namespace lockstep::cpu {
 // for any number of threads. Has no state; may be called from several threads at once.
 class CpuGemm : public GemmKernels {
  public:
-  CpuGemm();  // picks the best instruction set of this machine
+  explicit CpuGemm(Isa isa = BestIsa());
 
   // Throws ShapeError for a dtype, beta or activation outside GemmArgs' contract.
   void Gemm(DType dtype, const GemmArgs& args) override;
@@ -22,8 +22,10 @@ class CpuGemm : public GemmKernels {
 
   // Float32 elements of a vector register.
   int lanes() const { return table_->lanes; }
+  Isa isa() const { return isa_; }
 
  private:
+  Isa isa_;
   const gemm::Table* table_;
 };
 

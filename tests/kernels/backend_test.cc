@@ -51,6 +51,15 @@ TEST(CpuBackend, LanesRunOnOneThreadEach) {
   EXPECT_EQ(ThreadsOf(*b), 3);
 }
 
+// Products and convolutions too: the layouts of pictures follow the width of the vectors.
+TEST(CpuBackend, KeepsToTheInstructionSetItWasMadeFor) {
+  cpu::CpuBackend baseline(1, cpu::Isa::kBaseline);
+  EXPECT_NE(baseline.fingerprint().find(" baseline "), std::string::npos);
+  EXPECT_EQ(baseline.conv().Layouts(16, DType::kFloat32).front(), Layout{8});
+  EXPECT_EQ(cpu::CpuGemm(cpu::Isa::kBaseline).lanes(), 4);
+  EXPECT_EQ(cpu::SupportedIsas().back(), cpu::BestIsa());
+}
+
 TEST(CpuBackend, AllocatesAlignedMemoryOfEverySize) {
   const auto b = MakeCpuBackend(1);
   for (const size_t bytes : {size_t{0}, size_t{1}, size_t{1000}, size_t{5} << 20}) {

@@ -164,7 +164,7 @@ INSTANTIATE_TEST_SUITE_P(Threads, GemmTest, ::testing::Values(1, 2, 3),
                          [](const auto& info) { return std::to_string(info.param); });
 
 TEST(GemmProduct, EveryInstructionSetHereTakesAnyStrides) {
-  for (const gemm::Table* table : {&baseline::kGemmTable, &gemm::BestTable()}) {
+  for (const gemm::Table* table : {&baseline::kGemmTable, &gemm::TableOf(BestIsa())}) {
     const int64_t m = 29, n = 41, k = 77;
     const auto a = RandomValues<float>(m * k, 1), b = RandomValues<float>(k * n, 2);
     const auto bias = RandomValues<float>(m, 3);

@@ -71,7 +71,7 @@ void Check(const IndexedTable& table, const Options& o) {
 }
 
 TEST(IndexedProduct, EqualsSumsInDoubleAndTouchesNothingElse) {
-  for (const IndexedTable* table : {&baseline::kIndexedTable, &BestIndexedTable()}) {
+  for (const IndexedTable* table : {&baseline::kIndexedTable, &IndexedTableOf(BestIsa())}) {
     for (int64_t rows = 1; rows <= 19; ++rows) {
       for (int64_t vectors = 1; vectors <= 5; ++vectors) {
         for (const bool flag : {false, true}) {
@@ -85,7 +85,7 @@ TEST(IndexedProduct, EqualsSumsInDoubleAndTouchesNothingElse) {
 }
 
 TEST(IndexedProduct, TransposeMovesEveryElement) {
-  for (const IndexedTable* table : {&baseline::kIndexedTable, &BestIndexedTable()}) {
+  for (const IndexedTable* table : {&baseline::kIndexedTable, &IndexedTableOf(BestIsa())}) {
     for (const int64_t rows : {1, 4, 7, 16}) {
       for (const int64_t columns : {1, 4, 9, 30}) {
         const auto from = RandomValues(rows * (columns + 2), 1);

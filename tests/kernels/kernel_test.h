@@ -18,7 +18,7 @@ namespace lockstep::test {
 // A backend for each instruction set that this machine runs, so that all of them are tested.
 inline std::vector<std::shared_ptr<Backend>> Backends(int threads = 2) {
   std::vector<std::shared_ptr<Backend>> backends;
-  for (const cpu::IsaTable& isa : cpu::SupportedIsas()) {
+  for (const cpu::Isa isa : cpu::SupportedIsas()) {
     backends.push_back(std::make_shared<cpu::CpuBackend>(threads, isa));
   }
   return backends;

@@ -193,7 +193,7 @@ std::vector<int64_t> Blocks(int64_t c) {
 
 void Check(const Case& test, const Options& options, const std::string& algorithm) {
   const Doubles wanted = Wanted(test, options);
-  for (const winograd::IsaKernels* isa : winograd::UsableIsas()) {
+  for (const winograd::IsaKernels* isa : winograd::UsableIsas(BestIsa())) {
     if (!winograd::Runs(test.shape, options.x, options.y, *isa)) continue;
     for (int threads = 1; threads <= 3; ++threads) {
       SCOPED_TRACE(std::string(isa->name) + " threads " + std::to_string(threads));

@@ -57,7 +57,7 @@ std::vector<std::string> CpuConv::Algorithms(const ConvShape& shape, ConvPass pa
   Check(shape, x, y);
   std::vector<std::string> names;
   if (shape.dtype == DType::kFloat32) {
-    if (!exact) names = WinogradAlgorithms(shape, pass, x, y);
+    if (!exact) names = WinogradAlgorithms(shape, pass, x, y, gemm_->isa());
     if (HasOnednnConv(shape, pass, OnednnAlgorithm::kDirect, x, y)) {
       names.emplace_back(kOnednnDirect);
     }
@@ -84,7 +84,7 @@ std::unique_ptr<ConvKernel> CpuConv::Make(const ConvShape& shape, ConvPass pass,
                         ": implicit_gemm needs plain float32 pictures and a "
                         "horizontal stride of 1; choose another algorithm");
     }
-    return MakeImplicitConv(shape, pass);
+    return MakeImplicitConv(shape, pass, gemm_->isa());
   }
   if (algorithm == kIm2colGemm) return MakeIm2colConv(gemm_, shape, pass, x, y);
   if (algorithm == kOnednnDirect) {
@@ -93,7 +93,7 @@ std::unique_ptr<ConvKernel> CpuConv::Make(const ConvShape& shape, ConvPass pass,
   if (algorithm == kOnednnWinograd) {
     return MakeOnednnConv(shape, pass, OnednnAlgorithm::kWinograd, x, y);
   }
-  return MakeWinograd(shape, pass, algorithm, x, y);
+  return MakeWinograd(shape, pass, algorithm, x, y, gemm_->isa());
 }
 
 std::vector<Layout> CpuConv::Layouts(int64_t c, DType dtype) const {

@@ -20,7 +20,8 @@ namespace lockstep::cpu {
 //   reference        direct loops, any shape and layout; also float64
 class CpuConv : public ConvKernels {
  public:
-  // `gemm` outlives this and every kernel made by it.
+  // `gemm` outlives this and every kernel made by it; its instruction set is that of the kernels
+  // here. oneDNN's own are made for the best one there is.
   explicit CpuConv(const CpuGemm* gemm) : gemm_(gemm) {}
 
   std::vector<std::string> Algorithms(const ConvShape& shape, ConvPass pass, Layout x, Layout y,

@@ -13,9 +13,9 @@ constexpr int64_t kSumPixels = 256;  // output pixels that one product of a weig
 
 class ImplicitConv : public ConvKernel {
  public:
-  explicit ImplicitConv(const ConvShape& s)
+  ImplicitConv(const ConvShape& s, Isa isa)
       : g_(s),
-        table_(BestIndexedTable()),
+        table_(IndexedTableOf(isa)),
         segments_(g_, table_.lanes),
         slots_(MaxSlots(s.n * s.groups)) {}
 
@@ -46,8 +46,8 @@ class ImplicitConv : public ConvKernel {
 // y (k, pixels) = w (k, taps) * x (taps, pixels).
 class ImplicitForward : public ImplicitConv {
  public:
-  explicit ImplicitForward(const ConvShape& s)
-      : ImplicitConv(s),
+  ImplicitForward(const ConvShape& s, Isa isa)
+      : ImplicitConv(s, isa),
         taps_(g_.Taps()),
         ones_(Multiples(g_.taps, 1)),
         w_rows_(Multiples(g_.group_k, g_.taps)),
@@ -95,8 +95,8 @@ class ImplicitForward : public ImplicitConv {
 // One place after the other: the sums of neighbouring places overlap in memory.
 class ImplicitBackwardData : public ImplicitConv {
  public:
-  explicit ImplicitBackwardData(const ConvShape& s)
-      : ImplicitConv(s),
+  ImplicitBackwardData(const ConvShape& s, Isa isa)
+      : ImplicitConv(s, isa),
         ones_(Multiples(g_.group_k, 1)),
         w_rows_(Multiples(g_.group_c, g_.group_k)),
         dx_rows_(Multiples(g_.group_c, g_.plane)),
@@ -173,8 +173,8 @@ class ImplicitBackwardData : public ImplicitConv {
 // dy^T are padded to whole vectors, whose unused lanes hold anything.
 class ImplicitBackwardWeights : public ImplicitConv {
  public:
-  explicit ImplicitBackwardWeights(const ConvShape& s)
-      : ImplicitConv(s),
+  ImplicitBackwardWeights(const ConvShape& s, Isa isa)
+      : ImplicitConv(s, isa),
         pictures_(std::clamp<int64_t>(kSumPixels / g_.pixels, 1, s.n)),
         k_row_(RoundUp(g_.group_k, table_.lanes)),
         parts_(SumParts(s.n, static_cast<size_t>(part_size()) * sizeof(float))),
@@ -291,16 +291,16 @@ bool CanRunImplicitConv(const ConvShape& s, Layout x, Layout y) {
   return s.dtype == DType::kFloat32 && x.block == 1 && y.block == 1 && s.stride_w == 1;
 }
 
-std::unique_ptr<ConvKernel> MakeImplicitConv(const ConvShape& shape, ConvPass pass) {
+std::unique_ptr<ConvKernel> MakeImplicitConv(const ConvShape& shape, ConvPass pass, Isa isa) {
   switch (pass) {
     case ConvPass::kForward:
-      return std::make_unique<ImplicitForward>(shape);
+      return std::make_unique<ImplicitForward>(shape, isa);
     case ConvPass::kBackwardData:
-      return std::make_unique<ImplicitBackwardData>(shape);
+      return std::make_unique<ImplicitBackwardData>(shape, isa);
     case ConvPass::kBackwardWeights:
       break;
   }
-  return std::make_unique<ImplicitBackwardWeights>(shape);
+  return std::make_unique<ImplicitBackwardWeights>(shape, isa);
 }
 
 }  // namespace lockstep::cpu

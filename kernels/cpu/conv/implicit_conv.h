@@ -5,13 +5,14 @@
 #include <memory>
 
 #include "kernels/conv.h"
+#include "kernels/cpu/isa_choice.h"
 
 namespace lockstep::cpu {
 
 // Plain float32 pictures and a horizontal stride of 1: vectors run along output rows.
 bool CanRunImplicitConv(const ConvShape& shape, Layout x, Layout y);
 // Results do not depend on the number of threads.
-std::unique_ptr<ConvKernel> MakeImplicitConv(const ConvShape& shape, ConvPass pass);
+std::unique_ptr<ConvKernel> MakeImplicitConv(const ConvShape& shape, ConvPass pass, Isa isa);
 
 }  // namespace lockstep::cpu
 

@@ -1,7 +1,5 @@
 #include "kernels/cpu/conv/indexed_product.h"
 
-#include "kernels/cpu/gemm/product.h"
-
 namespace lockstep::cpu {
 
 namespace baseline {
@@ -14,10 +12,16 @@ namespace avx512 {
 extern const IndexedTable kIndexedTable;
 }
 
-const IndexedTable& BestIndexedTable() {
-  const int lanes = gemm::BestTable().lanes;
-  if (lanes == avx512::kIndexedTable.lanes) return avx512::kIndexedTable;
-  return lanes == avx2::kIndexedTable.lanes ? avx2::kIndexedTable : baseline::kIndexedTable;
+const IndexedTable& IndexedTableOf(Isa isa) {
+  switch (isa) {
+    case Isa::kAvx512:
+      return avx512::kIndexedTable;
+    case Isa::kAvx2:
+      return avx2::kIndexedTable;
+    case Isa::kBaseline:
+      break;
+  }
+  return baseline::kIndexedTable;
 }
 
 }  // namespace lockstep::cpu

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/isa_choice.h"
+
 namespace lockstep::cpu {
 
 // For row i, vector v and lane j < lanes[v]:
@@ -39,8 +41,7 @@ struct IndexedTable {
                     float* to, int64_t to_stride);
 };
 
-// The best one this machine can run.
-const IndexedTable& BestIndexedTable();
+const IndexedTable& IndexedTableOf(Isa isa);
 
 }  // namespace lockstep::cpu
 

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/isa_choice.h"
+
 namespace lockstep::cpu::gemm {
 
 // C (m, n) = f(A (m, k) * B (k, n) [+ C] + bias), each matrix with two strides counted in
@@ -31,8 +33,7 @@ struct Table {
   void (*product_f64)(const Product<double>& product);
 };
 
-// The best one this machine can run.
-const Table& BestTable();
+const Table& TableOf(Isa isa);
 
 }  // namespace lockstep::cpu::gemm
 

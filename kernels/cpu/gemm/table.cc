@@ -14,12 +14,15 @@ extern const gemm::Table kGemmTable;
 
 namespace gemm {
 
-const Table& BestTable() {
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-    return avx512::kGemmTable;
+const Table& TableOf(Isa isa) {
+  switch (isa) {
+    case Isa::kAvx512:
+      return avx512::kGemmTable;
+    case Isa::kAvx2:
+      return avx2::kGemmTable;
+    case Isa::kBaseline:
+      break;
   }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::kGemmTable;
   return baseline::kGemmTable;
 }
 

@@ -4,17 +4,10 @@
 
 namespace lockstep::cpu::winograd {
 
-std::vector<const IsaKernels*> UsableIsas() {
+std::vector<const IsaKernels*> UsableIsas(Isa best) {
   std::vector<const IsaKernels*> isas;
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-    isas.push_back(&avx512::kWinograd);
-  }
-  if (avx2) isas.push_back(&avx2::kWinograd);
-#endif
+  if (best >= Isa::kAvx512) isas.push_back(&avx512::kWinograd);
+  if (best >= Isa::kAvx2) isas.push_back(&avx2::kWinograd);
   isas.push_back(&baseline::kWinograd);
   return isas;
 }

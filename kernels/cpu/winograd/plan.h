@@ -11,13 +11,14 @@
 #include <vector>
 
 #include "kernels/conv.h"
+#include "kernels/cpu/isa_choice.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/winograd/isa.h"
 
 namespace lockstep::cpu::winograd {
 
-// The instruction sets this machine can run, the best first.
-std::vector<const IsaKernels*> UsableIsas();
+// Kernels for `best` and what it includes, the widest first.
+std::vector<const IsaKernels*> UsableIsas(Isa best);
 
 // A half-open range of anything.
 struct Range {

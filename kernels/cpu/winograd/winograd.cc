@@ -35,8 +35,8 @@ Algorithm Named(const std::string& name) {
   throw ConfigError("convolution: no fast 3x3 algorithm \"" + name + "\"");
 }
 
-const IsaKernels* BestIsa(const ConvShape& shape, Layout x, Layout y) {
-  for (const IsaKernels* isa : UsableIsas()) {
+const IsaKernels* WidestThatRuns(const ConvShape& shape, Layout x, Layout y, Isa best) {
+  for (const IsaKernels* isa : UsableIsas(best)) {
     if (Runs(shape, x, y, *isa)) return isa;
   }
   return nullptr;
@@ -93,8 +93,8 @@ std::unique_ptr<ConvKernel> Make(const ConvShape& shape, ConvPass pass,
 }  // namespace winograd
 
 std::vector<std::string> WinogradAlgorithms(const ConvShape& shape, ConvPass pass, Layout x,
-                                            Layout y) {
-  const winograd::IsaKernels* isa = winograd::BestIsa(shape, x, y);
+                                            Layout y, Isa best) {
+  const winograd::IsaKernels* isa = winograd::WidestThatRuns(shape, x, y, best);
   if (isa == nullptr) return {};
   const std::string name = winograd::FewestProducts(shape);
   const winograd::Plan plan = winograd::MakePlan(shape, pass, winograd::Named(name), x, y, *isa);
@@ -109,8 +109,9 @@ std::vector<std::string> WinogradAlgorithms(const ConvShape& shape, ConvPass pas
 }
 
 std::unique_ptr<ConvKernel> MakeWinograd(const ConvShape& shape, ConvPass pass,
-                                         const std::string& algorithm, Layout x, Layout y) {
-  const winograd::IsaKernels* isa = winograd::BestIsa(shape, x, y);
+                                         const std::string& algorithm, Layout x, Layout y,
+                                         Isa best) {
+  const winograd::IsaKernels* isa = winograd::WidestThatRuns(shape, x, y, best);
   if (isa == nullptr) {
     throw ConfigError("convolution: \"" + algorithm +
                       "\" needs a float32 3x3 kernel of stride 1 and padding 1, and channels in "

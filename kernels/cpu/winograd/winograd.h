@@ -14,19 +14,21 @@
 #include <vector>
 
 #include "kernels/conv.h"
+#include "kernels/cpu/isa_choice.h"
 
 namespace lockstep::cpu {
 
-// The algorithms that can run this pass, the likeliest best first; empty when none can. All need
-// c and k divisible by 8 and layouts whose block is a multiple of 8.
+// The algorithms that can run this pass with the instructions of `best`, the likeliest best first;
+// empty when none can. All need c and k divisible by 8 and layouts whose block is a multiple of 8.
 std::vector<std::string> WinogradAlgorithms(const ConvShape& shape, ConvPass pass, Layout x,
-                                            Layout y);
+                                            Layout y, Isa best = BestIsa());
 
 // `algorithm` is one that WinogradAlgorithms named, else ConfigError. The work is split for
 // GetThreads() of this call; Run is right with any number of threads, and its result depends only
 // on the number at Make.
 std::unique_ptr<ConvKernel> MakeWinograd(const ConvShape& shape, ConvPass pass,
-                                         const std::string& algorithm, Layout x, Layout y);
+                                         const std::string& algorithm, Layout x, Layout y,
+                                         Isa best = BestIsa());
 
 }  // namespace lockstep::cpu
 
