@@ -224,8 +224,12 @@ int RunPredict(std::span<const std::string> arguments) {
                                     .batch_size = o.batch_size});
   if (!predictor.warning().empty()) Warn(predictor.warning());
   std::optional<Dataset> dataset;
-  if (!o.channel.empty()) dataset = LoadChannel(o.channel, o.channel_options);
-  const bool has_truth = dataset && dataset->has_classes() && predictor.model().classifier;
+  if (!o.channel.empty()) {
+    ChannelOptions channel = o.channel_options;
+    channel.labels = predictor.model().classifier ? LabelKind::kClasses : LabelKind::kTargets;
+    dataset = LoadChannel(o.channel, channel);
+  }
+  const bool has_truth = dataset && dataset->has_classes();
   if (has_truth) dataset->CheckLabels(static_cast<int32_t>(predictor.model().spec.classes));
   std::vector<std::string> names;
   if (!o.contact_sheet.empty()) {

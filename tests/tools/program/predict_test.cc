@@ -103,6 +103,17 @@ TEST_F(Predict, AccuracyOnAChannelIsThatOfTheLastValidation) {
   ExpectAccuracy(outcome.out, LastAccuracy(Dir("out/log")));
 }
 
+TEST_F(Predict, WholeNumbersAreClassesWhateverTheirType) {
+  Arrays arrays = Vectors(33, 2);
+  const auto predict = [&](const std::string& channel) {
+    return Run({"predict", "--model-dir", Dir("model"), "--channel", channel, "--threads", "1"});
+  };
+  arrays["labels"] = arrays["labels"].Cast(DType::kFloat64);
+  ExpectAccuracy(predict(Channel("doubles", arrays)).out, LastAccuracy(Dir("out/log")));
+  arrays["labels"].values<double>()[4] = 0.5;
+  ExpectRefusal(predict(Channel("halves", arrays)), 65, {"row 4", "0.5"});
+}
+
 TEST_F(Predict, ModelDirComesFromTheVariable) {
   RunWell({"predict", "--channel", Dir("test"), "--threads", "1"},
           {{"SM_MODEL_DIR", Dir("model")}});
