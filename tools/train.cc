@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "data/batch_iterator.h"
 #include "engine/train/publish.h"
@@ -37,6 +38,18 @@ std::string Format(const char* format, double value) {
   char text[64];
   std::snprintf(text, sizeof text, format, value);
   return text;
+}
+
+// The names of the files that were read, without their directories.
+std::string FilesText(const Dataset& dataset) {
+  constexpr size_t kShown = 5;
+  const std::vector<std::string> files = dataset.files();
+  std::string text;
+  for (size_t i = 0; i < std::min(files.size(), kShown); ++i) {
+    text += (i > 0 ? ", " : "") + OneLine(files[i].substr(files[i].rfind('/') + 1), 100);
+  }
+  if (files.size() <= kShown) return text;
+  return text + " and " + std::to_string(files.size() - kShown) + " more";
 }
 
 // One training job, from its options to its files.
@@ -265,6 +278,8 @@ class TrainJob {
         " parameters");
     Say("# data: " + std::to_string(train_->size()) + " training samples" +
         (test_ ? ", " + std::to_string(test_->size()) + " for validation" : std::string()));
+    Say("# files: " + FilesText(train_->dataset()) +
+        (test_ ? "; for validation " + FilesText(test_->dataset()) : std::string()));
     Say("# Minibatch-size: " + std::to_string(o_.batch_size));
     Say("# epoch: " + std::to_string(o_.epochs));
     Say("# learning rate: " + FormatG(o_.learning_rate) + " (" + schedule_->ToString() + ")");

@@ -1,6 +1,7 @@
 // What a training job prints and leaves.
 #include <gmock/gmock.h>
 
+#include <filesystem>
 #include <numeric>
 #include <regex>
 
@@ -79,6 +80,17 @@ TEST_F(TrainFiles, HeadSaysBatchSizeEpochsAndRate) {
   EXPECT_THAT(outcome.out, HasSubstr("# epoch: 2\n"));
   EXPECT_THAT(outcome.out, HasSubstr("# learning rate: 0.02"));
   EXPECT_THAT(outcome.out, HasSubstr("# data: 70 training samples, 33 for validation\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("# files: data.npz; for validation data.npz\n"));
+}
+
+TEST_F(TrainFiles, HeadNamesTheFilesThatWereRead) {
+  for (const char* name : {"a", "b", "c", "d", "e"}) {
+    std::filesystem::copy(Dir("train/data.npz"), Dir(std::string("train/") + name + ".npz"));
+  }
+  std::filesystem::copy(Dir("test/data.npz"), Dir("test/latest.npz"));
+  EXPECT_THAT(RunWell(Train({"--epochs", "1"})).out,
+              HasSubstr("# files: a.npz, b.npz, c.npz, d.npz, data.npz and 1 more; for "
+                        "validation data.npz, latest.npz\n"));
 }
 
 TEST_F(TrainFiles, DefaultsAreThoseOfTheExamples) {
