@@ -31,7 +31,10 @@ GradientSums::GradientSums(const Variables& variables, int lanes)
 
 void GradientSums::Begin() {
   std::fill(sums_.begin(), sums_.end(), 0);
-  for (const auto& slot : slots_) slot->largest = 0.0;
+  for (const auto& slot : slots_) {
+    slot->largest = 0.0;
+    slot->finite = true;
+  }
   overflowed_ = false;
 }
 
@@ -54,11 +57,12 @@ void GradientSums::AddValues(size_t entry, const T* gradient) {
     finite = finite && magnitude <= std::numeric_limits<T>::max();
     largest = std::max(largest, magnitude);
   }
-  if (!finite) {
-    throw FormatError("the gradient of " + variables_.entries()[entry].name +
-                      " is not finite: training diverged; lower the learning rate");
-  }
   Slot& slot = *slots_[entry];
+  if (!finite) {
+    const std::lock_guard<std::mutex> lock(slot.mutex);
+    slot.finite = false;
+    return;
+  }
   const int64_t exponent = exponents_[entry];
   const bool known = exponent != kUnknown;
   const double scale = known ? std::ldexp(1.0, static_cast<int>(exponent)) : 0.0;
@@ -75,6 +79,19 @@ void GradientSums::AddValues(size_t entry, const T* gradient) {
   for (int64_t i = 0; i < size; ++i) {
     sums[i] += std::llrint(static_cast<double>(gradient[i]) * scale);
   }
+}
+
+int GradientSums::NotFinite() const {
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (!slots_[i]->finite) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+void GradientSums::ThrowNotFinite() const {
+  throw FormatError("the gradient of " +
+                    variables_.entries()[static_cast<size_t>(NotFinite())].name +
+                    " is not finite: training diverged; lower the learning rate");
 }
 
 void GradientSums::UpdateExponents() {

@@ -25,9 +25,13 @@ class GradientSums {
 
   // Zeroes the sums.
   void Begin();
-  // Adds one lane's gradient of a parameter (elements of the variables' dtype, plain). Throws
-  // FormatError (65) naming the parameter when it is not finite.
+  // Adds one lane's gradient of a parameter (elements of the variables' dtype, plain).
   void Add(int graph_value, const void* gradient);
+  // The first entry of Variables::entries() with a gradient that is not finite, or -1: nothing of
+  // this step may be used then.
+  int NotFinite() const;
+  // Throws FormatError (65) naming it.
+  [[noreturn]] void ThrowNotFinite() const;
   // Whether an element was too large (or the exponents are not known yet): nothing of this step
   // may be used. The exponents then fit what was seen.
   bool Overflowed() const { return overflowed_.load(); }
@@ -44,6 +48,7 @@ class GradientSums {
   struct Slot {
     std::mutex mutex;
     double largest = 0.0;  // of the elements added in this step
+    bool finite = true;
   };
   template <typename T>
   void AddValues(size_t entry, const T* gradient);

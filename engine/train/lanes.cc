@@ -1,8 +1,9 @@
 #include "engine/train/lanes.h"
 
 #include <algorithm>
-#include <cstring>
+#include <cmath>
 
+#include "engine/train/saved_states.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -30,20 +31,22 @@ LaneRunner::LaneRunner(const Graph& graph, Variables& variables, Backend& backen
   for (int i = 0; i < options_.lanes; ++i) arenas_.push_back(std::make_unique<Arena>(backend));
 }
 
-Plan* LaneRunner::PlanFor(size_t lane, int64_t rows) {
-  auto& slot = plans_[{lane, rows}];
+Plan* LaneRunner::PlanFor(Mode mode, size_t lane, int64_t rows) {
+  auto& slot = plans_[{mode, lane, rows}];
   if (!slot) {
     // Kernels are made for one thread, as they will run.
     backend_.ForEachLane(1, [&](int) {
-      slot = std::make_unique<Plan>(
-          graph_, variables_, backend_, *arenas_[lane], chooser_,
-          PlanOptions{.batch = rows, .lane_norm = options_.norm, .fold_gradients = true});
+      slot = std::make_unique<Plan>(graph_, variables_, backend_, *arenas_[lane], chooser_,
+                                    PlanOptions{.mode = mode,
+                                                .batch = rows,
+                                                .lane_norm = options_.norm,
+                                                .fold_gradients = mode == Mode::kTrain});
     });
   }
   return slot.get();
 }
 
-std::vector<LaneRunner::Lane> LaneRunner::Cut(int64_t rows) {
+std::vector<LaneRunner::Lane> LaneRunner::Cut(Mode mode, int64_t rows) {
   int64_t count = std::min<int64_t>(options_.lanes, rows);
   if (options_.norm == LaneNorm::kLane) {
     count = std::clamp<int64_t>(rows / kMinLaneRows, 1, options_.lanes);
@@ -52,7 +55,7 @@ std::vector<LaneRunner::Lane> LaneRunner::Cut(int64_t rows) {
   for (int64_t i = 0; i < count; ++i) {
     const int64_t begin = rows * i / count;
     const int64_t size = rows * (i + 1) / count - begin;
-    lanes.push_back({begin, size, PlanFor(static_cast<size_t>(i), size)});
+    lanes.push_back({begin, size, PlanFor(mode, static_cast<size_t>(i), size)});
   }
   return lanes;
 }
@@ -69,7 +72,7 @@ void LaneRunner::SetInputs(const std::vector<Lane>& lanes, const Batch& batch, c
 }
 
 // Up to the next line that joins the lanes they run apart; all plans have the same lines.
-void LaneRunner::RunAll(const std::vector<Lane>& lanes, std::vector<RunContext>* contexts) {
+void LaneRunner::RunLines(const std::vector<Lane>& lanes, std::vector<RunContext>* contexts) {
   Plan& first = *lanes.front().plan;
   for (size_t begin = 0; begin < first.lines();) {
     size_t end = begin;
@@ -83,50 +86,47 @@ void LaneRunner::RunAll(const std::vector<Lane>& lanes, std::vector<RunContext>*
   }
 }
 
-std::vector<Tensor> LaneRunner::SaveStates() const {
-  std::vector<Tensor> states;
-  for (const Variables::Entry& entry : variables_.entries()) {
-    if (entry.role == Role::kState) states.push_back(variables_.Get(entry.name));
+LossSums LaneRunner::RunAll(const std::vector<Lane>& lanes, const RunInputs& inputs,
+                            GradientSums* gradient_sums) {
+  std::vector<LossSums> sums(lanes.size());
+  std::vector<RunContext> contexts;
+  for (size_t i = 0; i < lanes.size(); ++i) {
+    RunInputs mine = inputs;
+    if (mine.ids != nullptr) mine.ids += lanes[i].begin;
+    contexts.push_back(lanes[i].plan->Start(mine, &sums[i], gradient_sums));
   }
-  return states;
-}
-
-void LaneRunner::RestoreStates(const std::vector<Tensor>& states) {
-  size_t next = 0;
-  for (const Variables::Entry& entry : variables_.entries()) {
-    if (entry.role != Role::kState) continue;
-    const Tensor& state = states[next++];
-    std::memcpy(entry.data, state.data(), state.bytes());
-  }
+  RunLines(lanes, &contexts);
+  LossSums total;
+  for (const LossSums& lane : sums) total += lane;
+  return total;
 }
 
 LossSums LaneRunner::Train(const Batch& batch, uint64_t seed, const std::string& x,
                            const std::string& labels) {
-  const std::vector<Lane> lanes = Cut(batch.rows);
+  const std::vector<Lane> lanes = Cut(Mode::kTrain, batch.rows);
   SetInputs(lanes, batch, x, labels);
-  const std::vector<Tensor> states = SaveStates();
-  std::vector<LossSums> sums;
-  for (bool fits = false; !fits;) {
+  const SavedStates states(variables_);
+  const RunInputs inputs = {.seed = seed, .epoch = batch.epoch, .ids = batch.ids.data()};
+  for (;;) {
     gradient_sums_.Begin();
-    sums.assign(lanes.size(), {});
-    std::vector<RunContext> contexts;
-    for (size_t i = 0; i < lanes.size(); ++i) {
-      contexts.push_back(lanes[i].plan->Start(
-          {.seed = seed, .epoch = batch.epoch, .ids = batch.ids.data() + lanes[i].begin}, &sums[i],
-          &gradient_sums_));
+    const LossSums total = RunAll(lanes, inputs, &gradient_sums_);
+    if (gradient_sums_.NotFinite() >= 0 || !std::isfinite(total.loss)) {
+      states.Restore();
+      if (std::isfinite(total.loss)) gradient_sums_.ThrowNotFinite();
+      return total;
     }
-    RunAll(lanes, &contexts);
-    fits = !gradient_sums_.Overflowed();
-    if (fits) {
-      gradient_sums_.Store();
-    } else {
-      RestoreStates(states);  // the step is done again, from where it began
-    }
+    const bool fits = !gradient_sums_.Overflowed();
+    if (fits) gradient_sums_.Store();
     gradient_sums_.UpdateExponents();
+    if (fits) return total;
+    states.Restore();  // the step is done again, from where it began
   }
-  LossSums total;
-  for (const LossSums& lane : sums) total += lane;
-  return total;
+}
+
+LossSums LaneRunner::Evaluate(const Batch& batch, const std::string& x, const std::string& labels) {
+  const std::vector<Lane> lanes = Cut(Mode::kEvaluate, batch.rows);
+  SetInputs(lanes, batch, x, labels);
+  return RunAll(lanes, {.epoch = batch.epoch, .ids = batch.ids.data()}, nullptr);
 }
 
 }  // namespace lockstep

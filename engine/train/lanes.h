@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "engine/plan/arena.h"
@@ -24,8 +25,9 @@ struct LaneOptions {
 
 // A batch of B rows is cut into contiguous lanes of B / lanes rows (some one more). Each lane runs
 // on one thread with algorithms taken from a fixed order, never from a clock. Loss sums are added
-// in the order of the lanes, gradients in fixed point (GradientSums). With LaneNorm::kLane a lane
-// has at least kMinLaneRows rows, so that small tail batches use fewer lanes.
+// in the order of the lanes, gradients in fixed point (GradientSums). Evaluation is cut alike. With
+// LaneNorm::kLane a lane has at least kMinLaneRows rows, so that small tail batches use fewer
+// lanes.
 class LaneRunner {
  public:
   static constexpr int64_t kMinLaneRows = 8;
@@ -34,9 +36,12 @@ class LaneRunner {
   LaneRunner(const Graph& graph, Variables& variables, Backend& backend, AlgorithmCache& cache,
              LaneOptions options);
 
-  // As Network::Train.
+  // As Network::Train and Network::Evaluate.
   LossSums Train(const Batch& batch, uint64_t seed, const std::string& x,
                  const std::string& labels);
+  LossSums Evaluate(const Batch& batch, const std::string& x, const std::string& labels);
+  // Compiles what a training batch of `rows` runs on.
+  void Prepare(int64_t rows) { Cut(Mode::kTrain, rows); }
 
   GradientSums& gradient_sums() { return gradient_sums_; }
   const LaneOptions& options() const { return options_; }
@@ -46,13 +51,14 @@ class LaneRunner {
     int64_t begin = 0, rows = 0;
     Plan* plan = nullptr;
   };
-  std::vector<Lane> Cut(int64_t rows);
-  Plan* PlanFor(size_t lane, int64_t rows);
+  std::vector<Lane> Cut(Mode mode, int64_t rows);
+  Plan* PlanFor(Mode mode, size_t lane, int64_t rows);
   void SetInputs(const std::vector<Lane>& lanes, const Batch& batch, const std::string& x,
                  const std::string& labels) const;
-  void RunAll(const std::vector<Lane>& lanes, std::vector<RunContext>* contexts);
-  std::vector<Tensor> SaveStates() const;
-  void RestoreStates(const std::vector<Tensor>& states);
+  // The lanes' sums added in their order; gradients go to `gradient_sums`, null in evaluation.
+  LossSums RunAll(const std::vector<Lane>& lanes, const RunInputs& inputs,
+                  GradientSums* gradient_sums);
+  void RunLines(const std::vector<Lane>& lanes, std::vector<RunContext>* contexts);
 
   const Graph& graph_;
   Variables& variables_;
@@ -60,8 +66,8 @@ class LaneRunner {
   LaneOptions options_;
   AlgorithmChooser chooser_;
   GradientSums gradient_sums_;
-  std::vector<std::unique_ptr<Arena>> arenas_;                         // one a lane
-  std::map<std::pair<size_t, int64_t>, std::unique_ptr<Plan>> plans_;  // by lane and rows
+  std::vector<std::unique_ptr<Arena>> arenas_;                                // one a lane
+  std::map<std::tuple<Mode, size_t, int64_t>, std::unique_ptr<Plan>> plans_;  // by lane and rows
 };
 
 }  // namespace lockstep

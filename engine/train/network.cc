@@ -1,9 +1,11 @@
 #include "engine/train/network.h"
 
+#include <cmath>
 #include <string>
 
 #include "engine/train/posix_file.h"
 #include "engine/train/publish.h"
+#include "engine/train/saved_states.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -32,7 +34,9 @@ Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
       arena_(backend),
       cache_(backend.fingerprint() + " threads " + std::to_string(backend.threads())),
       chooser_(backend, cache_,
-               {.exact = options_.exact_math, .should_hurry = options_.should_hurry}) {
+               {.exact = options_.exact_math,
+                .fixed = options_.lanes > 0,
+                .should_hurry = options_.should_hurry}) {
   if (!options_.algorithm_file.empty()) cache_.Parse(ReadIfThere(options_.algorithm_file));
   variables_.Initialize(options_.seed);
   if (options_.lanes > 0) {
@@ -51,6 +55,11 @@ Plan& Network::plan(Mode mode, int64_t rows) {
     RememberAlgorithms();
   }
   return *slot;
+}
+
+void Network::Prepare(int64_t rows) {
+  if (lanes_) return lanes_->Prepare(rows);
+  plan(Mode::kTrain, rows);
 }
 
 void Network::RequireFits(const BatchSource& source) const {
@@ -81,10 +90,16 @@ LossSums Network::Run(Mode mode, const Batch& batch) {
 
 LossSums Network::Train(const Batch& batch) {
   if (lanes_) return lanes_->Train(batch, options_.seed, options_.x, options_.labels);
-  return Run(Mode::kTrain, batch);
+  const SavedStates states(variables_);
+  const LossSums sums = Run(Mode::kTrain, batch);
+  if (!std::isfinite(sums.loss)) states.Restore();
+  return sums;
 }
 
-LossSums Network::Evaluate(const Batch& batch) { return Run(Mode::kEvaluate, batch); }
+LossSums Network::Evaluate(const Batch& batch) {
+  if (lanes_) return lanes_->Evaluate(batch, options_.x, options_.labels);
+  return Run(Mode::kEvaluate, batch);
+}
 
 Tensor Network::Predict(const Tensor& x) {
   const int input = graph_.Find(options_.x);

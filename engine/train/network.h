@@ -40,7 +40,8 @@ class Network {
  public:
   Network(const Graph& graph, Backend& backend, NetworkOptions options = {});
 
-  // Forward and backward: gradients of the sum of the losses are then in variables().
+  // Forward and backward: gradients of the sum of the losses are then in variables(). Where the
+  // loss is not finite the running statistics are those from before.
   LossSums Train(const Batch& batch);
   // Loss and metric with running statistics and without dropout.
   LossSums Evaluate(const Batch& batch);
@@ -51,6 +52,9 @@ class Network {
   // graph's inputs take: a batch is bare memory, so nothing could tell later.
   void RequireFits(const BatchSource& source) const;
 
+  // Compiles and times what training batches of `rows` run on, which takes seconds for a large
+  // network the first time.
+  void Prepare(int64_t rows);
   // The plan that a batch of `rows` runs on; compiled at first use.
   Plan& plan(Mode mode, int64_t rows);
 

@@ -132,7 +132,7 @@ void Trainer::Run() {
   const auto stop = [this] { return stopped_ = options_.should_stop && options_.should_stop(); };
   // Choosing algorithms can take seconds: who asks to stop meanwhile need not wait for a step, too.
   if (!Done() && !stop()) {
-    network_.plan(Mode::kTrain, std::min(source_.batch_size(), source_.size()));
+    network_.Prepare(std::min(source_.batch_size(), source_.size()));
   }
   while (!Done() && !stop()) Step();
   CheckWeights("when training ended " + Where());

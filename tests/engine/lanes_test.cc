@@ -121,6 +121,54 @@ TEST(Lanes, SyncNormAgreesWithTheWholeBatch) {
   EXPECT_NEAR(whole.loss, lanes.loss, 1e-5);
 }
 
+// Validation values are in the log and in checkpoints: they too must not depend on threads.
+TEST(Lanes, EvaluationDoesNotDependOnThreads) {
+  const auto graph = MakeNetwork();
+  const Data data(37);
+  std::vector<double> losses;
+  for (const int threads : {1, 2, 3, 5}) {
+    const auto backend = MakeCpuBackend(threads);
+    Network network(*graph, *backend, {.seed = 3, .lanes = 4});
+    const LossSums sums = network.Evaluate(data.batch(0, 37));
+    EXPECT_EQ(sums.count, 37);
+    losses.push_back(sums.loss);
+  }
+  EXPECT_EQ(losses, std::vector<double>(4, losses[0]));
+  const auto backend = MakeCpuBackend(1);
+  Network whole(*graph, *backend, {.seed = 3});
+  EXPECT_NEAR(whole.Evaluate(data.batch(0, 37)).loss, losses[0], 1e-4 * losses[0]);
+}
+
+TEST(Lanes, NothingIsTimed) {
+  const auto graph = MakeNetwork();
+  const auto backend = MakeCpuBackend(2);
+  Network network(*graph, *backend, {.seed = 3, .lanes = 4});
+  const Data data(24);
+  network.Prepare(24);
+  network.Train(data.batch(0, 24));
+  network.Evaluate(data.batch(0, 24));
+  EXPECT_FALSE(network.algorithms().changed()) << network.algorithms().ToString();
+}
+
+class DivergedStepTest : public testing::TestWithParam<int> {};
+
+TEST_P(DivergedStepTest, LeavesTheRunningStatistics) {
+  const auto graph = MakeNetwork();
+  const auto backend = MakeCpuBackend(2);
+  Network network(*graph, *backend, {.seed = 3, .lanes = GetParam()});
+  const Data data(16);
+  network.Train(data.batch(0, 16));
+  const std::vector<float> before = AllValues(network.variables());
+  Batch batch = data.batch(0, 16);
+  std::vector<float> bad(data.x.values<float>().begin(), data.x.values<float>().end());
+  bad[bad.size() / 2] = std::nanf("");
+  batch.x = bad.data();
+  EXPECT_FALSE(std::isfinite(network.Train(batch).loss));
+  EXPECT_EQ(AllValues(network.variables()), before);
+}
+
+INSTANTIATE_TEST_SUITE_P(Lanes, DivergedStepTest, testing::Values(0, 4));
+
 TEST(Lanes, MoreLanesThanRowsUseOneRowEach) {
   const Trained few = Train(1, {.seed = 3, .lanes = 16}, {3});
   const Trained same = Train(2, {.seed = 3, .lanes = 16}, {3});
@@ -217,9 +265,20 @@ TEST_F(GradientSumsTest, AGrownGradientRepeatsTheStep) {
 TEST_F(GradientSumsTest, NamesAGradientThatIsNotFinite) {
   GradientSums sums(*variables_, 2);
   sums.Begin();
-  std::vector<float> bad = Draw(1, 1.0F);
+  const std::vector<float> good = Draw(1, 1.0F);
+  std::vector<float> bad = good;
   bad[20] = std::nanf("");
-  EXPECT_THROW(sums.Add(id_, bad.data()), FormatError);
+  sums.Add(id_, good.data());
+  EXPECT_EQ(sums.NotFinite(), -1);
+  sums.Add(id_, bad.data());
+  EXPECT_GE(sums.NotFinite(), 0);
+  try {
+    sums.ThrowNotFinite();
+  } catch (const FormatError& error) {
+    EXPECT_NE(std::string(error.what()).find("l/W"), std::string::npos) << error.what();
+  }
+  sums.Begin();
+  EXPECT_EQ(sums.NotFinite(), -1);
 }
 
 }  // namespace
