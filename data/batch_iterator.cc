@@ -147,7 +147,8 @@ DatasetSource::~DatasetSource() = default;
 TensorType DatasetSource::sample_type() const { return impl_->output(); }
 TensorType DatasetSource::label_type() const { return impl_->label_type(); }
 int64_t DatasetSource::size() const { return impl_->dataset().size(); }
-int64_t DatasetSource::batch_size() const { return impl_->schedule().largest_part(); }
+int64_t DatasetSource::batch_size() const { return impl_->options().batch_size; }
+int64_t DatasetSource::max_rows() const { return impl_->schedule().largest_part(); }
 const Batch& DatasetSource::Next() { return impl_->Next(); }
 SourcePosition DatasetSource::position() const { return impl_->position(); }
 void DatasetSource::Seek(SourcePosition position) { impl_->Seek(position); }

@@ -28,10 +28,9 @@ struct SourceOptions {
   TransformOptions transform = {};
 };
 
-// Used from one thread; prepares batches on its own ones. batch_size() is the most rows that
-// Next() hands out here; positions count global samples. The position behind the last batch of
-// epoch e is (e + 1, 0). ConfigError (64) for options that do not fit each other or the data set,
-// FormatError (65) when drop_last leaves no batch.
+// Used from one thread; prepares batches on its own ones. Positions count global samples; the
+// position behind the last batch of epoch e is (e + 1, 0). ConfigError (64) for options that do not
+// fit each other or the data set, FormatError (65) when drop_last leaves no batch.
 class DatasetSource : public BatchSource {
  public:
   DatasetSource(Dataset dataset, SourceOptions options);
@@ -41,6 +40,7 @@ class DatasetSource : public BatchSource {
   TensorType label_type() const override;
   int64_t size() const override;
   int64_t batch_size() const override;
+  int64_t max_rows() const override;
   const Batch& Next() override;
   SourcePosition position() const override;
   void Seek(SourcePosition position) override;

@@ -15,7 +15,7 @@ struct Batch {
   const void* x = nullptr;       // (rows,) + sample shape, plain, dtype of sample_type()
   const void* labels = nullptr;  // (rows,) + label shape, dtype of label_type()
   std::span<const int64_t> ids;  // global sample ids, one a row
-  int64_t rows = 0;              // at most the batch size; fewer in the last batch of an epoch
+  int64_t rows = 0;              // at most max_rows(); fewer, perhaps 0, at the end of an epoch
   int64_t epoch = 0;             // which pass over the data this batch belongs to, from 0
   bool last_of_epoch = false;
 };
@@ -38,7 +38,10 @@ class BatchSource {
   // int32 () classes, or targets, floating as the samples are.
   virtual TensorType label_type() const = 0;
   virtual int64_t size() const = 0;
+  // Samples in a batch of the whole job, whatever part of it is handed out here.
   virtual int64_t batch_size() const = 0;
+  // The most rows that Next() hands out here.
+  virtual int64_t max_rows() const = 0;
   // The next batch; the pointer stays valid until the next call. Errors of a background reader
   // are thrown here.
   virtual const Batch& Next() = 0;

@@ -132,7 +132,7 @@ void Trainer::Run() {
   const auto stop = [this] { return stopped_ = options_.should_stop && options_.should_stop(); };
   // Choosing algorithms can take seconds: who asks to stop meanwhile need not wait for a step, too.
   if (!Done() && !stop()) {
-    network_.Prepare(std::min(source_.batch_size(), source_.size()));
+    network_.Prepare(source_.max_rows());
   }
   while (!Done() && !stop()) Step();
   CheckWeights("when training ended " + Where());
@@ -205,12 +205,11 @@ std::optional<LossSums> EvaluateAll(Network& network, BatchSource& source,
   network.RequireFits(source);
   LossSums total;
   source.Seek({source.position().epoch, 0});
-  int64_t rows = 0;
-  while (rows < source.size()) {
+  for (bool last = false; !last;) {
     if (should_stop && should_stop()) return std::nullopt;
     const Batch& batch = source.Next();
-    total += network.Evaluate(batch);
-    rows += batch.rows;
+    last = batch.last_of_epoch;
+    if (batch.rows > 0) total += network.Evaluate(batch);
   }
   return total;
 }

@@ -146,7 +146,7 @@ TEST_P(SourceSizes, SlicesOfRanksMakeUpTheGlobalBatches) {
       const auto batches = TakeEpoch(&part);
       ASSERT_EQ(batches.size(), wanted.size());
       for (size_t i = 0; i < wanted.size(); ++i) {
-        EXPECT_LE(static_cast<int64_t>(batches[i].size()), part.batch_size());
+        EXPECT_LE(static_cast<int64_t>(batches[i].size()), part.max_rows());
         joined[i].insert(joined[i].end(), batches[i].begin(), batches[i].end());
       }
     }
@@ -205,7 +205,7 @@ TEST(DatasetSource, DropLastLeavesOutTheTail) {
 
 TEST(DatasetSource, FewerRowsThanABatchAreOneBatch) {
   DatasetSource source(Numbered(3, 2), {.batch_size = 64});
-  EXPECT_EQ(source.batch_size(), 3);
+  EXPECT_EQ(source.max_rows(), 3);
   EXPECT_EQ(Sorted(Join(TakeEpoch(&source))), Identity(3));
 }
 

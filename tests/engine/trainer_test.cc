@@ -16,6 +16,15 @@ using testing::HasSubstr;
 // Of a linear network for samples (3,).
 class FittingSources : public testing::Test {
  protected:
+  // Loss sum and count of one pass over 22 samples.
+  LossSums Evaluate(SourceOptions options) const {
+    Tensor features(DType::kFloat32, Shape({22, 3}));
+    for (size_t i = 0; i < 66; ++i) features.values<float>()[i] = static_cast<float>(i % 7);
+    options.shuffle = false;
+    DatasetSource source(Dataset(features, Labels(DType::kInt32, {22}), {}), options);
+    Network network(classes_, *backend_, {.seed = 1});
+    return *EvaluateAll(network, source);
+  }
   // What a trainer and an evaluation say about labels of that type; "" when they take them.
   std::string Answer(const Graph& graph, const Tensor& labels, DType dtype = DType::kFloat32,
                      const Shape& sample = {3}) const {
@@ -84,6 +93,20 @@ TEST_F(FittingSources, HaveAsManyTargetsAsTheNetworkPredicts) {
 TEST_F(FittingSources, HaveSamplesOfTheNetworksShape) {
   EXPECT_THAT(Answer(classes_, Labels(DType::kInt32, {8}), DType::kFloat32, {4}),
               HasSubstr("the samples of the data are float32 (4,)"));
+}
+
+TEST_F(FittingSources, AreEvaluatedOnceASample) {
+  const LossSums whole = Evaluate({.batch_size = 5});
+  EXPECT_EQ(whole.count, 22);
+  LossSums sum;
+  for (const int rank : {0, 1, 2}) {
+    const LossSums part = Evaluate({.batch_size = 5, .rank = rank, .ranks = 3});
+    sum.loss += part.loss;
+    sum.count += part.count;
+  }
+  EXPECT_EQ(sum.count, 22);
+  EXPECT_NEAR(sum.loss, whole.loss, 1e-5);
+  EXPECT_EQ(Evaluate({.batch_size = 5, .drop_last = true}).count, 20);
 }
 
 }  // namespace
