@@ -33,6 +33,7 @@ struct BenchOptions {
   int64_t steps = 20;
   int64_t warm_up = 3;
   int64_t threads = 0;
+  int64_t lanes = 0;
   double width = 1.0;
   bool exact = false;
   bool json = false;
@@ -87,7 +88,9 @@ class Bench {
         backend_(MakeCpuBackend(static_cast<int>(options.threads))),
         model_(MakeModel(options)),
         network_(*model_.graph, *backend_,
-                 {.exact_math = options.exact, .algorithm_file = options.algorithm_file}),
+                 {.lanes = static_cast<int>(options.lanes),
+                  .exact_math = options.exact,
+                  .algorithm_file = options.algorithm_file}),
         source_(SyntheticDataset(model_.spec.in_shape,
                                  model_.classifier ? static_cast<int32_t>(model_.spec.classes) : 0,
                                  std::max<int64_t>(4 * options.batch_size, 256), 1),
@@ -213,6 +216,7 @@ int BenchTrain(std::span<const std::string> arguments) {
   options.Add("steps", &bench.steps, "steps that are timed").Min(1);
   options.Add("warm-up", &bench.warm_up, "steps before them").Min(0);
   options.Add("threads", &bench.threads, "kernel threads; 0: one a core").Min(0).Max(1024);
+  options.Add("lanes", &bench.lanes, "of the reproducible mode; 0: the fast mode").Min(0).Max(1024);
   options.Add("width", &bench.width, "factor of all channel counts (vgg, lenet)").Above(0);
   options.Add("first-step", &bench.first_step,
               "measure only from the start of the process to the end of the first step");
@@ -229,6 +233,9 @@ int BenchTrain(std::span<const std::string> arguments) {
   if (!options.unknown().empty()) throw ConfigError("unknown option " + options.unknown().front());
   if (bench.profile && (bench.json || bench.first_step)) {
     throw ConfigError("--profile prints a table and goes with neither --json nor --first-step");
+  }
+  if (bench.profile && bench.lanes > 0) {
+    throw ConfigError("--profile times the plan of the fast mode and does not go with --lanes");
   }
   Bench run(bench);
   if (bench.first_step) {

@@ -84,6 +84,7 @@ TEST_F(Bench, MeasuresTheFirstStep) {
 }
 
 TEST_F(Bench, PrintsWordsToo) {
+  RunWell({"bench", "train", "--model", "dnn", "--steps", "2", "--lanes", "3"});
   EXPECT_THAT(RunWell({"bench", "train", "--model", "lenet", "--width", "0.25", "--batch-size", "2",
                        "--steps", "1", "--warm-up", "0", "--threads", "1"})
                   .out,
@@ -96,6 +97,7 @@ TEST_F(Bench, RefusesUnknownNetworksAndOptions) {
   ExpectRefusal(Run({"bench", "train", "--steps", "0"}), 64, {"steps", "0"});
   ExpectRefusal(Run({"bench", "train", "--threads", "99999"}), 64, {"threads", "1024"});
   ExpectRefusal(Run({"bench", "train", "--json", "--profile"}), 64, {"--json", "--profile"});
+  ExpectRefusal(Run({"bench", "train", "--lanes", "4", "--profile"}), 64, {"--lanes", "--profile"});
 }
 
 class Help : public Workplace {};
