@@ -20,6 +20,17 @@ class ReduceKernels {
                            void* y) = 0;
   // The index of the first element that is not finite, or -1.
   virtual int64_t FirstNonFinite(DType dtype, int64_t size, const void* x) = 0;
+
+  // Sums that do not depend on the order of their terms, in 64-bit fixed point.
+  // The largest |x[i]|: 0 of none, infinity where one is not finite.
+  virtual double LargestMagnitude(DType dtype, int64_t size, const void* x) = 0;
+  // sums[i] = [sums[i] +] x[i] * scale, rounded to the nearest integer (ties to even). `scale` is a
+  // power of two and |x[i] * scale| < 2^62; sums wrap.
+  virtual void ToFixedPoint(DType dtype, int64_t size, const void* x, double scale, bool accumulate,
+                            int64_t* sums) = 0;
+  // y[i] = sums[i] * scale.
+  virtual void FromFixedPoint(DType dtype, int64_t size, const int64_t* sums, double scale,
+                              void* y) = 0;
 };
 
 }  // namespace lockstep

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "kernels/error.h"
@@ -16,8 +17,9 @@ constexpr int kHeadroom = 6;
 
 }  // namespace
 
-GradientSums::GradientSums(const Variables& variables, int lanes)
+GradientSums::GradientSums(const Variables& variables, Backend& backend, int lanes)
     : variables_(variables),
+      backend_(backend),
       lane_bits_(static_cast<int>(std::bit_width(static_cast<unsigned>(std::max(lanes, 1) - 1)))),
       sums_(static_cast<size_t>(variables.flat_size())),
       exponents_(variables.entries().size(), kUnknown) {
@@ -30,55 +32,39 @@ GradientSums::GradientSums(const Variables& variables, int lanes)
 }
 
 void GradientSums::Begin() {
-  std::fill(sums_.begin(), sums_.end(), 0);
   for (const auto& slot : slots_) {
     slot->largest = 0.0;
     slot->finite = true;
+    slot->added = false;
   }
   overflowed_ = false;
 }
 
 void GradientSums::Add(int graph_value, const void* gradient) {
-  const auto entry = static_cast<size_t>(entry_of_[static_cast<size_t>(graph_value)]);
-  if (variables_.dtype() == DType::kFloat64) {
-    AddValues(entry, static_cast<const double*>(gradient));
-  } else {
-    AddValues(entry, static_cast<const float*>(gradient));
-  }
-}
-
-template <typename T>
-void GradientSums::AddValues(size_t entry, const T* gradient) {
-  const int64_t size = variables_.entries()[entry].type.shape.size();
-  T largest = 0;
-  bool finite = true;
-  for (int64_t i = 0; i < size; ++i) {
-    const T magnitude = std::abs(gradient[i]);
-    finite = finite && magnitude <= std::numeric_limits<T>::max();
-    largest = std::max(largest, magnitude);
-  }
-  Slot& slot = *slots_[entry];
-  if (!finite) {
-    const std::lock_guard<std::mutex> lock(slot.mutex);
-    slot.finite = false;
-    return;
-  }
-  const int64_t exponent = exponents_[entry];
+  const auto index = static_cast<size_t>(entry_of_[static_cast<size_t>(graph_value)]);
+  const Variables::Entry& entry = variables_.entries()[index];
+  const int64_t size = entry.type.shape.size();
+  const DType dtype = variables_.dtype();
+  const double largest = backend_.reduce().LargestMagnitude(dtype, size, gradient);
+  const int64_t exponent = exponents_[index];
   const bool known = exponent != kUnknown;
   const double scale = known ? std::ldexp(1.0, static_cast<int>(exponent)) : 0.0;
   const double limit = std::ldexp(1.0, 62 - lane_bits_);
-  const bool fits = known && static_cast<double>(largest) * scale < limit;
 
+  Slot& slot = *slots_[index];
   const std::lock_guard<std::mutex> lock(slot.mutex);
-  slot.largest = std::max(slot.largest, static_cast<double>(largest));
-  if (!fits) {
+  if (!std::isfinite(largest)) {
+    slot.finite = false;
+    return;
+  }
+  slot.largest = std::max(slot.largest, largest);
+  if (!known || largest * scale >= limit) {
     overflowed_ = true;
     return;
   }
-  int64_t* sums = sums_.data() + variables_.entries()[entry].offset;
-  for (int64_t i = 0; i < size; ++i) {
-    sums[i] += std::llrint(static_cast<double>(gradient[i]) * scale);
-  }
+  backend_.reduce().ToFixedPoint(dtype, size, gradient, scale, slot.added,
+                                 sums_.data() + entry.offset);
+  slot.added = true;
 }
 
 int GradientSums::NotFinite() const {
@@ -103,25 +89,18 @@ void GradientSums::UpdateExponents() {
   }
 }
 
-template <typename T>
-void GradientSums::StoreValues(size_t entry) const {
-  const Variables::Entry& target = variables_.entries()[entry];
-  const int64_t* sums = sums_.data() + target.offset;
-  const double scale = std::ldexp(1.0, -static_cast<int>(exponents_[entry]));
-  T* gradient = static_cast<T*>(target.gradient);
-  for (int64_t i = 0; i < target.type.shape.size(); ++i) {
-    gradient[i] = static_cast<T>(static_cast<double>(sums[i]) * scale);
-  }
-}
-
 void GradientSums::Store() const {
-  for (size_t i = 0; i < variables_.entries().size(); ++i) {
-    if (variables_.entries()[i].role != Role::kParameter || exponents_[i] == kUnknown) continue;
-    if (variables_.dtype() == DType::kFloat64) {
-      StoreValues<double>(i);
-    } else {
-      StoreValues<float>(i);
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    const Variables::Entry& entry = variables_.entries()[i];
+    if (entry.role != Role::kParameter) continue;
+    const int64_t size = entry.type.shape.size();
+    if (!slots_[i]->added) {
+      std::memset(entry.gradient, 0, static_cast<size_t>(size) * SizeOf(variables_.dtype()));
+      continue;
     }
+    backend_.reduce().FromFixedPoint(variables_.dtype(), size, sums_.data() + entry.offset,
+                                     std::ldexp(1.0, -static_cast<int>(exponents_[i])),
+                                     entry.gradient);
   }
 }
 

@@ -20,10 +20,11 @@ namespace lockstep {
 // is run again with exponents from what was seen. Add() may be called from any thread.
 class GradientSums {
  public:
-  // `lanes`: how many times each parameter is added to at most.
-  GradientSums(const Variables& variables, int lanes);
+  // `lanes`: how many times each parameter is added to at most. Variables and backend must outlive
+  // this.
+  GradientSums(const Variables& variables, Backend& backend, int lanes);
 
-  // Zeroes the sums.
+  // Nothing is added yet.
   void Begin();
   // Adds one lane's gradient of a parameter (elements of the variables' dtype, plain).
   void Add(int graph_value, const void* gradient);
@@ -37,7 +38,7 @@ class GradientSums {
   bool Overflowed() const { return overflowed_.load(); }
   // Chooses the exponents of the next step; of this one again after an overflow.
   void UpdateExponents();
-  // Converts the sums to Variables' gradients.
+  // Converts the sums to Variables' gradients; zero where nothing was added.
   void Store() const;
 
   // By parameter, in the order of Variables::entries(); part of a training state.
@@ -49,13 +50,11 @@ class GradientSums {
     std::mutex mutex;
     double largest = 0.0;  // of the elements added in this step
     bool finite = true;
+    bool added = false;  // sums hold something of this step
   };
-  template <typename T>
-  void AddValues(size_t entry, const T* gradient);
-  template <typename T>
-  void StoreValues(size_t entry) const;
 
   const Variables& variables_;
+  Backend& backend_;
   int lane_bits_;
   std::vector<int64_t> sums_;
   std::vector<int64_t> exponents_;  // kUnknown until the first step

@@ -26,7 +26,7 @@ LaneRunner::LaneRunner(const Graph& graph, Variables& variables, Backend& backen
       backend_(backend),
       options_(std::move(options)),
       chooser_(backend, cache, {.exact = options_.exact_math, .fixed = true}),
-      gradient_sums_(variables, options_.lanes) {
+      gradient_sums_(variables, backend, options_.lanes) {
   if (options_.lanes < 1) throw ConfigError("--lanes must be at least 1");
   for (int i = 0; i < options_.lanes; ++i) arenas_.push_back(std::make_unique<Arena>(backend));
 }

@@ -68,4 +68,36 @@ int64_t CpuReduce::FirstNonFinite(DType dtype, int64_t size, const void* x) {
   return first.load() == size ? -1 : first.load();
 }
 
+double CpuReduce::LargestMagnitude(DType dtype, int64_t size, const void* x) {
+  std::atomic<double> largest = 0.0;
+  WithType(*isa_, dtype, [&](const auto& loops, auto* type) {
+    ParallelFor(size, kGrain, [&](int64_t begin, int64_t end) {
+      const double mine = loops.reduce.largest_magnitude(end - begin, As(x, type) + begin);
+      double seen = largest.load();
+      while (mine > seen && !largest.compare_exchange_weak(seen, mine)) {
+      }
+    });
+  });
+  return largest.load();
+}
+
+void CpuReduce::ToFixedPoint(DType dtype, int64_t size, const void* x, double scale,
+                             bool accumulate, int64_t* sums) {
+  WithType(*isa_, dtype, [&](const auto& loops, auto* type) {
+    ParallelFor(size, kGrain, [&](int64_t begin, int64_t end) {
+      loops.reduce.to_fixed_point(end - begin, As(x, type) + begin, scale, accumulate,
+                                  sums + begin);
+    });
+  });
+}
+
+void CpuReduce::FromFixedPoint(DType dtype, int64_t size, const int64_t* sums, double scale,
+                               void* y) {
+  WithType(*isa_, dtype, [&](const auto& loops, auto* type) {
+    ParallelFor(size, kGrain, [&](int64_t begin, int64_t end) {
+      loops.reduce.from_fixed_point(end - begin, sums + begin, scale, As(y, type) + begin);
+    });
+  });
+}
+
 }  // namespace lockstep::cpu

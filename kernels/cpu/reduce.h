@@ -15,6 +15,11 @@ class CpuReduce final : public ReduceKernels {
   void ChannelSums(DType dtype, const PictureShape& shape, Layout layout, const void* x,
                    void* y) override;
   int64_t FirstNonFinite(DType dtype, int64_t size, const void* x) override;
+  double LargestMagnitude(DType dtype, int64_t size, const void* x) override;
+  void ToFixedPoint(DType dtype, int64_t size, const void* x, double scale, bool accumulate,
+                    int64_t* sums) override;
+  void FromFixedPoint(DType dtype, int64_t size, const int64_t* sums, double scale,
+                      void* y) override;
 
  private:
   const IsaTable* isa_;

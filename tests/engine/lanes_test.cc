@@ -232,7 +232,7 @@ class GradientSumsTest : public testing::Test {
 TEST_F(GradientSumsTest, AnyOrderGivesTheSameBits) {
   std::vector<std::vector<float>> lanes;
   for (unsigned i = 0; i < 7; ++i) lanes.push_back(Draw(i, i == 3 ? 1e4F : 1e-3F));
-  GradientSums forward(*variables_, 7), backward(*variables_, 7);
+  GradientSums forward(*variables_, *backend_, 7), backward(*variables_, *backend_, 7);
   const std::vector<float> first = Sum(forward, lanes);
   const std::vector<float> second = Sum(backward, {lanes.rbegin(), lanes.rend()});
   EXPECT_EQ(first, second);
@@ -241,7 +241,7 @@ TEST_F(GradientSumsTest, AnyOrderGivesTheSameBits) {
 TEST_F(GradientSumsTest, SumsAreExactToTheLastBitOfAFloat) {
   std::vector<std::vector<float>> lanes;
   for (unsigned i = 0; i < 5; ++i) lanes.push_back(Draw(i, 0.3F));
-  GradientSums sums(*variables_, 5);
+  GradientSums sums(*variables_, *backend_, 5);
   const std::vector<float> result = Sum(sums, lanes);
   for (size_t i = 0; i < result.size(); ++i) {
     double exact = 0.0;
@@ -251,7 +251,7 @@ TEST_F(GradientSumsTest, SumsAreExactToTheLastBitOfAFloat) {
 }
 
 TEST_F(GradientSumsTest, AGrownGradientRepeatsTheStep) {
-  GradientSums sums(*variables_, 2);
+  GradientSums sums(*variables_, *backend_, 2);
   Sum(sums, {Draw(1, 1e-3F), Draw(2, 1e-3F)});
   EXPECT_EQ(attempts_, 2) << "the first step does not know the exponents";
   Sum(sums, {Draw(1, 2e-3F), Draw(2, 2e-3F)});
@@ -263,7 +263,7 @@ TEST_F(GradientSumsTest, AGrownGradientRepeatsTheStep) {
 }
 
 TEST_F(GradientSumsTest, NamesAGradientThatIsNotFinite) {
-  GradientSums sums(*variables_, 2);
+  GradientSums sums(*variables_, *backend_, 2);
   sums.Begin();
   const std::vector<float> good = Draw(1, 1.0F);
   std::vector<float> bad = good;

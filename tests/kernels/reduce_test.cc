@@ -1,5 +1,6 @@
 #include "kernels/reduce.h"
 
+#include <cmath>
 #include <limits>
 
 #include "tests/kernels/kernel_test.h"
@@ -51,6 +52,57 @@ TEST(ChannelSums, SumOverSamplesAndPixelsInEveryLayout) {
       CheckChannelSums<float>(*b, s);
       CheckChannelSums<double>(*b, s);
     }
+  }
+}
+
+template <typename T>
+void CheckFixedPoint(Backend& b, int64_t size, int exponent) {
+  ReduceKernels& reduce = b.reduce();
+  const double scale = std::ldexp(1.0, exponent);
+  auto x = Numbers<T>(size, 5, -3, 3);
+  for (size_t i = 0; i < x.size(); i += 3) x[i] *= T(1e-7);  // few bits above the point
+  if (size > 4) x[4] = static_cast<T>(2.5 / scale);          // a tie
+  std::vector<int64_t> sums(x.size(), -1), wanted;
+  for (const T v : x) wanted.push_back(std::llrint(static_cast<double>(v) * scale));
+  reduce.ToFixedPoint(DTypeOf<T>(), size, x.data(), scale, false, sums.data());
+  EXPECT_EQ(sums, wanted) << "exponent " << exponent;
+  reduce.ToFixedPoint(DTypeOf<T>(), size, x.data(), scale, true, sums.data());
+  for (int64_t& sum : wanted) sum *= 2;
+  EXPECT_EQ(sums, wanted) << "exponent " << exponent;
+  std::vector<T> y(x.size());
+  reduce.FromFixedPoint(DTypeOf<T>(), size, sums.data(), 0.5 / scale, y.data());
+  for (size_t i = 0; i < y.size(); ++i) {
+    EXPECT_EQ(y[i], static_cast<T>(static_cast<double>(wanted[i]) * (0.5 / scale)));
+  }
+}
+
+TEST(FixedPoint, RoundsToTheNearestInteger) {
+  for (const auto& b : Backends()) {
+    for (const int64_t size : {0, 1, 7, 100003}) {
+      for (const int exponent : {0, 3, 20, 33, 45, 58}) {
+        CheckFixedPoint<float>(*b, size, exponent);
+        CheckFixedPoint<double>(*b, size, exponent);
+      }
+    }
+  }
+}
+
+TEST(LargestMagnitude, IsThatOfTheWholeArray) {
+  for (const auto& b : Backends()) {
+    std::vector<float> x(70001, 0.25F);
+    EXPECT_EQ(b->reduce().LargestMagnitude(DType::kFloat32, 0, x.data()), 0.0);
+    for (const size_t at : {size_t{0}, size_t{40000}, size_t{70000}}) {
+      x[at] = -7.5F;
+      EXPECT_EQ(b->reduce().LargestMagnitude(DType::kFloat32, 70001, x.data()), 7.5);
+      for (const float bad : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
+        x[at] = -bad;
+        EXPECT_EQ(b->reduce().LargestMagnitude(DType::kFloat32, 70001, x.data()),
+                  std::numeric_limits<double>::infinity());
+      }
+      x[at] = 0.25F;
+    }
+    const double small[] = {-1e-300, 1e-310, 0};
+    EXPECT_EQ(b->reduce().LargestMagnitude(DType::kFloat64, 3, small), 1e-300);
   }
 }
 

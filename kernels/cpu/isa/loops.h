@@ -82,6 +82,9 @@ struct ReduceLoops {
   void (*channel_sums)(const ChannelRows& g, int64_t b, int64_t begin, int64_t end, const T* x,
                        double* sums);
   int64_t (*first_non_finite)(int64_t size, const T* x);  // -1: none
+  double (*largest_magnitude)(int64_t size, const T* x);
+  void (*to_fixed_point)(int64_t size, const T* x, double scale, bool accumulate, int64_t* sums);
+  void (*from_fixed_point)(int64_t size, const int64_t* sums, double scale, T* y);
 };
 
 // Planes [begin, end) of n * (c / block).

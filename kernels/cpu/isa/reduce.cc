@@ -85,11 +85,64 @@ int64_t FirstNonFinite(int64_t size, const T* x) {
   return -1;
 }
 
+template <typename T>
+double LargestMagnitude(int64_t size, const T* x) {
+  typename Bits<T>::Int largest = 0;
+  for (int64_t i = 0; i < size; ++i) {
+    const auto m = Magnitude(x[i]);
+    largest = m > largest ? m : largest;
+  }
+  if (largest >= Bits<T>::kInfinity) return __builtin_inf();
+  return static_cast<double>(__builtin_bit_cast(T, largest));
+}
+
+// Adding kRounder to a double below 2^51 leaves its nearest integer in the low bits.
+constexpr double kRounder = 0x1.8p52;
+
+// |x| < 2^62 rounded to the nearest integer: the upper and the lower 32 bits apart, as instruction
+// sets before AVX-512 have no conversion to 64-bit integers. Both are exact: what is left of the
+// upper half is at most 2^31.
+template <typename V, typename I>
+LOCKSTEP_FORMULA I RoundToInteger(V x) {
+  const V rounder = V{} + kRounder;
+  const V upper = x * 0x1p-32 + rounder;
+  const V lower = (x - (upper - rounder) * 0x1p32) + rounder;
+  const I zero = __builtin_bit_cast(I, rounder);
+  return ((__builtin_bit_cast(I, upper) - zero) << 32) + (__builtin_bit_cast(I, lower) - zero);
+}
+
+template <typename T>
+void ToFixedPoint(int64_t size, const T* x, double scale, bool accumulate, int64_t* sums) {
+  using V = Vec<double>;
+  using I = Vec<int64_t>;
+  typedef T Few __attribute__((vector_size(kLanes<double> * sizeof(T))));
+  int64_t i = 0;
+  for (; i + kLanes<double> <= size; i += kLanes<double>) {
+    const V value = __builtin_convertvector(Load<Few>(x + i), V) * scale;
+    I sum = RoundToInteger<V, I>(value);
+    if (accumulate) sum += Load<I>(sums + i);
+    Store(sums + i, sum);
+  }
+  for (; i < size; ++i) {
+    const int64_t term = RoundToInteger<double, int64_t>(static_cast<double>(x[i]) * scale);
+    sums[i] = accumulate ? sums[i] + term : term;
+  }
+}
+
+template <typename T>
+void FromFixedPoint(int64_t size, const int64_t* sums, double scale, T* y) {
+  for (int64_t i = 0; i < size; ++i) {
+    y[i] = static_cast<T>(static_cast<double>(sums[i]) * scale);
+  }
+}
+
 }  // namespace
 
 void GetReduce(ReduceLoops<float>* f32, ReduceLoops<double>* f64) {
-  *f32 = {SumOfSquares<float>, ChannelSums<float>, FirstNonFinite<float>};
-  *f64 = {SumOfSquares<double>, ChannelSums<double>, FirstNonFinite<double>};
+  *f32 = {SumOfSquares<float>,     ChannelSums<float>,  FirstNonFinite<float>,
+          LargestMagnitude<float>, ToFixedPoint<float>, FromFixedPoint<float>};
+  *f64 = {SumOfSquares<double>,     ChannelSums<double>,  FirstNonFinite<double>,
+          LargestMagnitude<double>, ToFixedPoint<double>, FromFixedPoint<double>};
 }
 
 }  // namespace lockstep::cpu::LOCKSTEP_ISA
