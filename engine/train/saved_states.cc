@@ -8,8 +8,8 @@ namespace {
 template <typename Body>
 void ForStates(const Variables& variables, const Body& body) {
   for (const Variables::Entry& entry : variables.entries()) {
-    const auto bytes = static_cast<size_t>(entry.type.shape.size()) * SizeOf(entry.type.dtype);
-    if (entry.role == Role::kState) body(static_cast<char*>(entry.data), bytes);
+    if (entry.role != Role::kState) continue;
+    body(static_cast<char*>(entry.data), static_cast<size_t>(entry.type.bytes()));
   }
 }
 
