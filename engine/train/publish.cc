@@ -35,8 +35,11 @@ std::string CreateTemporary(int directory, const std::string& name, FileDescript
     if (!*file && errno == EEXIST && n < 10000) continue;
     if (!*file) return "";
     // Best effort: a file system without locks leaves the sweeper with the pid alone.
-    ::flock(file->get(), LOCK_EX | LOCK_NB);
-    return temporary;
+    const bool taken = ::flock(file->get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    // A sweeper may have come between the two.
+    struct stat status {};
+    const bool swept = ::fstat(file->get(), &status) == 0 && status.st_nlink == 0;
+    if (!taken && !swept) return temporary;
   }
 }
 
@@ -170,13 +173,13 @@ void Publisher::Commit() {
   if (size_ < expected_bytes_ && ::ftruncate(file_.get(), size_) != 0) Fail(errno, size_);
   int error = SyncToDisk(file_.get());
   if (error != 0) Fail(error, size_);
-  error = file_.Close();
-  if (error != 0) Fail(error, size_);
   CheckTarget(directory_.get(), name_, path_);
   if (::renameat(directory_.get(), temporary_.c_str(), directory_.get(), name_.c_str()) != 0) {
     Fail(errno, size_);
   }
   temporary_.clear();
+  // Only now, as its lock keeps sweepers away; what could fail was reported by the sync.
+  file_.Close();
   error = SyncToDisk(directory_.get());
   if (error != 0) ThrowWriteError("cannot sync the directory of", path_, error);
 }
