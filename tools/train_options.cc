@@ -95,8 +95,7 @@ void DeclareTraining(Options& options, TrainOptions* o) {
   options.Add("seed", &o->seed, "of start values, order, dropout and cropping");
   options.Add("dtype", &o->dtype, "of weights and arithmetic").OneOf({"float32", "float64"});
   options.Add("threads", &o->threads, "kernel threads; 0: one a core").Min(0).Max(1024);
-  options.Add("reproducible", &o->reproducible,
-              "the same bits whatever runs it: threads now, ranks too");
+  options.Add("reproducible", &o->reproducible, "the same bits on any number of threads");
   options.Add("lanes", &o->lanes, "reproducible: parts that a batch is cut into").Min(1).Max(1024);
   options.Add("lane-norm", &o->lane_norm, "reproducible: batch statistics of all lanes or of each")
       .OneOf({"sync", "lane"});
