@@ -114,7 +114,8 @@ void CheckThreads(const std::string& isa_of_backend, size_t backend) {
   const auto x = Numbers<T>(size, 1, -20, 20), z = Numbers<T>(size, 2);
   std::vector<std::vector<T>> wanted;
   for (const int threads : {1, 2, 3}) {
-    ElementwiseKernels& kernels = Backends(threads)[backend]->elementwise();
+    const std::shared_ptr<Backend> owner = Backends(threads)[backend];
+    ElementwiseKernels& kernels = owner->elementwise();
     std::vector<std::vector<T>> found;
     const auto next = [&]() -> T* { return found.emplace_back(x.size()).data(); };
     for (const Activation f : kActivations) {
