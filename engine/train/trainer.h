@@ -97,8 +97,8 @@ class Trainer {
   bool stopped_ = false;
 };
 
-// Every sample of one pass of the source, exactly once. `source` is set to the start of an epoch first. Nothing
-// when should_stop said so before a batch. ShapeError (65) as Trainer's constructor.
+// Every sample of one pass of the source, exactly once. `source` is set to the start of an epoch
+// first. Nothing when should_stop said so before a batch. ShapeError (65) as Trainer's constructor.
 std::optional<LossSums> EvaluateAll(Network& network, BatchSource& source,
                                     const std::function<bool()>& should_stop = nullptr);
 
