@@ -25,7 +25,8 @@ struct ChannelOptions {
 };
 
 // Loads, of a directory (or of the one file `path` names), the first kind that is there:
-//   *.npz                                 arrays data_key and label_key
+//   *.npz                                 arrays data_key and label_key; not a model.npz that
+//                                         stands beside a model.json
 //   *images-idx3-ubyte, *labels-idx1-ubyte  a pair of IDX files, each gzipped (.gz) or not; the
 //                                         pictures become (n, 1, h, w)
 //   data_batch_*.bin, test_batch.bin      CIFAR-10

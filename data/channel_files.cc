@@ -130,6 +130,14 @@ std::string NamesText(const std::vector<std::string>& names) {
   return text + " and " + std::to_string(names.size() - kNamesShown) + " more";
 }
 
+// A model of ours that was written into the channel is no data.
+void DropModel(std::vector<std::string>* names) {
+  const auto has = [&](const char* name) {
+    return std::find(names->begin(), names->end(), name) != names->end();
+  };
+  if (has("model.npz") && has("model.json")) std::erase(*names, "model.npz");
+}
+
 // Names of the first kind that is there.
 std::vector<std::string> NamesOfOneKind(const std::vector<std::string>& names) {
   for (const Kind kind : {Kind::kNpz, Kind::kIdxPair, Kind::kCifar}) {
@@ -196,7 +204,9 @@ std::vector<ChannelFile> FindChannelFiles(const std::string& path, const Channel
   if (fs::is_regular_file(path, ignored)) return {MakeNamedFile(path)};
 
   const std::vector<std::string> all = ListNames(path);
-  const std::vector<std::string> names = NamesOfSplit(NamesOfOneKind(all), path, options);
+  std::vector<std::string> candidates = all;
+  DropModel(&candidates);
+  const std::vector<std::string> names = NamesOfSplit(NamesOfOneKind(candidates), path, options);
   if (names.empty()) {
     throw IoError("the channel " + Printable(path, 400) + " holds no " + "data: found " +
                       NamesText(all) +

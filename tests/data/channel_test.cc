@@ -329,6 +329,15 @@ TEST(Dataset, SliceKeepsTheNamesOfItsRows) {
   ExpectError(ExitCode::kUsage, {"2 to 7"}, [&] { slice.Slice(2, 7); });
 }
 
+TEST(Channel, AModelBesideItsCardIsNoData) {
+  TempDir dir;
+  dir.Write("x.npz", Npz(3, 3));
+  dir.Write("model.npz", Npz(5, 5));
+  EXPECT_EQ(LoadChannel(dir.path()).size(), 8);
+  dir.Write("model.json", std::string("{}"));
+  EXPECT_EQ(LoadChannel(dir.path()).size(), 3);
+}
+
 TEST(Channel, FashionMnistLoadsWhole) {
   const std::string dir = "/usr/share/datasets/fashion-mnist";
   if (!std::filesystem::exists(dir)) GTEST_SKIP() << dir << " is not installed";
