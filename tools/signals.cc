@@ -45,6 +45,7 @@ extern "C" void OnStopSignal(int signal) {
     received.store(signal);
     return;
   }
+  if (signal == SIGXCPU) return;
   // 0: another thread is about to store it, so it came just now.
   const int first = received.load();
   constexpr std::chrono::nanoseconds kRepeat = StopSignals::kRepeat;

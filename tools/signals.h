@@ -11,11 +11,12 @@
 namespace lockstep::tools {
 
 // While one lives, SIGPIPE and SIGXFSZ are ignored, so that closed readers and file size limits
-// become ordinary errors of write(); and once Catch() was called, the first SIGTERM, SIGINT or
-// SIGHUP only raises a flag that the program polls, and a second one ends the process at once with
-// exit code 75, nothing saved. The first signal again within kRepeat is no second one: timeout(1)
-// signals its child and then the child's group.
-// A SIGINT or SIGHUP that was ignored at the start (nohup, a shell's background job) stays ignored.
+// become ordinary errors of write(); and once Catch() was called, the first SIGTERM, SIGINT,
+// SIGHUP, SIGXCPU (ulimit -St) or SIGUSR1 (Slurm's --signal) only raises a flag that the program
+// polls, and a second one ends the process at once with exit code 75, nothing saved. The first
+// signal again within kRepeat is no second one: timeout(1) signals its child and then the child's
+// group. Nor is any SIGXCPU: the kernel repeats it every second up to the hard limit.
+// All but a SIGTERM that were ignored at the start (nohup, a shell's background job) stay ignored.
 // Owned by main; at most one at a time. Its questions may be asked from any thread.
 class StopSignals {
  public:
@@ -49,7 +50,7 @@ class StopSignals {
   };
 
  private:
-  static constexpr std::array<int, 3> kStopping = {SIGTERM, SIGINT, SIGHUP};
+  static constexpr std::array<int, 5> kStopping = {SIGTERM, SIGINT, SIGHUP, SIGXCPU, SIGUSR1};
   static constexpr std::array<int, 2> kIgnored = {SIGPIPE, SIGXFSZ};
 
   std::array<struct sigaction, kStopping.size() + kIgnored.size()> before_;

@@ -82,7 +82,19 @@ TEST_P(StopSignalTest, TheFirstLeavesAtOnceWhereThereIsNothingToSave) {
             75);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, StopSignalTest, ::testing::Values(SIGTERM, SIGINT, SIGHUP));
+INSTANTIATE_TEST_SUITE_P(All, StopSignalTest, ::testing::Values(SIGTERM, SIGINT, SIGHUP, SIGUSR1));
+
+TEST(StopSignalsTest, TheCpuTimeLimitAsksAgainAndAgain) {
+  EXPECT_EQ(ExitCodeOf([] {
+              StopSignals signals;
+              signals.Catch();
+              ::raise(SIGXCPU);
+              std::this_thread::sleep_for(StopSignals::kRepeat + std::chrono::milliseconds(50));
+              ::raise(SIGXCPU);
+              return signals.stop()->signal == SIGXCPU ? 0 : 1;
+            }),
+            0);
+}
 
 TEST(StopSignalsTest, NothingToSaveEndsWithItsScope) {
   StopSignals signals;

@@ -122,7 +122,7 @@ TEST_F(Interruptions, LogOfAnInterruptedEvaluationIsCompletedOnResume) {
 }
 
 TEST_F(Interruptions, InterruptAndHangupStopAsTermDoes) {
-  for (const int signal : {SIGINT, SIGHUP}) {
+  for (const int signal : {SIGINT, SIGHUP, SIGUSR1}) {
     const std::string job = "job" + std::to_string(signal);
     Program program(Job(job), Setting());
     ASSERT_TRUE(program.WaitUntil([&] { return Exists(job + "/checkpoint_3.lsc"); }));
@@ -178,6 +178,20 @@ TEST_F(Limits, TimeoutsSignalsAreOne) {
   EXPECT_EQ(outcome.code, 0) << outcome.signal << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("stopped by signal 15"));
   EXPECT_TRUE(Exists("jobmodel/model.npz"));
+}
+
+// Every further second brings another signal, which must not pass for the second one that leaves.
+TEST_F(Limits, CpuTimeLimitStopsAsTermDoes) {
+  ProgramSetting setting = Setting();
+  setting.launcher = {"/bin/sh", "-c", "ulimit -S -t 1; exec \"$@\"", "sh"};
+  const Arguments job =
+      TrainWithoutChannels({"--train", Dir("train"), "--model-dir", Dir("model"),
+                            "--checkpoint-dir", Dir("job"), "--checkpoint-every", "100000000"});
+  const Outcome outcome = RunProgram(With(job, "--epochs", "10000000"), setting);
+  EXPECT_EQ(outcome.code, 0) << outcome.signal << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("stopped by signal " + std::to_string(SIGXCPU)));
+  EXPECT_TRUE(Exists("model/model.npz"));
+  EXPECT_TRUE(Exists("job/MANIFEST"));
 }
 
 TEST_F(Limits, StopWithoutCheckpointsIsNotCalledResumable) {
