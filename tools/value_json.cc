@@ -111,6 +111,10 @@ std::string Place(std::string_view json, size_t position) {
 }  // namespace
 
 Value ParseJson(std::string_view json, const std::string& where) {
+  // The parser takes a NUL as the end.
+  if (const size_t nul = json.find('\0'); nul != json.npos) {
+    throw ConfigError(where + ": malformed JSON, a NUL at " + Place(json, nul + 1));
+  }
   ValueBuilder builder;
   if (nlohmann::json::sax_parse(json.begin(), json.end(), &builder)) return builder.Take();
   if (builder.too_deep()) {
@@ -121,6 +125,7 @@ Value ParseJson(std::string_view json, const std::string& where) {
 
 std::optional<Value> TryParseJson(std::string_view json) {
   ValueBuilder builder;
+  if (json.find('\0') != json.npos) return std::nullopt;
   if (!nlohmann::json::sax_parse(json.begin(), json.end(), &builder)) return std::nullopt;
   return builder.Take();
 }

@@ -60,6 +60,8 @@ TEST(ParseJsonTest, ErrorsNameThePlace) {
   EXPECT_THAT(ErrorOf("[1] 2"), HasSubstr("byte 4"));
   EXPECT_THAT(ErrorOf("\"\xff\""), HasSubstr("malformed JSON"));
   EXPECT_THAT(ErrorOf("1e999"), HasSubstr("malformed JSON"));
+  EXPECT_THAT(ErrorOf(std::string("[1]\0[2]", 7)), HasSubstr("a NUL at byte 3"));
+  EXPECT_FALSE(TryParseJson(std::string_view("1\0", 2)));
 }
 
 TEST(ParseJsonTest, DeepNestingIsAnError) {
