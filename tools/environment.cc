@@ -99,7 +99,8 @@ void ReadHosts(const Variables& variables, Environment& environment) {
     environment.hosts = HostList(ParseJson(*hosts, where), where);
     const std::string machine = MachineName();
     const bool listed = std::count(environment.hosts.begin(), environment.hosts.end(), machine) > 0;
-    environment.current_host = listed ? machine : Get(variables, "SM_CURRENT_HOST").value_or("");
+    environment.current_host =
+        listed ? machine : Get(variables, "SM_CURRENT_HOST").value_or(machine);
   } else {
     environment.current_host = Get(variables, "SM_CURRENT_HOST").value_or(MachineName());
     environment.hosts = {environment.current_host};

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "kernels/error.h"
@@ -209,6 +210,10 @@ TEST_F(EnvironmentTest, ABadClusterInVariablesHasItToo) {
                 AllOf(StartsWith("78: "), HasSubstr("SM_HOSTS")))
         << hosts;
   }
+  utsname machine;
+  ASSERT_EQ(::uname(&machine), 0);
+  EXPECT_THAT(ErrorWith({{"SM_HOSTS", R"(["no-such-host"])"}}),
+              HasSubstr("this host, '" + std::string(machine.nodename) + "'"));
   EXPECT_THAT(ErrorWith({{"OMPI_COMM_WORLD_SIZE", "two"}}),
               AllOf(StartsWith("78: "), HasSubstr("OMPI_COMM_WORLD_SIZE")));
 }
