@@ -9,6 +9,9 @@
 namespace lockstep::tools {
 namespace {
 
+// A guess takes a comparison with every option, and nobody reads more of them.
+constexpr size_t kMostGuesses = 20;
+
 // '-' and '_' are equal in names.
 std::string Fold(std::string_view name) {
   std::string folded(name);
@@ -184,7 +187,8 @@ void Options::AddUnknown(const std::string& shown_name, const std::string& value
   if (!unknown_names_.insert(folded).second) return;
   std::string shown = OneLine(shown_name, 80);
   if (!value.empty()) shown += " " + OneLine(value, 80);
-  unknown_.push_back(shown + Guess(folded));
+  const bool guesses = unknown_.size() < kMostGuesses;
+  unknown_.push_back(guesses ? shown + Guess(folded) : shown);
 }
 
 std::string Options::Guess(const std::string& folded) const {

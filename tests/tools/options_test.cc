@@ -200,6 +200,26 @@ TEST(OptionsTest, UnknownOptionsThatAreNearAKnownOneCarryAGuess) {
               ElementsAre(HasSubstr("did you mean --optimizer?")));
 }
 
+TEST(OptionsTest, OnlyTheFirstUnknownOptionsCarryAGuess) {
+  HyperparameterSet set{.source = "SM_HPS", .values = {}};
+  for (int i = 0; i < 200'000; ++i) set.values.emplace("z-widget-" + std::to_string(i), "1");
+  set.values.emplace("epoch", "5");
+  set.values.emplace("zz-epochs", "5");
+  const Fixture f({}, {set});
+  ASSERT_EQ(f.options.unknown().size(), 200'002U);
+  EXPECT_EQ(f.options.unknown().front(), "--epoch 5 (did you mean --epochs?)");
+  EXPECT_EQ(f.options.unknown().back(), "--zz-epochs 5");
+}
+
+TEST(OptionsTest, AnUpperBoundMayBeExcluded) {
+  double beta = 0.5;
+  Options options("lockstep train", "Trains.");
+  options.Add("beta", &beta, "decay").Min(0).Below(1);
+  EXPECT_THROW(options.Parse(std::vector<std::string>{"--beta", "1"}), ConfigError);
+  options.Parse(std::vector<std::string>{"--beta", "0.999"});
+  EXPECT_EQ(beta, 0.999);
+}
+
 TEST(OptionsTest, StrictRefusesUnknownOptions) {
   EXPECT_THAT(ErrorOf({"--strict", "--widgets", "3"}),
               AllOf(HasSubstr("unknown --widgets 3"), HasSubstr("--help")));
