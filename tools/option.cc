@@ -95,6 +95,11 @@ Option& Option::Max(double most) {
   return *this;
 }
 
+Option& Option::Below(double bound) {
+  below_ = bound;
+  return *this;
+}
+
 Option& Option::OneOf(std::vector<std::string> values) {
   choices_ = std::move(values);
   return *this;
@@ -126,7 +131,7 @@ bool Option::Accepts(const T& value) const {
   if constexpr (std::is_arithmetic_v<T>) {
     const auto number = static_cast<double>(value);
     return (!min_ || number >= *min_) && (!above_ || number > *above_) &&
-           (!max_ || number <= *max_);
+           (!max_ || number <= *max_) && (!below_ || number < *below_);
   }
   return true;
 }
@@ -137,7 +142,8 @@ std::string Option::Wanted() const {
   if (above_) wanted += " above " + FormatG(*above_, 15);
   if (min_) wanted += " from " + FormatG(*min_, 15);
   if (max_) wanted += " up to " + FormatG(*max_, 15);
-  return min_ && !max_ ? wanted + " up" : wanted;
+  if (below_) wanted += " to below " + FormatG(*below_, 15);
+  return min_ && !max_ && !below_ ? wanted + " up" : wanted;
 }
 
 void Option::SetText(const std::string& text) {

@@ -28,6 +28,7 @@ class Option {
   Option& Min(double least);    // numbers: least <= value
   Option& Above(double bound);  // numbers: bound < value
   Option& Max(double most);     // numbers: value <= most
+  Option& Below(double bound);  // numbers: value < bound
   Option& OneOf(std::vector<std::string> values);
   Option& Short(char letter);             // "-e 5"
   Option& Alias(std::string name);        // "--lr" for "--learning-rate"
@@ -50,7 +51,7 @@ class Option {
   std::string kind_;  // "a whole number"
   char letter_ = 0;
   bool is_flag_ = false;  // may stand without a value
-  std::optional<double> min_, above_, max_;
+  std::optional<double> min_, above_, max_, below_;
   std::vector<std::string> choices_;
   std::function<bool(const Option&, const std::string& text)> set_;  // false: not understood
   std::function<void()> clear_;  // of lists and maps, before the first value

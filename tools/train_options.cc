@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "kernels/error.h"
 #include "tools/algorithm_file.h"
@@ -15,6 +17,9 @@ namespace {
 
 // Beyond these, products with the number of samples would leave int64_t.
 constexpr double kMostEpochs = 1e9, kMostIterations = 1e15, kMostSamples = 1e9, kMostPixels = 65536;
+// Samples are float32: beyond these a byte, or its distance from the mean, would leave its range.
+constexpr double kMostScale = 1e36, kMostMean = 1e38, kLeastDeviation = 1e-37;
+constexpr double kMostSeconds = 1e9;
 
 void DeclareModel(Options& options, TrainOptions* o) {
   std::vector<std::string> models;
@@ -44,9 +49,16 @@ void DeclareData(Options& options, TrainOptions* o) {
   options.Add("data-key", &o->channel.data_key, "array of the samples in npz files");
   options.Add("label-key", &o->channel.label_key, "array of the labels in npz files");
   options.Add("shuffle", &o->shuffle, "another order of the samples each epoch");
-  options.Add("scale", &o->transform.scale, "factor of byte samples").DefaultText("1/255");
-  options.Add("mean", &o->mean, "subtracted from scaled samples: one number, or one a channel");
-  options.Add("stddev", &o->stddev, "what they are divided by then");
+  options.Add("scale", &o->transform.scale, "factor of byte samples")
+      .Min(-kMostScale)
+      .Max(kMostScale)
+      .DefaultText("1/255");
+  options.Add("mean", &o->mean, "subtracted from scaled samples: one number, or one a channel")
+      .Min(-kMostMean)
+      .Max(kMostMean);
+  options.Add("stddev", &o->stddev, "what they are divided by then")
+      .Min(kLeastDeviation)
+      .Max(kMostMean);
   options.Add("pad", &o->transform.padding, "zeros added around each picture")
       .Min(0)
       .Max(kMostPixels);
@@ -75,8 +87,8 @@ void DeclareTraining(Options& options, TrainOptions* o) {
       .OneOf({"sgd", "momentum", "nag", "nesterov", "adam", "adamw", "rmsprop", "adagrad",
               "adadelta"});
   options.Add("momentum", &o->momentum, "momentum, nag, nesterov").Min(0).Max(1);
-  options.Add("beta1", &o->beta1, "adam").Min(0).Max(1);
-  options.Add("beta2", &o->beta2, "adam").Min(0).Max(1);
+  options.Add("beta1", &o->beta1, "adam").Min(0).Below(1);
+  options.Add("beta2", &o->beta2, "adam").Min(0).Below(1);
   options.Add("rho", &o->rho, "decay of squared gradients (rmsprop, adadelta)").Min(0).Max(1);
   options.Add("eps", &o->eps, "adam, rmsprop, adagrad, adadelta").Above(0);
   options.Add("weight-decay", &o->weight_decay, "adamw: decoupled; others: added to the gradient")
@@ -89,7 +101,9 @@ void DeclareTraining(Options& options, TrainOptions* o) {
   options.Add("schedule-epochs", &o->schedule_epochs, "exponential-shift: epochs between")
       .Min(1)
       .Max(kMostEpochs);
-  options.Add("schedule-steps", &o->schedule_steps, "steps: epochs at which it changes");
+  options.Add("schedule-steps", &o->schedule_steps, "steps: epochs at which it changes")
+      .Min(0)
+      .Max(kMostEpochs);
   options.Add("decay", &o->decay, "Keras's decay: rate / (1 + decay * step)").Min(0);
   options.Add("warm-up", &o->warm_up, "steps of linear warm-up").Min(0).Max(kMostIterations);
   options.Add("seed", &o->seed, "of start values, order, dropout and cropping");
@@ -205,6 +219,17 @@ void FillFromEnvironment(const Environment& environment, TrainOptions* o) {
   }
 }
 
+// Each is in range, but a byte may still leave it by all three.
+void CheckNormalisation(const TrainOptions& o) {
+  double mean = 0.0, deviation = o.stddev.empty() ? 1.0 : o.stddev.front();
+  for (const double value : o.mean) mean = std::max(mean, std::abs(value));
+  for (const double value : o.stddev) deviation = std::min(deviation, value);
+  const double largest = (255.0 * std::abs(o.transform.scale) + mean) / deviation;
+  if (largest <= double{std::numeric_limits<float>::max()}) return;
+  throw ConfigError("--scale, --mean and --stddev make " + FormatG(largest) +
+                    " of a byte, beyond float32");
+}
+
 }  // namespace
 
 TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
@@ -245,6 +270,7 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
   }
   o.transform.mean = {o.mean.begin(), o.mean.end()};
   o.transform.deviation = {o.stddev.begin(), o.stddev.end()};
+  CheckNormalisation(o);
   ParseCheckpointInterval(o.checkpoint_every);
   return o;
 }
@@ -283,10 +309,15 @@ CheckpointInterval ParseCheckpointInterval(const std::string& text) {
   const std::string unit = digits == std::string::npos ? "" : text.substr(digits);
   const std::optional<double> number = ParseDouble(text.substr(0, digits));
   if (number && *number > 0.0) {
-    if (unit == "s") return {.seconds = *number};
-    if (unit == "min" || unit == "m") return {.seconds = 60.0 * *number};
-    if (unit == "h") return {.seconds = 3600.0 * *number};
-    if (const auto whole = ParseInt(text); unit.empty() && whole) return {.iterations = *whole};
+    const double seconds = unit == "h"                    ? 3600.0
+                           : unit == "min" || unit == "m" ? 60.0
+                           : unit == "s"                  ? 1.0
+                                                          : 0.0;
+    const bool in_range = *number * std::max(seconds, 1e-6) <= kMostSeconds;
+    if (seconds > 0.0 && in_range) return {.seconds = seconds * *number};
+    if (const auto whole = ParseInt(text); unit.empty() && whole && in_range) {
+      return {.iterations = *whole};
+    }
   }
   throw ConfigError("--checkpoint-every " + Quote(text) +
                     ": wants a number of steps (500) or a time (30s, 10min, 1h)");

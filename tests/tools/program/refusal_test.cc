@@ -138,6 +138,26 @@ TEST_F(Refusals, UnknownNamesAndValuesListTheKnown) {
   ExpectNoModel();
 }
 
+TEST_F(Refusals, NumbersBeyondFloat32NameTheOption) {
+  const std::string bytes = Channel("bytes", Pictures(20));
+  for (const auto& [option, value] : std::map<std::string, std::string>{
+           {"--mean", "0.5,1e308,0"},
+           {"--stddev", "1e-45"},
+           {"--scale", "1e308"},
+           {"--beta1", "1"},
+           {"--beta2", "1"},
+           {"--schedule-steps", "3,-1"},
+       }) {
+    ExpectRefusal(RunOn(bytes, {option, value}), 64, {option, "wanted"});
+  }
+  for (const char* every : {"9223372036854775807", "99999999999999999999", "300000h", "1e400s"}) {
+    ExpectRefusal(RunOn(bytes, {"--checkpoint-every", every}), 64, {"--checkpoint-every", every});
+  }
+  ExpectRefusal(RunOn(bytes, {"--scale", "1e36", "--stddev", "1e-37"}), 64,
+                {"--scale", "--stddev", "float32"});
+  ExpectNoModel();
+}
+
 TEST_F(Refusals, ModelDirThatIsAFile) {
   scratch_.Write("model", "a file");
   const Outcome outcome = RunOn(Dir("train"));
