@@ -212,9 +212,9 @@ int BenchTrain(std::span<const std::string> arguments) {
   bench.algorithm_file = DefaultAlgorithmFile();
   Options options("lockstep bench train", "Measures training steps on synthetic data in memory.");
   options.Add("model", &bench.model, "vgg, mlp, lenet or dnn (7-10-10-1 regression)");
-  options.Add("batch-size", &bench.batch_size, "samples in a step").Min(1);
-  options.Add("steps", &bench.steps, "steps that are timed").Min(1);
-  options.Add("warm-up", &bench.warm_up, "steps before them").Min(0);
+  options.Add("batch-size", &bench.batch_size, "samples in a step").Min(1).Max(1e9);
+  options.Add("steps", &bench.steps, "steps that are timed").Min(1).Max(1e9);
+  options.Add("warm-up", &bench.warm_up, "steps before them").Min(0).Max(1e9);
   options.Add("threads", &bench.threads, "kernel threads; 0: one a core").Min(0).Max(1024);
   options.Add("lanes", &bench.lanes, "of the reproducible mode; 0: the fast mode").Min(0).Max(1024);
   options.Add("width", &bench.width, "factor of all channel counts (vgg, lenet)").Above(0);
@@ -225,9 +225,8 @@ int BenchTrain(std::span<const std::string> arguments) {
   options.Add("profile", &bench.profile, "print every line of the plan with its share of the peak");
   options.Add("algorithm-file", &bench.algorithm_file, "where algorithm choices are remembered");
   options.Parse(arguments);
-  Console out(1);
   if (options.help_requested()) {
-    out.Write(options.Help());
+    PrintResult(options.Help());
     return 0;
   }
   if (!options.unknown().empty()) throw ConfigError("unknown option " + options.unknown().front());
@@ -239,12 +238,14 @@ int BenchTrain(std::span<const std::string> arguments) {
   }
   Bench run(bench);
   if (bench.first_step) {
-    out.Write(FirstStepText(bench, run.backend(), run.FirstStepMilliseconds()));
+    PrintResult(FirstStepText(bench, run.backend(), run.FirstStepMilliseconds()));
     return 0;
   }
   const std::vector<double> times = run.Milliseconds();
+  Console out(1);
   out.Write(bench.json ? Json(bench, run.backend(), times) : Summary(bench, run.backend(), times));
   if (bench.profile) out.Write(run.Profile());
+  out.CheckWritten();
   return 0;
 }
 
@@ -252,7 +253,7 @@ int BenchTrain(std::span<const std::string> arguments) {
 
 int RunBench(std::span<const std::string> arguments) {
   if (!arguments.empty() && (arguments.front() == "--help" || arguments.front() == "-h")) {
-    Console(1).Write("usage: lockstep bench train [options]     (lockstep bench train --help)\n");
+    PrintResult("usage: lockstep bench train [options]     (lockstep bench train --help)\n");
     return 0;
   }
   if (arguments.empty() || arguments.front() != "train") {

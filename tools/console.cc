@@ -6,7 +6,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <new>
+
+#include "kernels/error.h"
 
 namespace lockstep::tools {
 namespace {
@@ -59,6 +62,12 @@ bool Console::broken() const noexcept {
   return broken_;
 }
 
+void Console::CheckWritten() const {
+  const std::lock_guard lock(mutex_);
+  if (!broken_ || error_ == EPIPE) return;
+  throw IoError(std::string("cannot write the standard output: ") + std::strerror(error_));
+}
+
 void Console::WriteAll(std::string_view bytes) noexcept {
   while (!bytes.empty() && !broken_) {
     const ssize_t wrote = ::write(fd_, bytes.data(), bytes.size());
@@ -70,8 +79,15 @@ void Console::WriteAll(std::string_view bytes) noexcept {
       ::poll(&ready, 1, -1);
     } else if (errno != EINTR) {
       broken_ = true;
+      error_ = errno;
     }
   }
+}
+
+void PrintResult(std::string_view text) {
+  Console console(1);
+  console.Write(text);
+  console.CheckWritten();
 }
 
 void EnsureStandardDescriptors() noexcept {

@@ -30,6 +30,9 @@ class Console {
   int columns() const noexcept;
   // Whether output has ended.
   bool broken() const noexcept;
+  // For programs whose output is their result. Throws IoError (74) when some of it was lost, unless
+  // its reader did not want more.
+  void CheckWritten() const;
 
  private:
   void WriteAll(std::string_view bytes) noexcept;
@@ -39,7 +42,11 @@ class Console {
   mutable std::mutex mutex_;
   bool status_shown_ = false;
   bool broken_ = false;
+  int error_ = 0;  // errno of the write() that output ended with
 };
+
+// All of a program's output, and CheckWritten().
+void PrintResult(std::string_view text);
 
 // Opens /dev/null for each of the descriptors 0, 1 and 2 that is closed: else the next file opened,
 // perhaps a model, would be standard output. Call first in main.

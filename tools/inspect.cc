@@ -113,6 +113,24 @@ std::string Describe(const std::string& path) {
   return DescribeModel(path);
 }
 
+Shape SampleShape(const std::vector<int64_t>& extents) {
+  double product = 1.0;
+  for (const int64_t extent : extents) product *= static_cast<double>(std::max<int64_t>(extent, 0));
+  if (product < 1.0 || product > 1e9 || extents.size() > 3) {
+    throw ConfigError("--sample wants one to three extents from 1 up, of at most 1e9 numbers");
+  }
+  return Shape(std::span<const int64_t>(extents));
+}
+
+// The network of a file, or of the options, which are then what a shape that cannot be is due to.
+Model ModelFor(const ModelSpec& spec, bool of_options) {
+  try {
+    return BuildModel(spec);
+  } catch (const ShapeError& error) {
+    throw ShapeError(error.what(), of_options ? ExitCode::kUsage : error.code());
+  }
+}
+
 // The spec that the options name, or that of the model file given.
 ModelSpec SpecFor(const InspectOptions& o) {
   if (!o.paths.empty()) {
@@ -120,10 +138,7 @@ ModelSpec SpecFor(const InspectOptions& o) {
     return FindModelDirectory(o.paths.front()).spec;
   }
   if (o.model.empty()) throw ConfigError("--plan wants a model file or --model NAME");
-  if (std::any_of(o.sample.begin(), o.sample.end(), [](int64_t extent) { return extent < 1; })) {
-    throw ConfigError("--sample wants extents from 1 up");
-  }
-  Shape sample = o.sample.empty() ? Shape({784}) : Shape(std::span<const int64_t>(o.sample));
+  Shape sample = o.sample.empty() ? Shape({784}) : SampleShape(o.sample);
   if (o.sample.empty() && o.model == "vgg") sample = Shape({3, 32, 32});
   if (o.sample.empty() && o.model == "lenet") sample = Shape({1, 28, 28});
   return {.name = o.model,
@@ -134,7 +149,7 @@ ModelSpec SpecFor(const InspectOptions& o) {
 }
 
 std::string DescribePlan(const InspectOptions& o) {
-  const Model model = BuildModel(SpecFor(o));
+  const Model model = ModelFor(SpecFor(o), o.paths.empty());
   const auto backend = MakeCpuBackend(static_cast<int>(o.threads));
   Network network(*model.graph, *backend, {.algorithm_file = o.algorithm_file});
   const Mode mode = o.mode == "train"      ? Mode::kTrain
@@ -163,21 +178,22 @@ int RunInspect(std::span<const std::string> arguments) {
   options.Add("classes", &o.classes, "outputs").Min(1);
   options.Add("width", &o.width, "factor of all channel counts (vgg, lenet)").Above(0);
   options.Add("hidden", &o.hidden, "units of the hidden layers (mlp, dnn)").ValueName("LIST");
-  options.Add("batch-size", &o.batch_size, "of the plan").Min(1);
+  options.Add("batch-size", &o.batch_size, "of the plan").Min(1).Max(1e9);
   options.Add("threads", &o.threads, "kernel threads; 0: one a core").Min(0).Max(1024);
   options.Parse(arguments);
-  Console console(1);
   if (options.help_requested()) {
-    console.Write(options.Help());
+    PrintResult(options.Help());
     return 0;
   }
   if (!options.unknown().empty()) throw ConfigError("unknown option " + options.unknown().front());
   if (o.paths.empty() && !o.plan) throw ConfigError("give a model file, a checkpoint or --plan");
   if (o.plan) {
-    console.Write(DescribePlan(o));
-  } else {
-    for (const std::string& path : o.paths) console.Write(Describe(path));
+    PrintResult(DescribePlan(o));
+    return 0;
   }
+  Console console(1);
+  for (const std::string& path : o.paths) console.Write(Describe(path));
+  console.CheckWritten();
   return 0;
 }
 

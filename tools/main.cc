@@ -65,11 +65,11 @@ int Dispatch(const std::string& program, std::span<const std::string> arguments,
   if (const Verb* verb = FindVerb(base)) return verb->run(arguments, signals);
   const std::string name = arguments.empty() ? "" : arguments.front();
   if (name == "--version") {
-    Console(1).Write("lockstep " LOCKSTEP_VERSION "\n");
+    PrintResult("lockstep " LOCKSTEP_VERSION "\n");
     return 0;
   }
   if (name == "--help" || name == "-h" || name == "help") {
-    Console(1).Write(Usage());
+    PrintResult(Usage());
     return 0;
   }
   if (const Verb* verb = FindVerb(name)) return verb->run(arguments.subspan(1), signals);

@@ -169,7 +169,7 @@ PredictOptions Parse(std::span<const std::string> arguments, std::string* help) 
       .ValueName("FILE")
       .DefaultText("labels.txt beside the model");
   options.Add("samples", &o.samples, "pictures on it").Min(1).Max(1000);
-  options.Add("batch-size", &o.batch_size, "rows at a time").Min(1);
+  options.Add("batch-size", &o.batch_size, "rows at a time").Min(1).Max(1e9);
   options.Add("threads", &o.threads, "kernel threads; 0: one a core").Min(0).Max(1024);
   options.Parse(arguments);
   if (options.help_requested()) {
@@ -215,7 +215,7 @@ int RunPredict(std::span<const std::string> arguments) {
   std::string help;
   const PredictOptions o = Parse(arguments, &help);
   if (!help.empty()) {
-    console.Write(help);
+    PrintResult(help);
     return 0;
   }
   CheckOutputs(o);
@@ -253,3 +253,4 @@ int RunPredict(std::span<const std::string> arguments) {
 }
 
 }  // namespace lockstep::tools
+  console.CheckWritten();

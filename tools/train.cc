@@ -380,7 +380,7 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
   try {
     TrainOptions options = ParseTrainOptions(arguments, ReadEnvironment(variables));
     if (!options.help.empty()) {
-      console.Write(options.help);
+      PrintResult(options.help);
       return 0;
     }
     job.emplace(std::move(options), &console, &signals);

@@ -11,6 +11,30 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
 
+class Verbs : public Workplace {};
+
+TEST_F(Verbs, WhoseOutputIsLostFail) {
+  RunWell(Train());
+  ProgramSetting full = Setting();
+  full.launcher = {"/bin/sh", "-c", "exec \"$@\" >/dev/full", "sh"};
+  ProgramSetting closed = Setting();
+  closed.closed_stdout = true;
+  for (const Arguments& arguments :
+       {Arguments{"--help"},
+        {"--version"},
+        {"train", "--help"},
+        {"predict", "--help"},
+        {"inspect", Dir("model")},
+        {"inspect", "--plan", "--model", "dnn", "--sample", "7"},
+        {"bench", "--help"},
+        {"bench", "train", "--model", "dnn", "--steps", "1"},
+        {"predict", "--model-dir", Dir("model"), "--channel", Dir("test")}}) {
+    ExpectRefusal(RunProgram(arguments, full), 74, {"standard output", "No space"});
+    EXPECT_EQ(RunProgram(arguments, closed).code, 0) << arguments.front();
+  }
+  EXPECT_EQ(RunProgram(Train(), full).code, 0);
+}
+
 class Inspect : public Workplace {};
 
 TEST_F(Inspect, ModelFile) {
@@ -55,7 +79,17 @@ TEST_F(Inspect, RefusesWhatItCannotRead) {
   ExpectRefusal(Run({"inspect"}), 64, {"--plan"});
   ExpectRefusal(Run({"inspect", "--plan"}), 64, {"--model"});
   ExpectRefusal(Run({"inspect", "--plan", "--model", "resnet"}), 64, {"resnet"});
-  ExpectRefusal(Run({"inspect", "--plan", "--model", "vgg", "--sample", "3,-1,8"}), 64, {"sample"});
+  for (const char* sample : {"3,-1,8", "9223372036854775807", "99999,99999,9", "1,1,1,1"}) {
+    ExpectRefusal(Run({"inspect", "--plan", "--model", "vgg", "--sample", sample}), 64,
+                  {"--sample"});
+  }
+  ExpectRefusal(Run({"inspect", "--plan", "--model", "vgg", "--sample", "3,5"}), 64, {"(3, 5)"});
+  for (const Arguments& verb : {Arguments{"inspect", "--plan", "--model", "mlp"},
+                                {"bench", "train"},
+                                {"predict", "--model-dir", Dir("model")}}) {
+    ExpectRefusal(Run(verb + Arguments{"--batch-size", "9223372036854775807"}), 64,
+                  {"--batch-size", "up to 1000000000"});
+  }
 }
 
 class Bench : public Workplace {};
