@@ -1,7 +1,9 @@
 #include "tools/array_files.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "data/csv.h"
@@ -21,19 +23,44 @@ std::string Ending(const std::string& path) { return std::filesystem::path(path)
   throw ConfigError(Quote(path) + ": wants a name that ends in .npy, .npz or .csv");
 }
 
+// All of a file, unless its beginning shows already that it cannot be parsed: files without an end
+// of use (sparse ones, disk images) are large.
+template <typename Parse>
+Tensor ReadChecked(const std::string& path, bool (*plausible)(const Bytes&), Parse parse) {
+  const InputFile file = InputFile::Open(path);
+  const Bytes start = file.Read(0, std::min<uint64_t>(file.size(), 4096));
+  return parse(plausible(start) ? file.ReadAll() : start);
+}
+
+bool IsNpy(const Bytes& start) {
+  constexpr std::string_view kMagic = "\x93NUMPY";
+  const auto bytes = start.span();
+  return bytes.size() >= kMagic.size() &&
+         std::equal(kMagic.begin(), kMagic.end(), bytes.begin(),
+                    [](char a, uint8_t b) { return static_cast<uint8_t>(a) == b; });
+}
+
+bool IsText(const Bytes& start) {
+  const auto bytes = start.span();
+  return std::find(bytes.begin(), bytes.end(), uint8_t{0}) == bytes.end();
+}
+
 }  // namespace
 
 Tensor ReadArray(const std::string& path, const std::string& key) {
   const std::string ending = Ending(path);
-  if (ending == ".npy") return ParseNpy(InputFile::Open(path).ReadAll(), path);
+  if (ending == ".npy") {
+    return ReadChecked(path, IsNpy, [&](const Bytes& bytes) { return ParseNpy(bytes, path); });
+  }
   if (ending == ".npz") {
     const NpzReader reader(path);
     return reader.Read(reader.names().size() == 1 ? reader.names().front() : key);
   }
   if (ending != ".csv") RefuseEnding(path);
-  const Bytes bytes = InputFile::Open(path).ReadAll();
-  const std::span<const uint8_t> view = bytes.span();
-  return ParseCsv({reinterpret_cast<const char*>(view.data()), view.size()}, path);
+  return ReadChecked(path, IsText, [&](const Bytes& bytes) {
+    const std::span<const uint8_t> view = bytes.span();
+    return ParseCsv({reinterpret_cast<const char*>(view.data()), view.size()}, path);
+  });
 }
 
 void CheckArrayName(const std::string& path) {

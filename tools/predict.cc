@@ -39,6 +39,14 @@ struct PredictOptions {
 
 void Warn(const std::string& line) { Console(2).Write("warning: " + line + "\n"); }
 
+template <typename T>
+int64_t FirstNotFinite(const Tensor& tensor) {
+  const std::span<const T> values = tensor.values<T>();
+  const auto bad =
+      std::find_if(values.begin(), values.end(), [](T v) { return !std::isfinite(v); });
+  return bad == values.end() ? -1 : bad - values.begin();
+}
+
 void SoftmaxRows(Tensor* logits) {
   const int64_t classes = logits->shape()[1];
   const std::span<float> values = logits->values<float>();
@@ -199,6 +207,18 @@ PredictOptions Parse(std::span<const std::string> arguments, std::string* help) 
   return o;
 }
 
+// Of --input. Throws FormatError naming the first row with a NaN or an infinity.
+Tensor ReadRows(const PredictOptions& o) {
+  const Tensor rows = ReadArray(o.input, o.channel_options.data_key);
+  if (!IsFloating(rows.dtype()) || rows.size() == 0 || rows.shape().ndim() == 0) return rows;
+  const int64_t width = rows.shape().row_size();
+  const int64_t bad =
+      rows.dtype() == DType::kFloat32 ? FirstNotFinite<float>(rows) : FirstNotFinite<double>(rows);
+  if (bad < 0) return rows;
+  throw FormatError(OneLine(o.input, 400) + " row " + std::to_string(bad / width) + ": feature " +
+                    std::to_string(bad % width) + " is not a finite number");
+}
+
 // Before anything that takes time.
 void CheckOutputs(const PredictOptions& o) {
   if (!o.output.empty()) {
@@ -228,6 +248,7 @@ int RunPredict(std::span<const std::string> arguments) {
     ChannelOptions channel = o.channel_options;
     channel.labels = predictor.model().classifier ? LabelKind::kClasses : LabelKind::kTargets;
     dataset = LoadChannel(o.channel, channel);
+    dataset->CheckFinite();
   }
   const bool has_truth = dataset && dataset->has_classes();
   if (has_truth) dataset->CheckLabels(static_cast<int32_t>(predictor.model().spec.classes));
@@ -236,8 +257,7 @@ int RunPredict(std::span<const std::string> arguments) {
     CheckPictures(*dataset);
     names = ClassNames(o, predictor);
   }
-  const Tensor logits =
-      predictor.Run(dataset ? dataset->features() : ReadArray(o.input, o.channel_options.data_key));
+  const Tensor logits = predictor.Run(dataset ? dataset->features() : ReadRows(o));
   if (has_truth) console.Write(AccuracyLine(*dataset, logits));
   if (!o.output.empty()) {
     Tensor result = logits.Clone();
@@ -249,8 +269,8 @@ int RunPredict(std::span<const std::string> arguments) {
     WriteContactSheet(o, *dataset, names, logits.Clone());
     console.Write("wrote " + o.contact_sheet + "\n");
   }
+  console.CheckWritten();
   return 0;
 }
 
 }  // namespace lockstep::tools
-  console.CheckWritten();

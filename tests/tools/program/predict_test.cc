@@ -1,6 +1,7 @@
 // `lockstep predict` on what `lockstep train` left.
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <cstring>
 #include <regex>
 
@@ -112,6 +113,29 @@ TEST_F(Predict, WholeNumbersAreClassesWhateverTheirType) {
   ExpectAccuracy(predict(Channel("doubles", arrays)).out, LastAccuracy(Dir("out/log")));
   arrays["labels"].values<double>()[4] = 0.5;
   ExpectRefusal(predict(Channel("halves", arrays)), 65, {"row 4", "0.5"});
+}
+
+TEST_F(Predict, WhatIsNoNumberIsRefused) {
+  Arrays arrays = Vectors(33, 2);
+  for (const size_t row : {17U, 31U}) arrays["data"].values<float>()[row * 20 + 3] = NAN;
+  const Outcome channel = Run({"predict", "--threads", "1", "--model-dir", Dir("model"),
+                               "--channel", Channel("nan", arrays)});
+  ExpectRefusal(channel, 65, {"data.npz row 17", "finite"});
+  EXPECT_EQ(channel.out, "");
+  for (const Tensor& rows : {arrays["data"], arrays["data"].Cast(DType::kFloat64)}) {
+    const std::vector<uint8_t> npy = WriteNpy(rows);
+    scratch_.Write("x.npy", {npy.begin(), npy.end()});
+    ExpectRefusal(PredictRows("x.npy", "y.npy"), 65, {"x.npy row 17", "feature 3", "finite"});
+  }
+  EXPECT_FALSE(Exists("y.npy"));
+}
+
+// 8 TB of nothing, which no machine could read whole.
+TEST_F(Predict, LargeFilesOfAnotherFormatAreNotReadWhole) {
+  for (const std::string name : {"x.npy", "x.csv"}) {
+    std::filesystem::resize_file(scratch_.Write(name, ""), uint64_t{1} << 43);
+    ExpectRefusal(PredictRows(name, "y.npy"), 65, {name});
+  }
 }
 
 TEST_F(Predict, ModelDirComesFromTheVariable) {
