@@ -16,6 +16,7 @@
 #include "tools/console.h"
 #include "tools/contact_sheet.h"
 #include "tools/environment.h"
+#include "tools/file_roles.h"
 #include "tools/options.h"
 #include "tools/predictor.h"
 #include "tools/text.h"
@@ -207,6 +208,24 @@ PredictOptions Parse(std::span<const std::string> arguments, std::string* help) 
   return o;
 }
 
+// No result may take the place of what it follows from.
+void CheckRoles(const PredictOptions& o) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  const fs::path given(o.model_dir);
+  const fs::path weights = fs::is_directory(given, ignored) ? given / kModelFile : given;
+  FileRoles roles;
+  roles.Reads("--model-dir", weights.string());
+  for (const char* name : {kModelCardFile, kClassNamesFile}) {
+    roles.Reads("--model-dir", (weights.parent_path() / name).string());
+  }
+  roles.Reads("--class-names", o.class_names);
+  roles.Reads("--input", o.input);
+  roles.ReadsChannel("--channel", o.channel, o.channel_options);
+  roles.Writes("--output", o.output);
+  roles.Writes("--contact-sheet", o.contact_sheet);
+}
+
 // Of --input. Throws FormatError naming the first row with a NaN or an infinity.
 Tensor ReadRows(const PredictOptions& o) {
   const Tensor rows = ReadArray(o.input, o.channel_options.data_key);
@@ -221,6 +240,7 @@ Tensor ReadRows(const PredictOptions& o) {
 
 // Before anything that takes time.
 void CheckOutputs(const PredictOptions& o) {
+  CheckRoles(o);
   if (!o.output.empty()) {
     CheckArrayName(o.output);
     Publisher probe(o.output);

@@ -16,6 +16,7 @@
 #include "tools/checkpoints.h"
 #include "tools/failure.h"
 #include "tools/failure_file.h"
+#include "tools/file_roles.h"
 #include "tools/recipe.h"
 #include "tools/signals.h"
 #include "tools/text.h"
@@ -27,8 +28,6 @@ namespace lockstep::tools {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr const char* kGraphFile = "/cg.dot";
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -97,17 +96,7 @@ class TrainJob {
 
   // Before anything that takes time: a job must not find out at its end.
   void PrepareDirectories() {
-    CheckWritableDirectory(o_.model_dir);
-    for (const char* file : {kModelFile, kModelCardFile}) {
-      CheckPublishable(o_.model_dir + "/" + file);
-    }
-    if (!o_.output_data_dir.empty()) {
-      CheckWritableDirectory(o_.output_data_dir);
-      CheckPublishable(o_.output_data_dir + kGraphFile);
-      for (const std::string& file : ResultFiles(FindModel(o_.model).classifier)) {
-        CheckPublishable(o_.output_data_dir + "/" + file);
-      }
-    }
+    CheckTrainingFiles(o_);
     if (o_.checkpoint_dir.empty()) return;
     store_.emplace(o_.checkpoint_dir,
                    CheckpointStore::Options{
@@ -237,7 +226,7 @@ class TrainJob {
 
   void WriteGraph() const {
     if (o_.output_data_dir.empty()) return;
-    Publish(o_.output_data_dir + kGraphFile, model_.graph->ToDot());
+    Publish(o_.output_data_dir + "/" + kGraphFile, model_.graph->ToDot());
   }
 
   Extension* Extend(std::unique_ptr<Extension> extension) {

@@ -27,6 +27,9 @@ std::unique_ptr<Extension> MakeEvaluation(BatchSource* test, bool classifier,
 std::unique_ptr<Extension> MakeReport(Console* console, std::vector<LogEntry>* log,
                                       const std::string& output_dir, bool classifier);
 
+// The network's graph, in a job's output directory.
+inline constexpr const char* kGraphFile = "cg.dot";
+
 // The log and its plots, accuracy.png (or rmse.png) and loss.png; nothing of an empty log. For the
 // end, when what matters more is saved.
 void WriteResults(const std::vector<LogEntry>& log, const std::string& directory,

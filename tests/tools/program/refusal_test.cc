@@ -184,6 +184,15 @@ TEST_F(Refusals, ResultsThatCouldNotBePutInPlace) {
   EXPECT_EQ(ReadWhole(Dir("file")), "x");
 }
 
+TEST_F(Refusals, ManifestThatCouldNotBePutInPlace) {
+  scratch_.Write("file", "x");
+  scratch_.MakeDirectory("job");
+  std::filesystem::create_symlink(Dir("file"), Dir("job/MANIFEST"));
+  const Outcome outcome = Run(Train({}, "job"));
+  ExpectRefusal(outcome, 73, {"MANIFEST", "a symbolic link"});
+  EXPECT_EQ(outcome.out, "");  // before the first step
+}
+
 TEST_F(Refusals, OutputDirThatCannotBeMade) {
   scratch_.Write("file", "");
   ExpectRefusal(RunOn(Dir("train"), {"--output-data-dir", Dir("file/out")}), 73, {"file"});
