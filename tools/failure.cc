@@ -25,4 +25,9 @@ Failure DescribeFailure(const std::exception_ptr& thrown) {
   }
 }
 
+bool IsTrouble(ExitCode code) {
+  return code == ExitCode::kIo || code == ExitCode::kCannotCreate ||
+         code == ExitCode::kNoPermission || code == ExitCode::kNoResources;
+}
+
 }  // namespace lockstep::tools

@@ -18,6 +18,9 @@ struct Failure {
 // whatever else was thrown.
 Failure DescribeFailure(const std::exception_ptr& thrown);
 
+// Of the machine, not of the job: run again, it may be gone.
+bool IsTrouble(ExitCode code);
+
 // The first of several failures. What is tried after it is still done.
 class FirstFailure {
  public:

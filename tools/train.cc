@@ -69,7 +69,7 @@ class TrainJob {
     PrintHead();
     WriteGraph();
     CompleteLog();
-    trainer_->Run();
+    RunTrainer();
     // Start values are no model.
     if (trainer_->clock().iteration == 0) {
       throw Error(ExitCode::kNotSaved, StopSignals::kNothingToSave);
@@ -286,6 +286,19 @@ class TrainJob {
             .crop = o_.transform.crop};
   }
 
+  // Files that could not be written on the way cost nothing that still can be saved.
+  void RunTrainer() {
+    try {
+      trainer_->Run();
+    } catch (const IoError&) {
+      if (trainer_->clock().iteration == 0) throw;
+      failure_.Try([] { throw; });
+      // Weights that are no numbers are no model, and no state.
+      if (!failure_.Try([this] { trainer_->State(); }).empty()) failure_.Throw();
+      SaveAll();
+    }
+  }
+
   // What matters most comes first, and what fails holds up nothing behind it.
   void SaveAll() {
     std::string failed;
@@ -351,12 +364,6 @@ std::string FailureDirectory(const Variables& variables) {
     return found == variables.end() || found->second.empty() ? otherwise : found->second;
   };
   return get("SM_OUTPUT_DIR", get("SAGEMAKER_BASE_DIR", "/opt/ml") + "/output");
-}
-
-// Of the machine, not of the job: run again, it may be gone.
-bool IsTrouble(ExitCode code) {
-  return code == ExitCode::kIo || code == ExitCode::kCannotCreate ||
-         code == ExitCode::kNoPermission || code == ExitCode::kNoResources;
 }
 
 }  // namespace

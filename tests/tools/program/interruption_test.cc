@@ -281,6 +281,13 @@ TEST_F(TooLargeCheckpoints, CostNoModel) {
   EXPECT_TRUE(Exists("jobmodel/model.json"));
 }
 
+TEST_F(TooLargeCheckpoints, InTheMiddleOfTrainingCostNoModelEither) {
+  const Outcome outcome = RunProgram(With(Job("2"), "--checkpoint-every", "3"), Limited());
+  ExpectRefusal(outcome, 74, {"checkpoint_3"});
+  EXPECT_THAT(outcome.out, HasSubstr("model saved to"));
+  EXPECT_TRUE(Exists("jobmodel/model.json"));
+}
+
 TEST_F(TooLargeCheckpoints, OfAStoppedJobAre75InTheFailureFileToo) {
   scratch_.MakeDirectory("failed");
   Program program(Job("100000"), Limited());
