@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/text.h"
 #include "kernels/error.h"
 #include "models/networks.h"
 
@@ -11,11 +12,8 @@ namespace {
 
 constexpr int64_t kMostUnits = int64_t{1} << 24;
 
-std::string Number(double value) {
-  std::string text = std::to_string(value);
-  text.erase(text.find_last_not_of('0') + 1);
-  return text.back() == '.' ? text + "0" : text;
-}
+// A plan of so many layers is made in less than a second.
+constexpr size_t kMostHidden = 1000;
 
 std::string Names() {
   std::string names;
@@ -40,9 +38,13 @@ void CheckSpec(const ModelSpec& spec, const ModelInfo& info) {
   if (!info.has_width && spec.width != 1.0) NoOption(info, "width");
   if (!info.has_hidden && !spec.hidden.empty()) NoOption(info, "hidden");
   if (!(spec.width > 0.0 && spec.width <= 64.0)) {
-    throw ConfigError("width must lie above 0 and be at most 64, got " + Number(spec.width));
+    throw ConfigError("width must lie above 0 and be at most 64, got " + Text(spec.width));
   }
   CheckUnits(spec.classes, "model " + spec.name + ": the number of outputs");
+  if (spec.hidden.size() > kMostHidden) {
+    throw ConfigError("model " + spec.name + " has at most " + std::to_string(kMostHidden) +
+                      " hidden layers, got " + std::to_string(spec.hidden.size()));
+  }
   for (const int64_t units : spec.hidden) {
     CheckUnits(units, "model " + spec.name + ": the units of a hidden layer");
   }
@@ -91,8 +93,8 @@ const ModelInfo& FindModel(const std::string& name) {
 int64_t ScaledUnits(int64_t units, const ModelSpec& spec) {
   const double scaled = std::floor(static_cast<double>(units) * spec.width);
   if (scaled < 1.0) {
-    throw ConfigError("model " + spec.name + ": width " + Number(spec.width) +
-                      " leaves nothing of " + std::to_string(units) + " units");
+    throw ConfigError("model " + spec.name + ": width " + Text(spec.width) + " leaves nothing of " +
+                      std::to_string(units) + " units");
   }
   return static_cast<int64_t>(scaled);
 }

@@ -1,6 +1,5 @@
 #include "engine/graph/graph.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "kernels/error.h"
@@ -26,14 +25,15 @@ std::string Quoted(const std::string& text) {
 }  // namespace
 
 int Graph::AddValue(Value value) {
+  const auto id = static_cast<int>(values_.size());
+  ids_.emplace(value.name, id);
   values_.push_back(std::move(value));
-  return static_cast<int>(values_.size()) - 1;
+  return id;
 }
 
 int Graph::Find(const std::string& name) const {
-  const auto found =
-      std::find_if(values_.begin(), values_.end(), [&](const Value& v) { return v.name == name; });
-  return found == values_.end() ? -1 : static_cast<int>(found - values_.begin());
+  const auto found = ids_.find(name);
+  return found == ids_.end() ? -1 : found->second;
 }
 
 Var Graph::Input(const std::string& name, const TensorType& sample) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "engine/graph/initializer.h"
@@ -73,7 +74,7 @@ class Graph {
 
   const std::vector<Value>& values() const { return values_; }
   const std::vector<Node>& nodes() const { return nodes_; }
-  // The value of that name, or -1.
+  // The first value of that name, or -1.
   int Find(const std::string& name) const;
 
   // One line a node: name, type, attributes, inputs, shapes.
@@ -89,6 +90,7 @@ class Graph {
   const Value& ValueOf(Var var, const char* use) const;
 
   std::vector<Value> values_;
+  std::unordered_map<std::string, int> ids_;  // of equal names the first
   std::vector<Node> nodes_;
   int output_ = -1;
   int loss_ = -1;

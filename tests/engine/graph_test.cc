@@ -23,6 +23,16 @@ std::string MessageOf(const Function& function) {
   return "nothing was thrown";
 }
 
+TEST(Graph, FindsTheFirstValueOfAName) {
+  Graph graph;
+  const Var x = Picture(graph);
+  const Var a = Relu(x, "a");
+  Relu(a, "a");
+  EXPECT_EQ(graph.Find("a"), a.id);
+  EXPECT_EQ(graph.Find("x"), x.id);
+  EXPECT_EQ(graph.Find(""), -1);
+}
+
 TEST(Graph, InfersShapes) {
   Graph graph;
   const Var x = Picture(graph);
