@@ -1,8 +1,10 @@
 #include "models/model_card.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "data/bytes.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -13,6 +15,10 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kFormat = "lockstep-model";
 constexpr int64_t kVersion = 1;
 constexpr int kMaxDepth = 32;
+// Far above what a training reaches or a picture has.
+constexpr int64_t kMostIterations = 1'000'000'000'000'000;
+constexpr int64_t kMostLanes = 1024;
+constexpr int64_t kMostPixels = 1 << 20;
 
 template <typename T>
 const char* Wanted() {
@@ -98,12 +104,40 @@ void CheckInput(const InputTransform& input, const Shape& sample, const std::str
             std::to_string(size) + " values in \"mean\" or \"stddev\" for samples of shape " +
                 sample.ToString());
   }
+  const auto finite = [](double value) { return std::isfinite(value); };
+  require(finite(input.scale), "\"scale\" is not finite");
+  require(std::all_of(input.mean.begin(), input.mean.end(), finite) &&
+              std::all_of(input.stddev.begin(), input.stddev.end(), finite),
+          "a \"mean\" or \"stddev\" is not finite");
   require(std::all_of(input.stddev.begin(), input.stddev.end(), [](double d) { return d > 0; }),
           "a \"stddev\" is not above zero");
   require(input.padding >= 0 && input.crop >= 0, "\"pad\" or \"crop\" is negative");
+  require(input.padding <= kMostPixels, "\"pad\" is " + std::to_string(input.padding) +
+                                            ", wanted at most " + std::to_string(kMostPixels));
   require(
       input.crop == 0 || (is_picture && sample[1] == input.crop && sample[2] == input.crop),
       "\"crop\" is " + std::to_string(input.crop) + ", but \"in_shape\" is " + sample.ToString());
+}
+
+void CheckOneOf(const std::string& value, const std::string& first, const std::string& second,
+                const std::string& where) {
+  if (value == first || value == second) return;
+  throw FormatError(where + " is \"" + Printable(value) + "\", wanted \"" + first + "\" or \"" +
+                    second + "\"");
+}
+
+void CheckRange(int64_t value, int64_t least, int64_t most, const std::string& where) {
+  if (value >= least && value <= most) return;
+  throw FormatError(where + " is " + std::to_string(value) + ", wanted " + std::to_string(least) +
+                    " to " + std::to_string(most));
+}
+
+void CheckTraining(const ModelCard& card, const std::string& name) {
+  const std::string where = name + ": \"training\": ";
+  CheckOneOf(card.mode, "fast", "reproducible", where + "\"mode\"");
+  const bool lanes = card.mode == "reproducible";
+  CheckRange(card.lanes, lanes ? 1 : 0, lanes ? kMostLanes : 0, where + "\"lanes\"");
+  CheckRange(card.iterations, 0, kMostIterations, where + "\"iterations\"");
 }
 
 // A network that can be built.
@@ -117,6 +151,8 @@ void CheckSpec(const ModelSpec& spec, const std::string& name) {
 
 // Not nested deeper than any card is: what shows values to people recurses.
 Json ParseFlatJson(const std::string& text, const std::string& name) {
+  // The parser would take it for the end.
+  if (text.find('\0') != std::string::npos) throw FormatError(name + " holds a zero byte");
   bool deep = false;
   const auto keep = [&](int depth, Json::parse_event_t, Json&) {
     deep = deep || depth > kMaxDepth;
@@ -179,6 +215,7 @@ ModelCard ParseModelCard(const std::string& text, const std::string& name) {
   result.spec.in_shape = ShapeOf(dims, name);
   CheckSpec(result.spec, name);
   card.Read("dtype", &result.dtype);
+  CheckOneOf(result.dtype, "float32", "float64", name + ": \"dtype\"");
   result.input = ReadInput(card.At("input"));
   CheckInput(result.input, result.spec.in_shape, name);
   const CardReader training = card.At("training");
@@ -186,6 +223,7 @@ ModelCard ParseModelCard(const std::string& text, const std::string& name) {
   training.Read("lanes", &result.lanes);
   training.Read("seed", &result.seed);
   training.Read("iterations", &result.iterations);
+  CheckTraining(result, name);
   card.Read("weights_sha256", &result.weights_sha256);
   return result;
 }

@@ -73,6 +73,32 @@ TEST(ModelCard, NetworksThatCannotBeBuiltAreBadData) {
   EXPECT_NE(MessageOf(Replaced("\"vgg\"", "\"mlp\"")).find("width"), std::string::npos);
 }
 
+TEST(ModelCard, ValuesOutsideTheirRangeAreBadData) {
+  EXPECT_EQ(MessageOf(Replaced("\"float32\"", "\"int9\"")),
+            "model.json: \"dtype\" is \"int9\", wanted \"float32\" or \"float64\"");
+  EXPECT_EQ(MessageOf(Replaced("\"reproducible\"", "\"slow\"")),
+            "model.json: \"training\": \"mode\" is \"slow\", wanted \"fast\" or "
+            "\"reproducible\"");
+  EXPECT_EQ(MessageOf(Replaced("\"lanes\": 8", "\"lanes\": -8")),
+            "model.json: \"training\": \"lanes\" is -8, wanted 1 to 1024");
+  EXPECT_EQ(MessageOf(Replaced("\"reproducible\"", "\"fast\"")),
+            "model.json: \"training\": \"lanes\" is 8, wanted 0 to 0");
+  EXPECT_NE(MessageOf(Replaced("12345", "-1")).find("\"iterations\" is -1"), std::string::npos);
+  EXPECT_NE(MessageOf(Replaced("\"pad\": 4", "\"pad\": 4000000000000000000")).find("\"pad\""),
+            std::string::npos);
+  EXPECT_EQ(MessageOf(ToJson(SomeCard()) + std::string("\0{", 2)), "model.json holds a zero byte");
+}
+
+TEST(ModelCard, TooManyLayersAreRefusedAtOnce) {
+  ModelCard card = SomeCard();
+  card.spec = {.name = "mlp", .in_shape = {5}, .hidden = std::vector<int64_t>(1000, 1)};
+  card.input = {};
+  EXPECT_EQ(MessageOf(ToJson(card)), "nothing was thrown");
+  card.spec.hidden.resize(20000, 1);
+  EXPECT_EQ(MessageOf(ToJson(card)),
+            "model.json: \"model\": model mlp has at most 1000 hidden layers, got 20000");
+}
+
 TEST(ModelCard, DeepNestingIsRefusedWithoutRecursion) {
   const std::string deep = std::string(200000, '[') + std::string(200000, ']');
   EXPECT_EQ(MessageOf(deep), "model.json is nested deeper than 32");
