@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include "data/input_file.h"
+#include "engine/train/posix_file.h"
 #include "engine/train/publish.h"
 #include "kernels/error.h"
 #include "models/describe.h"
@@ -10,17 +10,36 @@
 namespace lockstep {
 namespace {
 
-std::string ReadText(const std::string& path) {
-  const Bytes bytes = InputFile::Open(path).ReadAll();
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+constexpr size_t kMostCardBytes = size_t{4} << 20;
+
+// What the card says, or, where its network is not that of the arrays, what these say.
+void UseCard(ModelCard card, FoundModel* found) {
+  const std::string other = WhyOtherNetwork(found->weights, *BuildModel(card.spec).graph);
+  if (other.empty()) {
+    found->spec = card.spec;
+    found->input = card.input;
+    found->card = std::move(card);
+    return;
+  }
+  const ModelDescription description = DescribeModelNpz(found->weights);
+  if (!description.spec) throw FormatError(other);
+  found->spec = *description.spec;
+  found->warning = std::string(kModelCardFile) +
+                   " is not used, as it is of another network: " + other + "; " + found->weights +
+                   " is read by itself as " + found->spec.name +
+                   ", without normalisation; train again to replace both";
 }
 
 }  // namespace
 
 void SaveModelDirectory(const std::string& directory, ModelCard card, const Variables& variables) {
   card.weights_sha256 = WeightsHash(variables);
-  SaveModelNpz(variables, directory + "/" + kModelFile);
-  Publish(directory + "/" + kModelCardFile, ToJson(card));
+  Publisher weights(directory + "/" + kModelFile);
+  WriteModelNpz(variables, &weights);
+  const std::string json = ToJson(card);
+  Publisher described(directory + "/" + kModelCardFile, static_cast<int64_t>(json.size()));
+  described.Write(json.data(), json.size());
+  CommitTogether(&weights, &described);
 }
 
 FoundModel FindModelDirectory(const std::string& path) {
@@ -37,9 +56,7 @@ FoundModel FindModelDirectory(const std::string& path) {
   found.weights = weights.string();
   const fs::path card = weights.parent_path() / kModelCardFile;
   if (weights.filename() == kModelFile && fs::exists(card, ignored)) {
-    found.card = ParseModelCard(ReadText(card.string()), card.string());
-    found.spec = found.card->spec;
-    found.input = found.card->input;
+    UseCard(ParseModelCard(ReadSmallFile(card.string(), kMostCardBytes), card.string()), &found);
     return found;
   }
   const ModelDescription description = DescribeModelNpz(found.weights);
@@ -53,6 +70,7 @@ FoundModel FindModelDirectory(const std::string& path) {
 
 std::string LoadFoundModel(const FoundModel& found, Variables& variables) {
   LoadModelNpz(found.weights, variables);
+  if (!found.warning.empty()) return found.warning;
   if (!found.card || found.card->weights_sha256 == WeightsHash(variables)) return "";
   return found.weights + " is not the file that " + kModelCardFile +
          " beside it was written for: its weights have another SHA-256";

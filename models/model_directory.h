@@ -14,7 +14,9 @@ namespace lockstep {
 inline constexpr const char* kModelFile = "model.npz";
 inline constexpr const char* kModelCardFile = "model.json";
 
-// Writes model.npz, then model.json with the hash of the weights in it; each whole or not at all.
+// Writes model.npz, and model.json with the hash of the weights in it; each whole or not at all.
+// Both are on the disk before the first gets its name, so that hardly anything can come between the
+// two.
 void SaveModelDirectory(const std::string& directory, ModelCard card, const Variables& variables);
 
 struct FoundModel {
@@ -22,11 +24,13 @@ struct FoundModel {
   InputTransform input;
   std::string weights;            // path of the npz file
   std::optional<ModelCard> card;  // none: the spec follows from the arrays
+  std::string warning;            // why model.json is not used, or ""
 };
 
 // The model in a directory, or in the npz file `path` names: by model.json where there is one, else
-// by the arrays, so that a bare model.npz of Chainer's opens too. IoError (66) where there is no
-// model file, listing what was looked for; FormatError where the arrays are of no known network.
+// by the arrays, so that a bare model.npz of Chainer's opens too, as does one beside the model.json
+// of another network. IoError (66) where there is no model file, listing what was looked for;
+// FormatError where the arrays are of no known network. Reads headers only.
 FoundModel FindModelDirectory(const std::string& path);
 
 // Loads the weights of a found model, strictly. Returns a warning when they are not those that

@@ -91,6 +91,23 @@ Tensor Broadcast(const Tensor& from, const Shape& to) {
   return result;
 }
 
+std::string MissingText(const NpzReader& file, const std::string& key, const Shape& wanted) {
+  const std::string nearest = Join(NearestNames(key, file.names(), 3));
+  return file.path() + ": '" + key + "' is not a file in the archive; the network wants it for " +
+         wanted.ToString() + (nearest.empty() ? "; the archive is empty" : "; nearest: " + nearest);
+}
+
+std::string UninitialisedText(const NpzReader& file, const std::string& key) {
+  return file.path() + ": " + key +
+         " is not initialised (a pickled None): the network was saved before its first batch; save "
+         "it after one";
+}
+
+std::string OtherShapeText(const std::string& where, const Shape& found, const Shape& wanted) {
+  return where + " has shape " + found.ToString() + "; the network wants " + wanted.ToString() +
+         ": another network, or other sizes, wrote this file";
+}
+
 class Loader {
  public:
   Loader(const std::string& path, Variables& variables, const LoadNpzOptions& options)
@@ -131,20 +148,14 @@ class Loader {
     }
     if (!file_.ReadHeader(key).is_pickled()) return true;
     if (options_.strict) {
-      throw FormatError(file_.path() + ": " + key +
-                        " is not initialised (a pickled None): the network was saved before its "
-                        "first batch; save it after one");
+      throw FormatError(UninitialisedText(file_, key));
     }
     report_.uninitialised.push_back(name);
     return false;
   }
 
   [[noreturn]] void Missing(const std::string& name, const std::string& key) const {
-    const std::string nearest = Join(NearestNames(key, file_.names(), 3));
-    throw FormatError(file_.path() + ": '" + key +
-                      "' is not a file in the archive; the network wants it for " +
-                      variables_.Find(name).type.shape.ToString() +
-                      (nearest.empty() ? "; the archive is empty" : "; nearest: " + nearest));
+    throw FormatError(MissingText(file_, key, variables_.Find(name).type.shape));
   }
 
   Tensor Fit(const std::string& name, const Tensor& value) {
@@ -159,9 +170,7 @@ class Loader {
     }
     if (value.shape() == entry.type.shape) return value;
     if (!Broadcasts(value.shape(), entry.type.shape)) {
-      throw ShapeError(where + " has shape " + value.shape().ToString() + "; the network wants " +
-                       entry.type.shape.ToString() +
-                       ": another network, or other sizes, wrote this file");
+      throw ShapeError(OtherShapeText(where, value.shape(), entry.type.shape), ExitCode::kBadData);
     }
     report_.broadcast.push_back(name);
     return Broadcast(value, entry.type.shape);
@@ -188,12 +197,43 @@ class Loader {
 
 void SaveModelNpz(const Variables& variables, const std::string& path,
                   const SaveNpzOptions& options) {
+  Publisher publisher(path);
+  WriteModelNpz(variables, &publisher, options);
+  publisher.Commit();
+}
+
+void WriteModelNpz(const Variables& variables, Publisher* publisher,
+                   const SaveNpzOptions& options) {
   NpzWriter writer(options.npz);
   for (const std::string& name : SortedNames(variables)) writer.Add(name, variables.Get(name));
-  Publisher publisher(path);
   writer.Write(
-      [&](std::span<const uint8_t> bytes) { publisher.Write(bytes.data(), bytes.size()); });
-  publisher.Commit();
+      [&](std::span<const uint8_t> bytes) { publisher->Write(bytes.data(), bytes.size()); });
+}
+
+std::string WhyOtherNetwork(const std::string& path, const Graph& graph) {
+  const NpzReader file(path);
+  std::vector<std::string> names;
+  for (const Graph::Value& value : graph.values()) {
+    if (value.role == Role::kParameter || value.role == Role::kState) names.push_back(value.name);
+  }
+  const KeyMap keys = FindKeys(file, names);
+  for (const std::string& name : names) {
+    const std::string key = keys.Key(name);
+    const Graph::Value& value = graph.values()[static_cast<size_t>(graph.Find(name))];
+    const Shape& wanted = value.type.shape;
+    if (!file.Contains(key)) return MissingText(file, key, wanted);
+    const NpyHeader header = file.ReadHeader(key);
+    if (header.is_pickled()) return UninitialisedText(file, key);
+    const bool counter = !IsFloating(value.type.dtype) && header.shape.size() == wanted.size();
+    if (!(header.shape == wanted) && !counter) {
+      return OtherShapeText(path + ": " + key, header.shape, wanted);
+    }
+    if (static_cast<uint64_t>(wanted.size()) > file.MemberBytes(key)) {
+      return path + ": " + key + " of shape " + wanted.ToString() + " has only " +
+             std::to_string(file.MemberBytes(key)) + " bytes";
+    }
+  }
+  return "";
 }
 
 LoadNpzReport LoadModelNpz(const std::string& path, Variables& variables,

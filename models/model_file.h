@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "data/npz.h"
+#include "engine/graph/graph.h"
 #include "engine/plan/variables.h"
+#include "engine/train/publish.h"
 
 namespace lockstep {
 
@@ -22,6 +24,9 @@ struct SaveNpzOptions {
 // same bytes. Throws IoError.
 void SaveModelNpz(const Variables& variables, const std::string& path,
                   const SaveNpzOptions& options = {});
+// The same, into a file that the caller commits.
+void WriteModelNpz(const Variables& variables, Publisher* publisher,
+                   const SaveNpzOptions& options = {});
 
 struct LoadNpzOptions {
   // Put before each name to make the key, as load_npz's `path`: "updater/model:main/". Without it
@@ -44,10 +49,14 @@ struct LoadNpzReport {
 
 // Accepts what chainer.serializers.load_npz accepts: any numeric type, cast; shapes that broadcast
 // as NumPy's do; counters (N) as integers of shape () or (1,) but not as floating-point numbers.
-// FormatError naming the key and the nearest ones in the file when one is missing; ShapeError with
-// both shapes; FormatError for a network saved before its first batch (its arrays are None).
+// FormatError naming the key and the nearest ones in the file when one is missing; ShapeError (65)
+// with both shapes; FormatError for a network saved before its first batch (its arrays are None).
 LoadNpzReport LoadModelNpz(const std::string& path, Variables& variables,
                            const LoadNpzOptions& options = {});
+
+// Why the arrays of a file are not exactly those of a network, by the headers, so that nothing is
+// allocated for a network that another file would fill; "" when they are. Keys are found as above.
+std::string WhyOtherNetwork(const std::string& path, const Graph& graph);
 
 // SHA-256 over names, types, shapes and elements in the order of the names: the same for any
 // compression of the file, another when any bit of any array differs.

@@ -167,21 +167,42 @@ void Publisher::Write(std::span<const std::byte> data) {
   }
 }
 
-void Publisher::Commit() {
+void Publisher::Sync() {
   if (!file_) throw Error(ExitCode::kBug, "Publisher of " + Printable(path_) + ": already closed");
   // What Reserve() took beyond the end of the file is given back.
   if (size_ < expected_bytes_ && ::ftruncate(file_.get(), size_) != 0) Fail(errno, size_);
-  int error = SyncToDisk(file_.get());
+  const int error = SyncToDisk(file_.get());
   if (error != 0) Fail(error, size_);
   CheckTarget(directory_.get(), name_, path_);
+}
+
+void Publisher::Rename() {
   if (::renameat(directory_.get(), temporary_.c_str(), directory_.get(), name_.c_str()) != 0) {
     Fail(errno, size_);
   }
   temporary_.clear();
   // Only now, as its lock keeps sweepers away; what could fail was reported by the sync.
   file_.Close();
-  error = SyncToDisk(directory_.get());
+}
+
+void Publisher::SyncDirectory() {
+  const int error = SyncToDisk(directory_.get());
   if (error != 0) ThrowWriteError("cannot sync the directory of", path_, error);
+}
+
+void Publisher::Commit() {
+  Sync();
+  Rename();
+  SyncDirectory();
+}
+
+void CommitTogether(Publisher* first, Publisher* second) {
+  first->Sync();
+  second->Sync();
+  first->Rename();
+  second->Rename();
+  first->SyncDirectory();
+  second->SyncDirectory();
 }
 
 void Publisher::Remove() noexcept {

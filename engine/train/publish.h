@@ -41,8 +41,14 @@ class Publisher {
   void Commit();
 
  private:
+  friend void CommitTogether(Publisher* first, Publisher* second);
+
   void OpenTemporary();
   void Reserve();
+  // The three parts of Commit().
+  void Sync();
+  void Rename();
+  void SyncDirectory();
   void Remove() noexcept;
   [[noreturn]] void Fail(int error, int64_t wanted_bytes);
 
@@ -54,6 +60,10 @@ class Publisher {
   int64_t expected_bytes_ = 0;
   int64_t size_ = 0;
 };
+
+// Commits two files that belong together: both are on the disk before the first takes its name, so
+// that only a death between two renames leaves one without the other.
+void CommitTogether(Publisher* first, Publisher* second);
 
 // The above for bytes that lie ready.
 void Publish(const std::string& path, std::span<const std::byte> data);

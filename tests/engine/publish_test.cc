@@ -77,6 +77,22 @@ TEST(Publish, LeavesTheOldFileUntilCommit) {
   EXPECT_EQ(dir.Names().size(), 1U);
 }
 
+TEST(Publish, TwoFilesAreCommittedTogetherOrNeither) {
+  TemporaryDirectory dir;
+  Publisher first(dir / "a"), second(dir / "b");
+  first.Write("one", 3);
+  second.Write("two", 3);
+  CommitTogether(&first, &second);
+  EXPECT_EQ(ReadFile(dir / "a") + ReadFile(dir / "b"), "onetwo");
+  EXPECT_EQ(dir.Names().size(), 2U);
+  Publisher third(dir / "a"), fourth(dir / "b");
+  third.Write("new", 3);
+  fs::remove(dir / "b");
+  fs::create_directory(dir / "b");  // comes in the way of the second
+  EXPECT_THROW(CommitTogether(&third, &fourth), IoError);
+  EXPECT_EQ(ReadFile(dir / "a"), "one");
+}
+
 TEST(Publish, AReservationDoesNotChangeTheSize) {
   TemporaryDirectory dir;
   Publisher file(dir / "model", 1 << 20);

@@ -82,6 +82,40 @@ TEST(ModelDirectory, SaysWhenTheCardIsOfOtherWeights) {
                 "another SHA-256");
 }
 
+TEST(ModelDirectory, ReadsTheArraysAloneWhenTheCardIsOfAnotherNetwork) {
+  const TempDir directory;
+  SavedModel saved(kSpecs[1]), old(kSpecs[0]), loaded(kSpecs[1]);
+  SaveModelDirectory(directory.path(), {.spec = old.spec()}, old.variables());
+  SaveModelNpz(saved.variables(), directory / "model.npz");  // killed before the second rename
+  const FoundModel found = FindModelDirectory(directory.path());
+  EXPECT_EQ(found.spec, saved.spec());
+  EXPECT_FALSE(found.card);
+  const std::string warning = LoadFoundModel(found, loaded.variables());
+  EXPECT_NE(warning.find("model.json is not used, as it is of another network"), std::string::npos);
+  EXPECT_EQ(WeightsHash(loaded.variables()), WeightsHash(saved.variables()));
+}
+
+TEST(ModelDirectory, ACardOfALargeNetworkAllocatesNothing) {
+  const TempDir directory;
+  NpzWriter writer;
+  writer.Add("predictor/l1/W", Tensor(DType::kFloat32, {1, 1}));
+  for (const char* name : {"l1/b", "l2/W", "l2/b"}) {
+    writer.Add(std::string("predictor/") + name, Tensor(DType::kFloat32, {1}));
+  }
+  const std::string weights = directory.Write("model.npz", writer.ToBytes());
+  const ModelCard card{
+      .spec = {.name = "mlp", .in_shape = {784}, .classes = 10, .hidden = {16'000'000}}};
+  directory.Write("model.json", std::string_view(ToJson(card)));
+  try {
+    FindModelDirectory(directory.path());
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kBadData);
+    EXPECT_NE(std::string(error.what()).find("another network, or other sizes, wrote this file"),
+              std::string::npos);
+  }
+}
+
 TEST(ModelDirectory, SaysWhatIsMissing) {
   const TempDir directory;
   EXPECT_EQ(MessageOf(directory.path()),
