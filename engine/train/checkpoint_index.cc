@@ -138,8 +138,18 @@ LoadedCheckpoint Load(const ManifestEntry& entry, const std::string& directory) 
   if (table.file_bytes != entry.bytes || table.crc32c != entry.header_crc32c) {
     throw FormatError(Printable(loaded.path) + ": not the file that the manifest lists");
   }
-  CheckpointTag stored;
+  CheckpointTag stored = entry.tag;
   TakeTag(&loaded.contents.values, &stored);
+  const auto trained = loaded.contents.values.find("trainer/iteration");
+  if (trained != loaded.contents.values.end()) {
+    const int64_t* iteration = std::get_if<int64_t>(&trained->second);
+    if (iteration == nullptr || *iteration != stored.iteration) {
+      throw FormatError(Printable(loaded.path) + ": \"" + kIteration + "\" is " +
+                        std::to_string(stored.iteration) + ", but \"trainer/iteration\" is " +
+                        (iteration == nullptr ? "no integer" : std::to_string(*iteration)) +
+                        "; wanted the same");
+    }
+  }
   return loaded;
 }
 

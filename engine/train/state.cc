@@ -1,10 +1,19 @@
 #include "engine/train/state.h"
 
+#include <cmath>
+#include <limits>
+#include <string_view>
+
 #include "engine/text.h"
+#include "engine/train/posix_file.h"
 #include "kernels/error.h"
 
 namespace lockstep {
 namespace {
+
+constexpr std::string_view kVariables = "variables/";
+// Of two, between the least and the largest double.
+constexpr int64_t kMostExponent = 2200;
 
 std::string StateKey(const std::string& state, const std::string& parameter) {
   return "optimizer/" + state + "/" + parameter;
@@ -36,16 +45,23 @@ void SaveVariables(const Variables& variables, CheckpointContents* contents) {
   }
 }
 
-void RestoreVariables(const CheckpointContents& contents, Variables* variables) {
-  const std::string prefix = "variables/";
+void CheckVariables(const CheckpointContents& contents, const Variables& variables) {
   for (const auto& [key, tensor] : contents.tensors) {
-    if (key.starts_with(prefix) && !variables->Contains(key.substr(prefix.size()))) {
-      throw ShapeError("the checkpoint holds " + key.substr(prefix.size()) + " of shape " +
-                       tensor.shape().ToString() + ", which this network does not have");
+    if (key.starts_with(kVariables) && !variables.Contains(key.substr(kVariables.size()))) {
+      throw ShapeError("the checkpoint holds " + Printable(key.substr(kVariables.size())) +
+                       " of shape " + tensor.shape().ToString() +
+                       ", which this network does not have");
     }
   }
+  for (const Variables::Entry& entry : variables.entries()) {
+    contents.Array(std::string(kVariables) + entry.name, entry.type);
+  }
+}
+
+void RestoreVariables(const CheckpointContents& contents, Variables* variables) {
+  CheckVariables(contents, *variables);
   for (const Variables::Entry& entry : variables->entries()) {
-    variables->Set(entry.name, contents.Array(prefix + entry.name, entry.type));
+    variables->Set(entry.name, contents.Array(std::string(kVariables) + entry.name, entry.type));
   }
 }
 
@@ -57,13 +73,22 @@ void SaveUpdater(const Updater& updater, const Variables& variables, CheckpointC
   });
 }
 
+void CheckUpdater(const CheckpointContents& contents, const Variables& variables,
+                  const Updater& updater) {
+  const std::string& stored = contents.Text("optimizer/settings");
+  if (stored != Settings(updater, variables)) {
+    throw ShapeError("the checkpoint was written with optimizer '" + Printable(stored) +
+                     "', this job has '" + Settings(updater, variables) + "'");
+  }
+  ForEachState(updater, variables, [&](const std::string& state, const Variables::Entry& entry) {
+    contents.Array(StateKey(state, entry.name), entry.type);
+  });
+  IntegerIn(contents, "optimizer/updates", kMostSteps);
+}
+
 void RestoreUpdater(const CheckpointContents& contents, const Variables& variables,
                     Updater* updater) {
-  const std::string& stored = contents.Text("optimizer/settings");
-  if (stored != Settings(*updater, variables)) {
-    throw ShapeError("the checkpoint was written with optimizer '" + stored + "', this job has '" +
-                     Settings(*updater, variables) + "'");
-  }
+  CheckUpdater(contents, variables, *updater);
   ForEachState(*updater, variables, [&](const std::string& state, const Variables::Entry& entry) {
     updater->SetState(entry.name, state, contents.Array(StateKey(state, entry.name), entry.type));
   });
@@ -79,7 +104,7 @@ void SaveLanes(LaneRunner* lanes, CheckpointContents* contents) {
       Tensor::FromValues<int64_t>(Shape({static_cast<int64_t>(exponents.size())}), exponents);
 }
 
-void RestoreLanes(const CheckpointContents& contents, LaneRunner* lanes) {
+void CheckLanes(const CheckpointContents& contents, LaneRunner* lanes) {
   RequireSame(contents, "lanes/count", lanes == nullptr ? 0 : lanes->options().lanes,
               "lanes (0: not reproducible)");
   if (lanes == nullptr) return;
@@ -87,8 +112,40 @@ void RestoreLanes(const CheckpointContents& contents, LaneRunner* lanes) {
               "--lane-norm (0: sync, 1: lane)");
   const auto size = static_cast<int64_t>(lanes->gradient_sums().exponents().size());
   const Tensor& stored = contents.Array("lanes/exponents", {Shape({size}), DType::kInt64});
+  constexpr int64_t kUnknown = std::numeric_limits<int64_t>::min();  // before the first step
+  for (const int64_t exponent : stored.values<int64_t>()) {
+    if (exponent == kUnknown || (exponent >= -kMostExponent && exponent <= kMostExponent)) continue;
+    throw FormatError("the checkpoint's array \"lanes/exponents\" holds " +
+                      std::to_string(exponent) + ", wanted " + std::to_string(-kMostExponent) +
+                      " to " + std::to_string(kMostExponent) + "; the file is damaged");
+  }
+}
+
+void RestoreLanes(const CheckpointContents& contents, LaneRunner* lanes) {
+  CheckLanes(contents, lanes);
+  if (lanes == nullptr) return;
+  const auto size = static_cast<int64_t>(lanes->gradient_sums().exponents().size());
+  const Tensor& stored = contents.Array("lanes/exponents", {Shape({size}), DType::kInt64});
   const auto values = stored.values<int64_t>();
   lanes->gradient_sums().set_exponents({values.begin(), values.end()});
+}
+
+int64_t IntegerIn(const CheckpointContents& contents, const std::string& key, int64_t most) {
+  const int64_t stored = contents.Integer(key);
+  if (stored < 0 || stored > most) {
+    throw FormatError("the checkpoint's value \"" + key + "\" is " + std::to_string(stored) +
+                      ", wanted 0 to " + std::to_string(most) + "; the file is damaged");
+  }
+  return stored;
+}
+
+double FiniteReal(const CheckpointContents& contents, const std::string& key) {
+  const double stored = contents.Real(key);
+  if (!std::isfinite(stored)) {
+    throw FormatError("the checkpoint's value \"" + key + "\" is " + Text(stored) +
+                      ", wanted a finite number; the file is damaged");
+  }
+  return stored;
 }
 
 void RequireSame(const CheckpointContents& contents, const std::string& key, int64_t wanted,

@@ -16,16 +16,29 @@ namespace lockstep {
 // checkpoint is written at once and need not hold all arrays twice.
 void SaveVariables(const Variables& variables, CheckpointContents* contents);
 // Throws ShapeError (76) naming the array, stored and wanted shape, and arrays of only one side.
+// Each Check does all that its Restore may throw for, and changes nothing.
+void CheckVariables(const CheckpointContents& contents, const Variables& variables);
 void RestoreVariables(const CheckpointContents& contents, Variables* variables);
 
 // "optimizer/<state>/<parameter>", and the settings, which must be the same on restore.
 void SaveUpdater(const Updater& updater, const Variables& variables, CheckpointContents* contents);
+void CheckUpdater(const CheckpointContents& contents, const Variables& variables,
+                  const Updater& updater);
 void RestoreUpdater(const CheckpointContents& contents, const Variables& variables,
                     Updater* updater);
 
 // "lanes/...", of a network in the reproducible mode: lanes and their statistics must be the same.
 void SaveLanes(LaneRunner* lanes, CheckpointContents* contents);
+void CheckLanes(const CheckpointContents& contents, LaneRunner* lanes);
 void RestoreLanes(const CheckpointContents& contents, LaneRunner* lanes);
+
+// More iterations, epochs or updates than any training does; sums of two do not overflow.
+inline constexpr int64_t kMostSteps = 1'000'000'000'000'000;
+
+// Values that any training leaves, 0 to `most` and finite; FormatError (65) naming key, value and
+// range for others.
+int64_t IntegerIn(const CheckpointContents& contents, const std::string& key, int64_t most);
+double FiniteReal(const CheckpointContents& contents, const std::string& key);
 
 // Throws ShapeError (76) "…: checkpoint has A, this job B" unless equal.
 void RequireSame(const CheckpointContents& contents, const std::string& key, int64_t wanted,

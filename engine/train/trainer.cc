@@ -26,6 +26,16 @@ bool AllIgnored(const Batch& batch, const TensorType& label) {
                      [](int32_t value) { return value == -1; });
 }
 
+// What extensions left for each other.
+std::map<std::string, double> Observation(const CheckpointContents& contents) {
+  const std::string prefix = "observation/";
+  std::map<std::string, double> observation;
+  for (const auto& [name, value] : contents.values) {
+    if (name.starts_with(prefix)) observation[name.substr(prefix.size())] = contents.Real(name);
+  }
+  return observation;
+}
+
 }  // namespace
 
 Trainer::Trainer(Network& network, BatchSource& source, Updater& updater, const Schedule& schedule,
@@ -177,26 +187,31 @@ void Trainer::Restore(const CheckpointContents& contents) {
   RequireSame(contents, "data/size", source_.size(), "samples in the training data");
   RequireSame(contents, "data/batch_size", source_.batch_size(), "samples in a batch");
   RequireSame(contents, "network/seed", static_cast<int64_t>(network_.options().seed), "--seed");
-  RestoreVariables(contents, &network_.variables());
+  CheckVariables(contents, network_.variables());
   if (contents.Text("graph/hash") != std::to_string(network_.graph().Hash())) {
     throw ShapeError("the checkpoint is of another network: same arrays, other operations");
   }
+  CheckUpdater(contents, network_.variables(), updater_);
+  CheckLanes(contents, network_.lanes());
+  const std::string& algorithms = contents.Text("network/algorithms");
+  const SourcePosition position{IntegerIn(contents, "data/epoch", kMostSteps),
+                                IntegerIn(contents, "data/offset", source_.size())};
+  const TrainingClock clock{.iteration = IntegerIn(contents, "trainer/iteration", kMostSteps),
+                            .epoch = IntegerIn(contents, "trainer/epoch", kMostSteps)};
+  const IntervalMeans interval{
+      .loss = FiniteReal(contents, "trainer/interval_loss"),
+      .metric = FiniteReal(contents, "trainer/interval_metric"),
+      .batches = IntegerIn(contents, "trainer/interval_batches", kMostSteps)};
+  std::map<std::string, double> observation = Observation(contents);
+
+  source_.Seek(position);  // the last that can refuse
+  RestoreVariables(contents, &network_.variables());
   RestoreUpdater(contents, network_.variables(), &updater_);
   RestoreLanes(contents, network_.lanes());
-  network_.algorithms().Parse(contents.Text("network/algorithms"));
-  source_.Seek({contents.Integer("data/epoch"), contents.Integer("data/offset")});
-  clock_ = {.iteration = contents.Integer("trainer/iteration"),
-            .epoch = contents.Integer("trainer/epoch")};
-  interval_ = {.loss = contents.Real("trainer/interval_loss"),
-               .metric = contents.Real("trainer/interval_metric"),
-               .batches = contents.Integer("trainer/interval_batches")};
-  observation_.clear();
-  const std::string prefix = "observation/";
-  for (const auto& [name, value] : contents.values) {
-    if (name.starts_with(prefix)) {
-      observation_[name.substr(prefix.size())] = contents.Real(name);
-    }
-  }
+  network_.algorithms().Parse(algorithms);
+  clock_ = clock;
+  interval_ = interval;
+  observation_ = std::move(observation);
   for (const auto& extension : extensions_) extension->Restore(contents);
 }
 

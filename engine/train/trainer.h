@@ -72,7 +72,8 @@ class Trainer {
   // The complete state; Restore continues as if never interrupted. The arrays are those of the
   // network, not copies: write them before the next step. State throws FormatError (65) when a
   // weight is not finite: such a state is not worth keeping. Restore throws ShapeError (76) naming
-  // what differs when the checkpoint belongs to another network, optimizer or data set.
+  // what differs when the checkpoint belongs to another network, optimizer or data set, and
+  // FormatError (65) for values that no training leaves; all is compared before anything changes.
   CheckpointContents State() const;
   void Restore(const CheckpointContents& contents);
 

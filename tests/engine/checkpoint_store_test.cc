@@ -162,6 +162,14 @@ TEST_F(CheckpointStoreTest, AWholeFileThatTheManifestDoesNotMeanIsNotTaken) {
   EXPECT_EQ(Newest(), 10);
 }
 
+TEST_F(CheckpointStoreTest, AStateOfAnotherIterationThanItsTagIsDamage) {
+  CheckpointContents state = StateOf(20);
+  state.values["trainer/iteration"] = int64_t{21};
+  Open().Save(state, TagOf(20));
+  EXPECT_THAT(FailureOfLoad(),
+              HasSubstr("\"checkpoint/iteration\" is 20, but \"trainer/iteration\" is 21"));
+}
+
 TEST_F(CheckpointStoreTest, AllDamagedIs65AndNeverAFreshStart) {
   Save({10, 20});
   Damage("checkpoint_20.lsc");

@@ -3,6 +3,10 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
+#include <cstring>
+#include <limits>
+
 #include "data/batch_iterator.h"
 #include "engine/graph/layers.h"
 #include "kernels/backend.h"
@@ -107,6 +111,68 @@ TEST_F(FittingSources, AreEvaluatedOnceASample) {
   EXPECT_EQ(sum.count, 22);
   EXPECT_NEAR(sum.loss, whole.loss, 1e-5);
   EXPECT_EQ(Evaluate({.batch_size = 5, .drop_last = true}).count, 20);
+}
+
+// A trainer after a step, and its state as a file would bring it back.
+class RestoredStates : public FittingSources {
+ protected:
+  RestoredStates() {
+    trainer_.Step();
+    state_ = trainer_.State();
+    for (auto& [name, tensor] : state_.tensors) {
+      tensor = tensor.Clone();
+      std::memset(tensor.data(), 0, tensor.bytes());
+    }
+    weights_ = network_.variables().Get("l/W").Clone();
+  }
+  // The answer to a state with another value, which must not have changed anything.
+  std::string With(const std::string& name, CheckpointValue value) {
+    CheckpointContents state = state_;
+    state.values.at(name) = std::move(value);
+    const std::string answer = ErrorOf([&] { trainer_.Restore(state); });
+    const Tensor now = network_.variables().Get("l/W");
+    EXPECT_EQ(std::memcmp(now.data(), weights_.data(), now.bytes()), 0) << name;
+    EXPECT_EQ(trainer_.clock().iteration, 1);
+    return answer;
+  }
+
+  DatasetSource source_{Dataset(Tensor(DType::kFloat32, {8, 3}), Tensor(DType::kInt32, {8}), {}),
+                        {.batch_size = 4}};
+  Network network_{classes_, *backend_, {}};
+  Updater updater_{network_.variables(), *backend_, MakeSgd(), {}};
+  std::unique_ptr<Schedule> schedule_ = MakeConstantSchedule();
+  LocalSync sync_;
+  Trainer trainer_{network_, source_, updater_, *schedule_, sync_, {.learning_rate = 0.1}};
+  CheckpointContents state_;
+  Tensor weights_;
+};
+
+TEST_F(RestoredStates, AreTakenWhole) {
+  state_.values["trainer/iteration"] = int64_t{7};
+  EXPECT_EQ(ErrorOf([&] { trainer_.Restore(state_); }), "");
+  EXPECT_EQ(trainer_.clock().iteration, 7);
+  EXPECT_EQ(network_.variables().Get("l/W").values<float>()[1], 0.0F);
+}
+
+TEST_F(RestoredStates, WithValuesThatNoTrainingLeavesAreBadData) {
+  EXPECT_EQ(With("trainer/iteration", int64_t{-5}),
+            "65: the checkpoint's value \"trainer/iteration\" is -5, wanted 0 to 1000000000000000; "
+            "the file is damaged");
+  for (const char* name : {"trainer/iteration", "trainer/epoch", "trainer/interval_batches",
+                           "optimizer/updates", "data/epoch", "data/offset"}) {
+    for (const int64_t value : {int64_t{-1}, std::numeric_limits<int64_t>::max()}) {
+      EXPECT_THAT(With(name, value), testing::StartsWith("65: ")) << name;
+    }
+  }
+  for (const char* name : {"trainer/interval_loss", "trainer/interval_metric"}) {
+    EXPECT_THAT(With(name, std::nan("")), HasSubstr("is nan, wanted a finite number"));
+  }
+}
+
+TEST_F(RestoredStates, OfOtherJobsChangeNothing) {
+  EXPECT_THAT(With("optimizer/settings", std::string("other")), testing::StartsWith("76: "));
+  EXPECT_THAT(With("graph/hash", std::string("1")), testing::StartsWith("76: "));
+  EXPECT_THAT(With("network/algorithms", int64_t{1}), testing::StartsWith("76: "));
 }
 
 }  // namespace
