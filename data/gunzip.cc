@@ -88,7 +88,27 @@ class Gunzipper {
   size_t position_ = 0;
 };
 
+// Where the deflate stream of the first member begins; the end of the file when it has none.
+size_t StreamBegin(std::span<const uint8_t> from) {
+  constexpr uint8_t kHasSum = 2, kHasExtra = 4, kHasName = 8, kHasComment = 16;
+  if (from.size() < kSmallestMember) return from.size();
+  const uint8_t flags = from[3];
+  size_t begin = 10;
+  if ((flags & kHasExtra) != 0) begin += size_t{2} + from[10] + size_t{256} * from[11];
+  for (const uint8_t text : {kHasName, kHasComment}) {
+    if ((flags & text) == 0) continue;
+    while (begin < from.size() && from[begin] != 0) ++begin;
+    ++begin;
+  }
+  if ((flags & kHasSum) != 0) begin += 2;
+  return std::min(begin, from.size());
+}
+
 }  // namespace
+
+size_t GunzipStart(std::span<const uint8_t> from, std::span<uint8_t> to) {
+  return InflateStart(from.subspan(StreamBegin(from)), to);
+}
 
 Bytes Gunzip(std::span<const uint8_t> from, uint64_t max_size, const std::string& name) {
   return Gunzipper(from, max_size, name).Run();

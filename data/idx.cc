@@ -5,7 +5,7 @@
 //   byte 4  d extents as u32, then the elements row major; everything big endian
 #include "data/idx.h"
 
-#include <limits>
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -17,6 +17,9 @@
 
 namespace lockstep {
 namespace {
+
+constexpr uint64_t kLongestHeader = 4 + 4 * 255;
+constexpr uint64_t kStartBytes = 4096;
 
 std::optional<ItemType> TypeOf(uint8_t code) {
   switch (code) {
@@ -49,29 +52,60 @@ Shape ParseExtents(BoundedReader* reader) {
   }
 }
 
+// What comes before the elements.
+struct Header {
+  ItemType type;
+  Shape shape;
+
+  uint64_t item_bytes() const { return static_cast<uint64_t>(shape.size()) * type.size; }
+};
+
+Header ParseHeader(BoundedReader* reader) {
+  reader->Expect(std::string_view("\0\0", 2), "IDX magic");
+  const auto code = reader->Little<uint8_t>("IDX type");
+  const std::optional<ItemType> type = TypeOf(code);
+  if (!type) reader->Fail("IDX element type " + std::to_string(code) + " is unknown");
+  return {*type, ParseExtents(reader)};
+}
+
+// The bytes of the whole file by its header, of which `start` holds all.
+uint64_t ImpliedBytes(std::span<const uint8_t> start, const std::string& name) {
+  BoundedReader reader(start, name);
+  const Header header = ParseHeader(&reader);
+  return reader.offset() + header.item_bytes();
+}
+
+Bytes GunzipIdx(const Bytes& packed, const std::string& name) {
+  Bytes start(kStartBytes);
+  const size_t size = GunzipStart(packed.span(), {start.data(), start.size()});
+  // A first member too short for a header is either damage or all of a tiny file.
+  if (size < kLongestHeader) return Gunzip(packed.span(), kStartBytes, name);
+  return Gunzip(packed.span(), ImpliedBytes(start.span(), name), name);
+}
+
 }  // namespace
 
 Tensor ParseIdx(const Bytes& bytes, const std::string& name) {
   BoundedReader reader(bytes.span(), name);
-  reader.Expect(std::string_view("\0\0", 2), "IDX magic");
-  const auto code = reader.Little<uint8_t>("IDX type");
-  const std::optional<ItemType> type = TypeOf(code);
-  if (!type) reader.Fail("IDX element type " + std::to_string(code) + " is unknown");
-  const Shape shape = ParseExtents(&reader);
-  const uint64_t size = static_cast<uint64_t>(shape.size()) * type->size;
+  const Header header = ParseHeader(&reader);
   const std::span<const uint8_t> items =
-      reader.Take(size, "the elements of shape " + shape.ToString());
+      reader.Take(header.item_bytes(), "the elements of shape " + header.shape.ToString());
   reader.ExpectEnd("the last element");
-  return ItemsToTensor(*type, shape, items, bytes, reader);
+  return ItemsToTensor(header.type, header.shape, items, bytes, reader);
 }
 
 Tensor ReadIdx(const std::string& path) {
   const InputFile file = InputFile::Open(path);
-  Bytes bytes = file.ReadAll();
-  if (bytes.size() >= 2 && bytes.data()[0] == 0x1F && bytes.data()[1] == 0x8B) {
-    bytes = Gunzip(bytes.span(), std::numeric_limits<uint64_t>::max(), path);
+  const Bytes start = file.Read(0, std::min<uint64_t>(file.size(), kLongestHeader));
+  if (start.size() >= 2 && start.data()[0] == 0x1F && start.data()[1] == 0x8B) {
+    return ParseIdx(GunzipIdx(file.ReadAll(), path), path);
   }
-  return ParseIdx(bytes, path);
+  const uint64_t wanted = ImpliedBytes(start.span(), path);
+  if (file.size() != wanted) {
+    throw FormatError(path + ": the IDX header is of a file of " + std::to_string(wanted) +
+                      " bytes, this one has " + std::to_string(file.size()));
+  }
+  return ParseIdx(file.ReadAll(), path);
 }
 
 }  // namespace lockstep

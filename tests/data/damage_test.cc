@@ -160,6 +160,46 @@ TEST(Damage, EveryIdxTypeIsRead) {
   EXPECT_EQ(read(0x0E, {0xBF, 0xF8, 0, 0, 0, 0, 0, 0}).values<double>()[0], -1.5);
 }
 
+TEST(Damage, GzippedIdxIsInflatedOnlyAsFarAsItsHeaderSays) {
+  const TempDir dir;
+  File file = {0, 0, 8, 1, 0, 0, 0, 160};
+  file.resize(8 + (size_t{200} << 20));
+  const std::string path = dir.Write("x.gz", Gzip(file));
+  File().swap(file);
+  const int64_t before = PeakKilobytes();
+  ExpectError(ExitCode::kBadData, {"x.gz: ", "168 bytes"}, [&] { ReadIdx(path); });
+  EXPECT_LE(PeakKilobytes() - before, 8 << 10);
+}
+
+TEST(Damage, GzippedIdxOfAnySizeAndWithANameIsRead) {
+  const TempDir dir;
+  for (const int64_t size : {1, 5, 160, 5000, 70000}) {
+    File file = {0,
+                 0,
+                 8,
+                 1,
+                 0,
+                 static_cast<uint8_t>(size >> 16),
+                 static_cast<uint8_t>(size >> 8),
+                 static_cast<uint8_t>(size)};
+    for (int64_t i = 0; i < size; ++i) file.push_back(static_cast<uint8_t>(i * i));
+    File packed = Gzip(file);
+    EXPECT_EQ(ReadIdx(dir.Write("x.gz", packed)).size(), size);
+    packed[3] = 8;  // a name
+    const File name = {'a', 'b', 0};
+    packed.insert(packed.begin() + 10, name.begin(), name.end());
+    EXPECT_EQ(ReadIdx(dir.Write("x.gz", packed)).size(), size);
+  }
+}
+
+TEST(Damage, PlainIdxOfAnotherSizeIsNotRead) {
+  const TempDir dir;
+  File file = {0, 0, 8, 1, 0, 0, 0, 160};
+  file.resize(3000);
+  ExpectError(ExitCode::kBadData, {"a file of 168 bytes, this one has 3000"},
+              [&] { ReadIdx(dir.Write("x", file)); });
+}
+
 TEST(Gunzip, MembersAreJoined) {
   const File big(100000, 7);
   File file = Gzip(big);
