@@ -1,10 +1,11 @@
 #include "data/dataset.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <sstream>
 
 #include "data/bytes.h"
 #include "kernels/error.h"
@@ -26,13 +27,11 @@ Tensor FeaturesOf(const Tensor& features) {
 
 Tensor TargetsOf(const Tensor& labels) { return AtLeastTwoAxes(labels.Cast(DType::kFloat32)); }
 
+// The shortest that reads back the same.
 template <typename T>
 std::string Text(T value) {
-  std::ostringstream text;
-  text.imbue(std::locale::classic());
-  text.precision(17);
-  text << value;
-  return text.str();
+  std::array<char, 32> text{};
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
 }
 
 // The first row that is no class label; -1 when all are. Converts into `to`.
@@ -56,18 +55,22 @@ int64_t ConvertClasses(std::span<const uint8_t> from, std::span<int32_t> to) {
 }
 
 template <typename T>
-int64_t FirstNonFinite(const Tensor& tensor) {
+int64_t FirstBeyond(const Tensor& tensor, T largest) {
   const auto values = tensor.values<T>();
   for (size_t i = 0; i < values.size(); ++i) {
-    if (!std::isfinite(values[i])) return static_cast<int64_t>(i);
+    // Written so that a NaN fails.
+    if (!(std::abs(values[i]) <= largest)) return static_cast<int64_t>(i);
   }
   return -1;
 }
 
-// The first element that is not finite; -1 when there is none.
-int64_t FirstNonFinite(const Tensor& tensor) {
-  if (tensor.dtype() == DType::kFloat32) return FirstNonFinite<float>(tensor);
-  return tensor.dtype() == DType::kFloat64 ? FirstNonFinite<double>(tensor) : -1;
+// The first element that is not finite in a run of this type; -1 when there is none.
+int64_t FirstNonFinite(const Tensor& tensor, DType run) {
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  if (tensor.dtype() == DType::kFloat32) return FirstBeyond(tensor, kLargest);
+  if (tensor.dtype() != DType::kFloat64) return -1;
+  return FirstBeyond(
+      tensor, run == DType::kFloat32 ? double{kLargest} : std::numeric_limits<double>::max());
 }
 
 std::string ElementText(const Tensor& tensor, int64_t index) {
@@ -195,16 +198,23 @@ void Dataset::CheckLabels(int32_t classes) const {
   }
 }
 
-void Dataset::CheckFinite() const {
-  for (const Tensor* tensor : {&features_, &labels_}) {
-    const int64_t bad = FirstNonFinite(*tensor);
-    if (bad < 0) continue;
-    const int64_t width = tensor->shape().row_size();
-    throw FormatError(Describe(bad / width) + ": " +
-                      (tensor == &features_ ? "feature " : "target ") +
-                      std::to_string(bad % width) + " is " + ElementText(*tensor, bad) +
-                      "; wanted finite numbers");
+void Dataset::CheckFinite(DType run) const {
+  const Tensor* tensor = nullptr;
+  int64_t bad = -1, row = size();
+  for (const Tensor* candidate : {&features_, &labels_}) {
+    const int64_t found = FirstNonFinite(*candidate, run);
+    if (found < 0 || found / candidate->shape().row_size() >= row) continue;
+    tensor = candidate;
+    bad = found;
+    row = found / candidate->shape().row_size();
   }
+  if (tensor == nullptr) return;
+  const bool beyond = tensor->dtype() == DType::kFloat64 &&
+                      std::isfinite(tensor->values<double>()[static_cast<size_t>(bad)]);
+  throw FormatError(
+      Describe(row) + ": " + (tensor == &features_ ? "feature " : "target ") +
+      std::to_string(bad % tensor->shape().row_size()) + " is " + ElementText(*tensor, bad) +
+      (beyond ? ", beyond float32; scale it or use --dtype float64" : "; wanted finite numbers"));
 }
 
 Dataset Dataset::Slice(int64_t begin, int64_t end) const {

@@ -50,8 +50,9 @@ class Dataset {
   std::string Describe(int64_t id) const;
   // Throws FormatError (65) naming the first row whose label is not in 0..classes-1 or -1.
   void CheckLabels(int32_t classes) const;
-  // Throws FormatError (65) naming the first row with a NaN or an infinity, feature or target.
-  void CheckFinite() const;
+  // Throws FormatError (65) naming the first row with a NaN, an infinity or, in a run of float32,
+  // a number beyond that, feature or target.
+  void CheckFinite(DType run = DType::kFloat64) const;
   // Rows [begin, end), sharing the elements.
   Dataset Slice(int64_t begin, int64_t end) const;
   // The rows of all, in order. FormatError (65) naming the two files whose rows differ in shape or

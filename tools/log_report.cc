@@ -18,14 +18,13 @@ namespace {
 std::string JsonNumber(const LogNumber& number) {
   if (const auto* whole = std::get_if<int64_t>(&number)) return std::to_string(*whole);
   const double value = std::get<double>(number);
-  if (std::isnan(value)) return "NaN";
-  if (std::isinf(value)) return value < 0 ? "-Infinity" : "Infinity";
-  return PythonFloat(value);
+  return std::isfinite(value) ? PythonFloat(value) : "null";  // JSON has no other word for it
 }
 
 LogNumber ReadNumber(const Value& value, const std::string& where) {
   const std::string& text = value.text;
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  if (value.kind == Value::Kind::kNone) return std::nan("");
   if (value.kind == Value::Kind::kNumber) {
     if (text == "nan") return std::nan("");
     if (text == "inf" || text == "-inf") return text[0] == '-' ? -kInfinity : kInfinity;

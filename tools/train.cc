@@ -126,7 +126,8 @@ class TrainJob {
     if (!training) transform.random_crop = transform.flip = false;
     Dataset dataset = LoadChannel(dir, channel);
     CheckTargets(dataset, dir);
-    dataset.CheckFinite();  // ReLU hides what is not a number from the loss, but not from gradients
+    // ReLU hides what is not a number from the loss, but not from gradients.
+    dataset.CheckFinite(dtype());
     return std::make_unique<DatasetSource>(std::move(dataset),
                                            SourceOptions{.batch_size = o_.batch_size,
                                                          .seed = o_.seed,

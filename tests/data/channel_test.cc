@@ -263,6 +263,27 @@ TEST(Channel, FirstNonFiniteRowIsNamed) {
               [&] { LoadChannel(dir.path()).CheckFinite(); });
 }
 
+TEST(Channel, NumbersBeyondTheTypeOfTheRunNameTheirRow) {
+  TempDir dir;
+  std::vector<double> x(12, 1);
+  x[6] = -1e300;
+  dir.Write("x.npz", Npz(Make<double>({6, 2}, x), Make<int32_t>({6}, {})));
+  const Dataset dataset = LoadChannel(dir.path());
+  EXPECT_NO_THROW(dataset.CheckFinite(DType::kFloat64));
+  ExpectError(
+      ExitCode::kBadData,
+      {"x.npz row 3: feature 0 is -1e+300, beyond float32; scale it or use --dtype float64"},
+      [&] { dataset.CheckFinite(DType::kFloat32); });
+}
+
+TEST(Channel, FirstBadRowCountsWhetherFeatureOrTarget) {
+  TempDir dir;
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  dir.Write("x.npz", Npz(Make<float>({4, 1}, {1, 1, 1, nan}), Make<float>({4}, {0, nan, 0, 0})));
+  ExpectError(ExitCode::kBadData, {"x.npz row 1: target 0 is nan"},
+              [&] { LoadChannel(dir.path()).CheckFinite(); });
+}
+
 TEST(Channel, IdxPairsBecomePicturesOfOneChannel) {
   TempDir dir;
   dir.Write("train-images-idx3-ubyte", Idx({3, 4, 5}));
