@@ -42,7 +42,7 @@ void AppendEscaped(char c, std::string* text) {
 Bytes::Bytes(size_t size) : size_(size) {
   void* memory = Allocate(size);
   if (memory == nullptr) {
-    throw DeviceError("no memory for " + std::to_string(size) + " bytes of a file");
+    throw DeviceError("no memory for " + std::to_string(size) + " bytes of data");
   }
   owner_ = std::shared_ptr<void>(memory, std::free);
 }

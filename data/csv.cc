@@ -16,6 +16,22 @@ std::string_view Trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
 }
 
+// Whether a number that is no double is too small for one, not too large: by the power of ten of
+// its first digit other than zero.
+bool IsTiny(std::string_view number) {
+  const size_t e = std::min(number.find_first_of("eE"), number.size());
+  const std::string_view mantissa = number.substr(0, e);
+  const size_t first = mantissa.find_first_of("123456789");
+  const size_t point = std::min(mantissa.find('.'), mantissa.size());
+  if (first == std::string_view::npos) return true;
+  std::string_view power = e < number.size() ? number.substr(e + 1) : "0";
+  if (power.starts_with('+')) power.remove_prefix(1);
+  int64_t exponent = 0;
+  const auto result = std::from_chars(power.data(), power.data() + power.size(), exponent);
+  if (result.ec == std::errc::result_out_of_range) return power.starts_with('-');
+  return exponent < static_cast<int64_t>(first) - static_cast<int64_t>(point);
+}
+
 class CsvParser {
  public:
   explicit CsvParser(const std::string& name) : name_(name) {}
@@ -52,6 +68,7 @@ class CsvParser {
     if (result.ec == std::errc::result_out_of_range) {  // too large, or as good as zero
       double wide = 0.0;
       result = std::from_chars(digits.data(), end, wide);
+      if (result.ec == std::errc::result_out_of_range && IsTiny(digits)) result.ec = std::errc();
       value = static_cast<float>(wide);
     }
     if (result.ec != std::errc() || result.ptr != end || !std::isfinite(value)) {

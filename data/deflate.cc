@@ -27,8 +27,8 @@ void Inflate(std::span<const uint8_t> from, std::span<uint8_t> to, const std::st
   const libdeflate_result result = libdeflate_deflate_decompress_ex(
       MakeDecompressor().get(), from.data(), from.size(), to.data(), to.size(), &used, &produced);
   if (result == LIBDEFLATE_INSUFFICIENT_SPACE) {
-    throw FormatError(name + ": compressed data holds more than the " + std::to_string(to.size()) +
-                      " bytes declared");
+    throw FormatError(name + ": compressed data is damaged or cut, or holds more than the " +
+                      std::to_string(to.size()) + " bytes declared");
   }
   if (result != LIBDEFLATE_SUCCESS) throw FormatError(name + ": compressed data is damaged");
   if (produced != to.size()) {

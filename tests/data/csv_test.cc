@@ -97,6 +97,16 @@ TEST(Csv, TinyNumbersBecomeTheNearestFloat) {
               ElementsAre(0.0F, -0.0F, 3.0F));
 }
 
+TEST(Csv, NumbersTooSmallForAnyTypeAreZeroAndTooLargeOnesAreRefused) {
+  for (const char* text : {"1e-999", "-1e-999", "0.0001e-99999999999999999999", "10.5E-400",
+                           "0e999999999999999999999", "0.00e+400"}) {
+    EXPECT_EQ(ParseCsv(text, "x").values<float>()[0], 0.0F) << text;
+  }
+  for (const char* text : {"1e999", "-1e+999", "1e99999999999999999999"}) {
+    ExpectError(ExitCode::kBadData, {"finite"}, [&] { ParseCsv(text, "x"); });
+  }
+}
+
 TEST(Csv, WrittenNumbersReadBackBitByBit) {
   const std::vector<float> values{0.1F,
                                   -1.0F / 3.0F,
