@@ -36,7 +36,8 @@ class NpzReader {
   // A text array of one element, as Chainer's snapshots hold their logs.
   std::string ReadText(const std::string& name) const;
   // Shape and type without the array: also of pickled and text members, which Read() refuses. Reads
-  // the first few KiB, not checked against the CRC-32, unless those are of no use.
+  // the first few KiB, not checked against the CRC-32, unless those are of no use. FormatError for
+  // a shape of more elements than the member has bytes.
   NpyHeader ReadHeader(const std::string& name) const;
   // Several or all arrays (text members are errors here), inflated on `threads` threads (0: one a
   // core).

@@ -57,7 +57,13 @@ std::string NpzReader::ReadText(const std::string& name) const {
 NpyHeader NpzReader::ReadHeader(const std::string& name) const {
   const auto parse = [&](const Bytes& bytes) {
     BoundedReader reader(bytes.span(), Where(name));
-    return ParseNpyHeader(&reader);
+    NpyHeader header = ParseNpyHeader(&reader);
+    const uint64_t size = MemberBytes(name);
+    if (!header.is_pickled() && static_cast<uint64_t>(header.shape.size()) > size) {
+      reader.Fail("shape " + header.shape.ToString() + " in a member of " + std::to_string(size) +
+                  " bytes");
+    }
+    return header;
   };
   try {
     const NpyHeader header = parse(ReadZipMemberStart(file_, Find(name), kHeaderBytes));

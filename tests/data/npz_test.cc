@@ -140,6 +140,19 @@ TEST(Npz, LongHeadersAreReadToo) {
   }
 }
 
+TEST(Npz, HeaderOfMoreElementsThanBytesIsRefused) {
+  const std::string npy = NpyHeaderText("<f4", Shape({3000000, 784})) + "four";
+  const std::vector<uint8_t> member(npy.begin(), npy.end());
+  std::vector<uint8_t> archive;
+  ZipWriter zip([&](std::span<const uint8_t> piece) {
+    archive.insert(archive.end(), piece.begin(), piece.end());
+  });
+  zip.Add("x.npy", {member}, {});
+  zip.Finish();
+  ExpectError(ExitCode::kBadData, {"'x'", "shape (3000000, 784) in a member of 132 bytes"},
+              [&] { FromMemory(archive).ReadHeader("x"); });
+}
+
 TEST(Npz, TextAndBoolSurvive) {
   NpzWriter writer;
   const std::string text = "[{\"epoch\": 1}] \xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80";
