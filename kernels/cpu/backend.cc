@@ -27,6 +27,8 @@ int CoresOfAffinityMask() {
 }
 
 thread_local bool in_lane = false;
+// What Enter() last set here; 0 on a new thread, where oneDNN would take all cores.
+thread_local int entered_threads = 0;
 
 // While it lives, the calling thread runs kernels alone.
 class LaneScope {
@@ -73,7 +75,9 @@ void* CpuBackend::Allocate(size_t bytes, const std::string& purpose) {
 void CpuBackend::Free(void* pointer) noexcept { std::free(pointer); }
 
 void CpuBackend::Enter() {
-  if (!in_lane && GetThreads() != threads_) SetThreads(threads_);
+  if (in_lane || (entered_threads == threads_ && GetThreads() == threads_)) return;
+  SetThreads(threads_);
+  entered_threads = threads_;
 }
 
 void CpuBackend::ForEachLane(int lanes, const std::function<void(int lane)>& body) {

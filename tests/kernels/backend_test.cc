@@ -40,6 +40,19 @@ TEST(CpuBackend, HasItsThreadsWhoeverCallsIt) {
   EXPECT_EQ(cpu::GetThreads(), 3);
 }
 
+extern "C" int omp_get_max_threads(void);
+
+// oneDNN asks OpenMP: one thread must be said there, too, on a thread that never said anything.
+TEST(CpuBackend, SaysOneThreadToOneDnnToo) {
+  const auto b = MakeCpuBackend(1);
+  int seen = 0;
+  std::thread([&] {
+    b->conv();
+    seen = omp_get_max_threads();
+  }).join();
+  EXPECT_EQ(seen, 1);
+}
+
 TEST(CpuBackend, LanesRunOnOneThreadEach) {
   const auto b = MakeCpuBackend(3);
   std::vector<int> threads(7);
