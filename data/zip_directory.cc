@@ -228,7 +228,7 @@ Bytes ReadZipMemberStart(const InputFile& file, const ZipMember& member, size_t 
   const bool stored = member.method == ZipMethod::kStored;
   // No compressor that anyone uses makes its first bytes four times as long.
   const uint64_t packed = stored ? size : 4 * size;
-  const Bytes bytes = file.Read(member.data_offset, std::min(member.compressed_size, packed));
+  Bytes bytes = file.Read(member.data_offset, std::min(member.compressed_size, packed));
   if (stored) return bytes;
   Bytes start(static_cast<size_t>(std::min<uint64_t>(member.size, size)));
   std::fill_n(start.data(), start.size(), uint8_t{0});

@@ -17,10 +17,7 @@ char* At(void* base, int64_t element, DType dtype) {
 
 Updater::Updater(Variables& variables, Backend& backend, std::unique_ptr<Optimizer> optimizer,
                  UpdateHooks hooks)
-    : variables_(variables),
-      backend_(backend),
-      optimizer_(std::move(optimizer)),
-      hooks_(std::move(hooks)) {
+    : variables_(variables), backend_(backend), optimizer_(std::move(optimizer)), hooks_(hooks) {
   const auto bytes = static_cast<size_t>(variables.flat_size()) * SizeOf(variables.dtype());
   for (const std::string& state : optimizer_->state_names()) {
     states_.push_back(AllocateOn(backend, bytes, "optimizer state " + state));

@@ -24,7 +24,7 @@ LaneRunner::LaneRunner(const Graph& graph, Variables& variables, Backend& backen
     : graph_(graph),
       variables_(variables),
       backend_(backend),
-      options_(std::move(options)),
+      options_(options),
       chooser_(backend, cache, {.exact = options_.exact_math, .fixed = true}),
       gradient_sums_(variables, backend, options_.lanes) {
   if (options_.lanes < 1) throw ConfigError("--lanes must be at least 1");
