@@ -228,7 +228,7 @@ void CheckRoles(const PredictOptions& o) {
 
 // Of --input. Throws FormatError naming the first row with a NaN or an infinity.
 Tensor ReadRows(const PredictOptions& o) {
-  const Tensor rows = ReadArray(o.input, o.channel_options.data_key);
+  Tensor rows = ReadArray(o.input, o.channel_options.data_key);
   if (!IsFloating(rows.dtype()) || rows.size() == 0 || rows.shape().ndim() == 0) return rows;
   const int64_t width = rows.shape().row_size();
   const int64_t bad =
