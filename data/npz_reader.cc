@@ -66,7 +66,7 @@ NpyHeader NpzReader::ReadHeader(const std::string& name) const {
     return header;
   };
   try {
-    const NpyHeader header = parse(ReadZipMemberStart(file_, Find(name), kHeaderBytes));
+    NpyHeader header = parse(ReadZipMemberStart(file_, Find(name), kHeaderBytes));
     if (!header.is_pickled()) return header;
   } catch (const FormatError&) {
     // Damaged or longer: the whole member tells.
