@@ -64,15 +64,6 @@ int64_t FirstBeyond(const Tensor& tensor, T largest) {
   return -1;
 }
 
-// The first element that is not finite in a run of this type; -1 when there is none.
-int64_t FirstNonFinite(const Tensor& tensor, DType run) {
-  constexpr float kLargest = std::numeric_limits<float>::max();
-  if (tensor.dtype() == DType::kFloat32) return FirstBeyond(tensor, kLargest);
-  if (tensor.dtype() != DType::kFloat64) return -1;
-  return FirstBeyond(
-      tensor, run == DType::kFloat32 ? double{kLargest} : std::numeric_limits<double>::max());
-}
-
 std::string ElementText(const Tensor& tensor, int64_t index) {
   const auto i = static_cast<size_t>(index);
   switch (tensor.dtype()) {
@@ -196,6 +187,14 @@ void Dataset::CheckLabels(int32_t classes) const {
                       " is outside 0.." + std::to_string(classes - 1) +
                       ", the classes of the network (-1 is ignored)");
   }
+}
+
+int64_t FirstNonFinite(const Tensor& tensor, DType run) {
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  if (tensor.dtype() == DType::kFloat32) return FirstBeyond(tensor, kLargest);
+  if (tensor.dtype() != DType::kFloat64) return -1;
+  return FirstBeyond(
+      tensor, run == DType::kFloat32 ? double{kLargest} : std::numeric_limits<double>::max());
 }
 
 void Dataset::CheckFinite(DType run) const {

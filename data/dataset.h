@@ -69,6 +69,10 @@ class Dataset {
   int32_t classes_ = 0;
 };
 
+// The first element of a floating tensor that is not finite in a run of this type: a NaN, an
+// infinity or, of float64 in a run of float32, a number beyond that. -1 when there is none.
+int64_t FirstNonFinite(const Tensor& tensor, DType run);
+
 }  // namespace lockstep
 
 #endif  // LOCKSTEP_DATA_DATASET_H_

@@ -40,14 +40,6 @@ struct PredictOptions {
 
 void Warn(const std::string& line) { Console(2).Write("warning: " + line + "\n"); }
 
-template <typename T>
-int64_t FirstNotFinite(const Tensor& tensor) {
-  const std::span<const T> values = tensor.values<T>();
-  const auto bad =
-      std::find_if(values.begin(), values.end(), [](T v) { return !std::isfinite(v); });
-  return bad == values.end() ? -1 : bad - values.begin();
-}
-
 void SoftmaxRows(Tensor* logits) {
   const int64_t classes = logits->shape()[1];
   const std::span<float> values = logits->values<float>();
@@ -231,8 +223,7 @@ Tensor ReadRows(const PredictOptions& o) {
   Tensor rows = ReadArray(o.input, o.channel_options.data_key);
   if (!IsFloating(rows.dtype()) || rows.size() == 0 || rows.shape().ndim() == 0) return rows;
   const int64_t width = rows.shape().row_size();
-  const int64_t bad =
-      rows.dtype() == DType::kFloat32 ? FirstNotFinite<float>(rows) : FirstNotFinite<double>(rows);
+  const int64_t bad = FirstNonFinite(rows, rows.dtype());
   if (bad < 0) return rows;
   throw FormatError(OneLine(o.input, 400) + " row " + std::to_string(bad / width) + ": feature " +
                     std::to_string(bad % width) + " is not a finite number");

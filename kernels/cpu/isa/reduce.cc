@@ -67,17 +67,21 @@ LOCKSTEP_FORMULA typename Bits<T>::Int Magnitude(T x) {
 }
 
 template <typename T>
+LOCKSTEP_FORMULA typename Bits<T>::Int LargestBits(int64_t size, const T* x) {
+  typename Bits<T>::Int largest = 0;
+  for (int64_t i = 0; i < size; ++i) {
+    const auto m = Magnitude(x[i]);
+    largest = m > largest ? m : largest;
+  }
+  return largest;
+}
+
+template <typename T>
 int64_t FirstNonFinite(int64_t size, const T* x) {
-  using Int = typename Bits<T>::Int;
   constexpr int64_t kPart = 1024;
   for (int64_t begin = 0; begin < size; begin += kPart) {
     const int64_t end = size - begin < kPart ? size : begin + kPart;
-    Int largest = 0;
-    for (int64_t i = begin; i < end; ++i) {
-      const Int m = Magnitude(x[i]);
-      largest = m > largest ? m : largest;
-    }
-    if (largest < Bits<T>::kInfinity) continue;
+    if (LargestBits(end - begin, x + begin) < Bits<T>::kInfinity) continue;
     for (int64_t i = begin; i < end; ++i) {
       if (Magnitude(x[i]) >= Bits<T>::kInfinity) return i;
     }
@@ -87,11 +91,7 @@ int64_t FirstNonFinite(int64_t size, const T* x) {
 
 template <typename T>
 double LargestMagnitude(int64_t size, const T* x) {
-  typename Bits<T>::Int largest = 0;
-  for (int64_t i = 0; i < size; ++i) {
-    const auto m = Magnitude(x[i]);
-    largest = m > largest ? m : largest;
-  }
+  const auto largest = LargestBits(size, x);
   if (largest >= Bits<T>::kInfinity) return __builtin_inf();
   return static_cast<double>(__builtin_bit_cast(T, largest));
 }
