@@ -11,7 +11,6 @@
 namespace lockstep {
 namespace {
 
-constexpr int64_t kUnknown = std::numeric_limits<int64_t>::min();
 // A gradient may grow by 2^kHeadroom from one step to the next before a step must be repeated.
 constexpr int kHeadroom = 6;
 
@@ -22,7 +21,7 @@ GradientSums::GradientSums(const Variables& variables, Backend& backend, int lan
       backend_(backend),
       lane_bits_(static_cast<int>(std::bit_width(static_cast<unsigned>(std::max(lanes, 1) - 1)))),
       sums_(static_cast<size_t>(variables.flat_size())),
-      exponents_(variables.entries().size(), kUnknown) {
+      exponents_(variables.entries().size(), kUnknownExponent) {
   for (size_t i = 0; i < variables.entries().size(); ++i) {
     const auto graph_value = static_cast<size_t>(variables.entries()[i].graph_value);
     if (entry_of_.size() <= graph_value) entry_of_.resize(graph_value + 1, -1);
@@ -47,7 +46,7 @@ void GradientSums::Add(int graph_value, const void* gradient) {
   const DType dtype = variables_.dtype();
   const double largest = backend_.reduce().LargestMagnitude(dtype, size, gradient);
   const int64_t exponent = exponents_[index];
-  const bool known = exponent != kUnknown;
+  const bool known = exponent != kUnknownExponent;
   const double scale = known ? std::ldexp(1.0, static_cast<int>(exponent)) : 0.0;
   const double limit = std::ldexp(1.0, 62 - lane_bits_);
 

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -20,6 +21,9 @@ namespace lockstep {
 // is run again with exponents from what was seen. Add() may be called from any thread.
 class GradientSums {
  public:
+  // Of a parameter before the first step.
+  static constexpr int64_t kUnknownExponent = std::numeric_limits<int64_t>::min();
+
   // `lanes`: how many times each parameter is added to at most. Variables and backend must outlive
   // this.
   GradientSums(const Variables& variables, Backend& backend, int lanes);
@@ -57,7 +61,7 @@ class GradientSums {
   Backend& backend_;
   int lane_bits_;
   std::vector<int64_t> sums_;
-  std::vector<int64_t> exponents_;  // kUnknown until the first step
+  std::vector<int64_t> exponents_;  // kUnknownExponent until the first step
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<int> entry_of_;  // by graph value
   std::atomic<bool> overflowed_{false};

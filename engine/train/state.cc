@@ -1,7 +1,6 @@
 #include "engine/train/state.h"
 
 #include <cmath>
-#include <limits>
 #include <string_view>
 
 #include "engine/text.h"
@@ -59,7 +58,6 @@ void CheckVariables(const CheckpointContents& contents, const Variables& variabl
 }
 
 void RestoreVariables(const CheckpointContents& contents, Variables* variables) {
-  CheckVariables(contents, *variables);
   for (const Variables::Entry& entry : variables->entries()) {
     variables->Set(entry.name, contents.Array(std::string(kVariables) + entry.name, entry.type));
   }
@@ -88,7 +86,6 @@ void CheckUpdater(const CheckpointContents& contents, const Variables& variables
 
 void RestoreUpdater(const CheckpointContents& contents, const Variables& variables,
                     Updater* updater) {
-  CheckUpdater(contents, variables, *updater);
   ForEachState(*updater, variables, [&](const std::string& state, const Variables::Entry& entry) {
     updater->SetState(entry.name, state, contents.Array(StateKey(state, entry.name), entry.type));
   });
@@ -112,9 +109,10 @@ void CheckLanes(const CheckpointContents& contents, LaneRunner* lanes) {
               "--lane-norm (0: sync, 1: lane)");
   const auto size = static_cast<int64_t>(lanes->gradient_sums().exponents().size());
   const Tensor& stored = contents.Array("lanes/exponents", {Shape({size}), DType::kInt64});
-  constexpr int64_t kUnknown = std::numeric_limits<int64_t>::min();  // before the first step
   for (const int64_t exponent : stored.values<int64_t>()) {
-    if (exponent == kUnknown || (exponent >= -kMostExponent && exponent <= kMostExponent)) continue;
+    if (exponent == GradientSums::kUnknownExponent ||
+        (exponent >= -kMostExponent && exponent <= kMostExponent))
+      continue;
     throw FormatError("the checkpoint's array \"lanes/exponents\" holds " +
                       std::to_string(exponent) + ", wanted " + std::to_string(-kMostExponent) +
                       " to " + std::to_string(kMostExponent) + "; the file is damaged");
@@ -122,7 +120,6 @@ void CheckLanes(const CheckpointContents& contents, LaneRunner* lanes) {
 }
 
 void RestoreLanes(const CheckpointContents& contents, LaneRunner* lanes) {
-  CheckLanes(contents, lanes);
   if (lanes == nullptr) return;
   const auto size = static_cast<int64_t>(lanes->gradient_sums().exponents().size());
   const Tensor& stored = contents.Array("lanes/exponents", {Shape({size}), DType::kInt64});

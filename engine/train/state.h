@@ -16,7 +16,7 @@ namespace lockstep {
 // checkpoint is written at once and need not hold all arrays twice.
 void SaveVariables(const Variables& variables, CheckpointContents* contents);
 // Throws ShapeError (76) naming the array, stored and wanted shape, and arrays of only one side.
-// Each Check does all that its Restore may throw for, and changes nothing.
+// Each Check does all that its Restore may throw for, and changes nothing; a Restore follows it.
 void CheckVariables(const CheckpointContents& contents, const Variables& variables);
 void RestoreVariables(const CheckpointContents& contents, Variables* variables);
 
