@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <random>
 #include <string>
 #include <tuple>
@@ -160,8 +161,144 @@ TEST_P(GemmTest, BitsDoNotDependOnThreads) {
   EXPECT_EQ(here, serial);
 }
 
+// A product whose A has the share `zeros` of zeros, some of them -0.
+template <typename T>
+Problem<T> WithZeros(int64_t m, int64_t n, int64_t k, bool trans_a, bool trans_b, double zeros) {
+  Problem<T> p(m, n, k, trans_a, trans_b, 3);
+  std::mt19937 engine(5);
+  std::uniform_real_distribution<double> uniform(0, 1);
+  for (T& v : p.a) {
+    if (uniform(engine) < zeros) v = v < 0 ? T{-0.0} : T{0};
+  }
+  return p;
+}
+
+template <typename T>
+gemm::Product<T> AsProduct(const Problem<T>& p) {
+  const GemmArgs& g = p.args;
+  return {g.m,
+          g.n,
+          g.k,
+          p.a.data(),
+          g.trans_a ? 1 : g.lda,
+          g.trans_a ? g.lda : 1,
+          p.b.data(),
+          g.trans_b ? 1 : g.ldb,
+          g.trans_b ? g.ldb : 1,
+          nullptr,
+          g.ldc,
+          1,
+          false,
+          nullptr,
+          nullptr,
+          false};
+}
+
+// Row by row: too little work each for zeros to be left out.
+template <typename T>
+std::vector<T> RowByRow(CpuGemm& gemm, Problem<T>& p) {
+  std::vector<T> out = p.c;
+  p.Point(out);
+  GemmArgs row = p.args;
+  row.m = 1;
+  for (int64_t i = 0; i < p.args.m; ++i) {
+    row.a = p.a.data() + i * (row.trans_a ? 1 : row.lda);
+    row.c = out.data() + i * row.ldc;
+    gemm.Gemm(DTypeOf<T>(), row);
+  }
+  return out;
+}
+
+template <typename T>
+std::vector<T> Whole(CpuGemm& gemm, Problem<T>& p) {
+  std::vector<T> out = p.c;
+  p.Point(out);
+  gemm.Gemm(DTypeOf<T>(), p.args);
+  return out;
+}
+
+template <typename T>
+void ExpectSameBits(const std::vector<T>& found, const std::vector<T>& wanted) {
+  ASSERT_EQ(found.size(), wanted.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    if (std::isnan(wanted[i])) {
+      ASSERT_TRUE(std::isnan(found[i])) << i;
+    } else {
+      ASSERT_EQ(0, std::memcmp(&found[i], &wanted[i], sizeof(T)))
+          << i << ": " << found[i] << " against " << wanted[i];
+    }
+  }
+}
+
+using Extents = std::tuple<int64_t, int64_t, int64_t>;
+
+// Rows and steps beyond what is listed at once, tails of strips, one and several passes over k.
+const std::vector<Extents> kManyZerosExtents = {{64, 1000, 800}, {65, 333, 521}, {131, 105, 513},
+                                                {601, 97, 64},   {37, 999, 777},  {530, 211, 300}};
+
+template <typename T>
+void CheckSkippedZeros(CpuGemm& gemm) {
+  for (const auto& [m, n, k] : kManyZerosExtents) {
+    for (const bool trans_a : {false, true}) {
+      for (const bool trans_b : {false, true}) {
+        auto p = WithZeros<T>(m, n, k, trans_a, trans_b, 0.7);
+        ExpectSameBits(Whole(gemm, p), RowByRow(gemm, p));
+        p.args.beta = 1;
+        p.args.bias = p.bias.data();
+        p.args.activation = Activation::kRelu;
+        ExpectSameBits(Whole(gemm, p), RowByRow(gemm, p));
+      }
+    }
+  }
+}
+
+TEST_P(GemmTest, LeavingOutZerosKeepsTheBits) {
+  CheckSkippedZeros<float>(gemm_);
+  CheckSkippedZeros<double>(gemm_);
+}
+
+TEST_P(GemmTest, LeavingOutZerosKeepsNanAndInfinity) {
+  auto p = WithZeros<float>(70, 300, 600, false, true, 0.9);
+  p.b[static_cast<size_t>(3 * p.args.ldb + 5)] = NAN;
+  p.b[static_cast<size_t>(120 * p.args.ldb + 599)] = INFINITY;
+  p.b[static_cast<size_t>(299 * p.args.ldb + 130)] = -INFINITY;
+  const auto found = Whole(gemm_, p);
+  ExpectSameBits(found, RowByRow(gemm_, p));
+  EXPECT_TRUE(std::isnan(found[3]));
+}
+
+TEST_P(GemmTest, LeavingOutZerosKeepsSignsOfZero) {
+  auto p = WithZeros<float>(70, 300, 600, false, false, 0.9);
+  for (float& v : p.a) v *= 1e-30F;  // every product underflows, half of them to -0
+  for (float& v : p.b) v *= 1e-30F;
+  ExpectSameBits(Whole(gemm_, p), RowByRow(gemm_, p));
+}
+
 INSTANTIATE_TEST_SUITE_P(Threads, GemmTest, ::testing::Values(1, 2, 3),
                          [](const auto& info) { return std::to_string(info.param); });
+
+template <typename T>
+void CheckWhatIsSkipped(bool (*skips)(const gemm::Product<T>&)) {
+  for (const auto& [m, n, k] : kManyZerosExtents) {
+    EXPECT_TRUE(skips(AsProduct(WithZeros<T>(m, n, k, false, false, 0.7)))) << m << " " << n;
+    EXPECT_TRUE(skips(AsProduct(WithZeros<T>(m, n, k, true, false, 0.7)))) << m << " " << n;
+    EXPECT_FALSE(skips(AsProduct(WithZeros<T>(m, n, k, false, false, 0.0)))) << m << " " << n;
+    EXPECT_FALSE(skips(AsProduct(WithZeros<T>(1, n, k, false, false, 0.7)))) << m << " " << n;
+  }
+}
+
+TEST(GemmProduct, ManyZerosOfALargeProductAreLeftOut) {
+  for (const gemm::Table* table : {&baseline::kGemmTable, &gemm::TableOf(BestIsa())}) {
+    CheckWhatIsSkipped<float>(table->skips_zeros_f32);
+    CheckWhatIsSkipped<double>(table->skips_zeros_f64);
+  }
+}
+
+TEST(GemmProduct, EveryInstructionSetHereLeavesOutZeros) {
+  CpuGemm gemm(Isa::kBaseline);
+  CheckSkippedZeros<float>(gemm);
+  CheckSkippedZeros<double>(gemm);
+}
 
 TEST(GemmProduct, EveryInstructionSetHereTakesAnyStrides) {
   for (const gemm::Table* table : {&baseline::kGemmTable, &gemm::TableOf(BestIsa())}) {

@@ -31,6 +31,10 @@ struct Table {
   int lanes;  // float32 elements a vector register holds
   void (*product_f32)(const Product<float>& product);
   void (*product_f64)(const Product<double>& product);
+  // Whether the product would leave out the zeros of A, which it does where they are many enough:
+  // the bits are the same.
+  bool (*skips_zeros_f32)(const Product<float>& product);
+  bool (*skips_zeros_f64)(const Product<double>& product);
 };
 
 const Table& TableOf(Isa isa);

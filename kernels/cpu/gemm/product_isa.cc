@@ -3,81 +3,20 @@
 // other one is read where it lies when its k runs contiguously (the usual case of a weight
 // matrix), so that a big matrix used for few rows is never copied. Loops outside the tile follow
 // K. Goto, R. van de Geijn, "Anatomy of high-performance matrix multiplication", 2008.
+#include "kernels/cpu/gemm/pack_isa.h"
 #include "kernels/cpu/gemm/product.h"
+#include "kernels/cpu/gemm/skip_zeros_isa.h"
 #include "kernels/cpu/gemm/tile_isa.h"
-#include "kernels/cpu/gemm/transpose_isa.h"
 
 namespace lockstep::cpu::LOCKSTEP_ISA {
 namespace {
 
-using gemm::Product;
-
-constexpr int64_t kMaxDepth = 512;            // of one pass over k: a panel stays in the L1 cache
 constexpr int64_t kPackedBytes = 256 * 1024;  // of the packed operand: stays in the L2 cache
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // Panels of 2 vectors, the last one perhaps of 1: panel j0 starts at packed + j0 * depth.
 template <typename T>
 int PanelVectors(int64_t columns_left) {
   return columns_left > kLanes<T> ? 2 : 1;
-}
-
-// packed[step][j] = b[step][j], for one panel whose columns lie one after the other.
-template <typename T, int kWidth>
-void CopyPanel(const T* b, int64_t b_k, int64_t depth, T* packed) {
-  using V = Vector<T>;
-  for (int64_t step = 0; step < depth; ++step) {
-#pragma GCC unroll 2
-    for (int j = 0; j < kWidth; j += kLanes<T>) {
-      *reinterpret_cast<V*>(packed + step * kWidth + j) =
-          *reinterpret_cast<const V*>(b + step * b_k + j);
-    }
-  }
-}
-
-// The same from columns whose steps lie one after the other; `columns` is a multiple of 4.
-template <typename T>
-void TransposePanel(const T* b, int64_t b_n, int64_t depth, int columns, int width, T* packed) {
-  int64_t step = 0;
-  for (; step + 4 <= depth; step += 4) {
-    for (int j = 0; j < columns; j += 4) {
-      Four<T> steps[4];
-      Transpose4(b + step + j * b_n, b_n, steps);
-      for (int q = 0; q < 4; ++q) {
-        *reinterpret_cast<Four<T>*>(packed + (step + q) * width + j) = steps[q];
-      }
-    }
-  }
-  for (; step < depth; ++step) {
-    for (int j = 0; j < columns; ++j) packed[step * width + j] = b[step + j * b_n];
-  }
-}
-
-// Columns [first, width) of a panel of which `columns` exist; the others are zero.
-template <typename T>
-void PackColumns(const T* b, int64_t b_k, int64_t b_n, int64_t depth, int first, int columns,
-                 int width, T* packed) {
-  for (int64_t step = 0; step < depth; ++step) {
-    T* row = packed + step * width;
-    for (int j = first; j < columns; ++j) row[j] = b[step * b_k + j * b_n];
-    for (int j = columns; j < width; ++j) row[j] = T{0};
-  }
-}
-
-template <typename T>
-void PackPanel(const T* b, int64_t b_k, int64_t b_n, int64_t depth, int columns, int width,
-               T* packed) {
-  if (b_n == 1 && columns == 2 * kLanes<T>) {
-    CopyPanel<T, 2 * kLanes<T>>(b, b_k, depth, packed);
-  } else if (b_n == 1 && columns == kLanes<T>) {
-    CopyPanel<T, kLanes<T>>(b, b_k, depth, packed);
-  } else {
-    const int transposed = b_k == 1 ? columns / 4 * 4 : 0;
-    if (transposed > 0) TransposePanel(b, b_n, depth, transposed, width, packed);
-    if (transposed < width) PackColumns(b, b_k, b_n, depth, transposed, columns, width, packed);
-  }
 }
 
 // Whether tiles read whole panels of B where they lie: when its rows run along n and either few
@@ -170,7 +109,7 @@ template <typename T>
 void ProductAlongN(const Product<T>& p) {
   constexpr int64_t kPacked = kPackedBytes / static_cast<int64_t>(sizeof(T));
   alignas(64) T packed[kPacked];
-  const int64_t depths = p.k > kMaxDepth ? CeilDiv(p.k, kMaxDepth) : 1;
+  const int64_t depths = Passes(p.k);
   const int64_t max_depth = CeilDiv(p.k, depths);
   const int64_t panel = 2 * kLanes<T>;
   const int64_t block = p.k > 0 ? kPacked / max_depth / panel * panel : p.n;
@@ -208,20 +147,38 @@ Product<T> Transposed(const Product<T>& p) {
           p.a_m, p.c, p.c_n, p.c_m, p.accumulate, p.bias_n, p.bias_m, p.relu};
 }
 
+// The cheaper way of taking every element into account: with the vectors along n or along m.
+template <typename T>
+bool IsCheaperAlongN(const Product<T>& p, double* cost) {
+  const double along_n = Cost(p), along_m = Cost(Transposed(p));
+  *cost = along_n <= along_m ? along_n : along_m;
+  return along_n <= along_m;
+}
+
+template <typename T>
+bool SkipsZeros(const Product<T>& p) {
+  double cost = 0;
+  IsCheaperAlongN(p, &cost);
+  return SkippingZerosPays(p, cost);
+}
+
 template <typename T>
 void Run(const Product<T>& p) {
   if (p.m <= 0 || p.n <= 0) return;
-  const Product<T> transposed = Transposed(p);
-  if (Cost(p) <= Cost(transposed)) {
-    ProductAlongN(p);
+  double cost = 0;
+  const bool along_n = IsCheaperAlongN(p, &cost);
+  if (SkippingZerosPays(p, cost)) {
+    ProductSkippingZeros(p);
   } else {
-    ProductAlongN(transposed);
+    ProductAlongN(along_n ? p : Transposed(p));
   }
 }
 
 }  // namespace
 
 extern const gemm::Table kGemmTable;
-const gemm::Table kGemmTable = {kLanes<float>, Run<float>, Run<double>};
+const gemm::Table kGemmTable = {
+    kLanes<float>, Run<float>, Run<double>, SkipsZeros<float>, SkipsZeros<double>,
+};
 
 }  // namespace lockstep::cpu::LOCKSTEP_ISA

@@ -139,6 +139,12 @@ void Tile(const TileArgs<T>& t) {
     a += t.a_k;
     b += t.b_k;
   }
+  // A sum that underflowed to -0 becomes +0, as it does where zeros are skipped.
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) sum[i][v] += V{};
+  }
   if (t.c_n == 1 && t.columns == kVectors * kLanes<T>) {
     if (t.plain) {
 #pragma GCC unroll 16

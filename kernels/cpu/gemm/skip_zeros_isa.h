@@ -1,0 +1,300 @@
+// The matrix product when many elements of A are zero, as behind a ReLU and in the gradients that
+// come back through one: about half of them at the start of a training, more later. The nonzero
+// elements of each row are listed once; then each is multiplied with its row of B, over as many
+// columns as registers hold sums. Adding 0 * b changes no sum, so the bits are those of the dense
+// product; where B has an infinity or a NaN the zeros are not left out. Include from files compiled
+// once per instruction set only.
+// Z. Gong et al., "SparseTrain: Leveraging Dynamic Sparsity in Software for Training DNNs on
+// General-Purpose SIMD Processors", PACT 2020.
+#ifndef LOCKSTEP_KERNELS_CPU_GEMM_SKIP_ZEROS_ISA_H_
+#define LOCKSTEP_KERNELS_CPU_GEMM_SKIP_ZEROS_ISA_H_
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/cpu/gemm/pack_isa.h"
+#include "kernels/cpu/gemm/product.h"
+
+namespace lockstep::cpu::LOCKSTEP_ISA {
+namespace {
+
+using gemm::Product;
+
+// A strip of B: kStripVectors vectors wide, so that their sums stay in registers, and as deep as
+// the L1 cache holds.
+constexpr int kStripVectors = 13;
+template <typename T>
+constexpr int kStripColumns = kStripVectors* kLanes<T>;
+constexpr int kStripDepth = 26 * 1024 / (kStripVectors * kVectorBytes);
+constexpr int kMaxStrips = (kMaxDepth + kStripDepth - 1) / kStripDepth;  // of one pass over k
+
+// Rows of A whose lists and sums are held at once.
+constexpr int kListedRows = 512;
+template <typename T>
+constexpr int64_t kListed = 512 * 1024 / (2 * int64_t{sizeof(T)});
+
+template <typename T>
+using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
+
+// An element of A and where its row of the strip starts, in elements.
+template <typename T>
+struct Nonzero {
+  T value;
+  Bits<T> row;
+};
+
+// The nonzero elements of rows of A in one pass: those that meet strip s of row r lie at
+// [first[r][s], first[r][s + 1]).
+template <typename T>
+struct Lists {
+  Nonzero<T> elements[kListed<T>];
+  int32_t first[kListedRows][kMaxStrips + 1];
+};
+
+template <typename T>
+int64_t CountNonzeros(const T* values, int64_t size) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < size; ++i) count += values[i] != T{0} ? 1 : 0;
+  return count;
+}
+
+template <typename T>
+double ShareOfNonzeros(const Product<T>& p) {
+  const bool rows = p.a_k == 1;
+  const int64_t lines = rows ? p.m : p.k, size = rows ? p.k : p.m;
+  int64_t count = 0;
+  for (int64_t i = 0; i < lines; ++i) {
+    count += CountNonzeros(p.a + i * (rows ? p.a_m : p.a_k), size);
+  }
+  return static_cast<double>(count) / (static_cast<double>(p.m) * static_cast<double>(p.k));
+}
+
+// Whether leaving out the zeros of A costs less than `dense`, in cycles.
+template <typename T>
+bool SkippingZerosPays(const Product<T>& p, double dense) {
+  constexpr double kLeastWork = 1e6;
+  const double m = static_cast<double>(p.m), n = static_cast<double>(p.n);
+  const double k = static_cast<double>(p.k);
+  if (p.c_n != 1 || p.bias_m != nullptr || (p.a_k != 1 && p.a_m != 1)) return false;
+  if (m * n * k < kLeastWork) return false;
+  const double vectors = static_cast<double>(CeilDiv(p.n, kLanes<T>));
+  const double pack = k * n * (p.b_n == 1 ? 4.0 / kLanes<T> : 0.5) + k * m * 2;
+  const double store = m * vectors * 4 * (1 + k / kStripDepth);
+  const double least_share = 0.1;  // spares the counting where even that would not pay
+  const double product = m * k * vectors * 0.6;
+  if (product * least_share + pack + store >= dense) return false;
+  return product * ShareOfNonzeros(p) + pack + store < dense;
+}
+
+inline void StoreNonzero(uint32_t bits, uint32_t row, Nonzero<float>* to) {
+  const uint64_t both = bits | uint64_t{row} << 32;
+  __builtin_memcpy(to, &both, sizeof(both));
+}
+
+inline void StoreNonzero(uint64_t bits, uint64_t row, Nonzero<double>* to) {
+  __builtin_memcpy(&to->value, &bits, sizeof(bits));
+  to->row = row;
+}
+
+// Lists the nonzero ones of a row's `depth` elements strip by strip from elements + count on; the
+// list has room for all. Returns where it ends.
+template <typename T>
+int32_t ListRow(const T* a, int64_t depth, Nonzero<T>* elements, int32_t count, int32_t* first) {
+  for (int64_t step0 = 0; step0 < depth; step0 += kStripDepth) {
+    *first++ = count;
+    const T* from = a + step0;
+    const auto steps = static_cast<uint32_t>(Min(kStripDepth, depth - step0));
+    Nonzero<T>* to = elements + count;
+    for (uint32_t step = 0; step < steps; ++step) {
+      Bits<T> bits;
+      __builtin_memcpy(&bits, from + step, sizeof(T));
+      StoreNonzero(bits, step * kStripColumns<T>, to);
+      to += (bits << 1) != 0 ? 1 : 0;  // neither 0 nor -0; written anyway, with no branch to guess
+    }
+    count = static_cast<int32_t>(to - elements);
+  }
+  *first = count;
+  return count;
+}
+
+// Lists rows from i0 on until the lists are full; returns the number of rows.
+template <typename T>
+int64_t ListRows(const Product<T>& p, int64_t i0, int64_t k0, int64_t depth, Lists<T>& lists) {
+  constexpr int kTransposed = 16;
+  alignas(64) T transposed[kTransposed * kMaxDepth];
+  int32_t count = 0;
+  int64_t listed = 0;
+  const int64_t rows = Min(p.m - i0, kListedRows);
+  while (listed < rows && count + kTransposed * depth <= kListed<T>) {
+    const T* a = p.a + (i0 + listed) * p.a_m + k0 * p.a_k;
+    int64_t a_m = p.a_m;
+    const int64_t some = Min(kTransposed, rows - listed);
+    if (p.a_k != 1) {
+      PackTransposed(a, p.a_k, depth, static_cast<int>(some), transposed);
+      a = transposed;
+      a_m = depth;
+    }
+    for (int64_t r = 0; r < some; ++r) {
+      count = ListRow(a + r * a_m, depth, lists.elements, count, lists.first[listed + r]);
+    }
+    listed += some;
+  }
+  return listed;
+}
+
+// Whether any element is an infinity or a NaN.
+template <typename T>
+bool AnyNotFinite(const T* strip, int64_t depth, int vectors) {
+  using V = Vector<T>;
+  constexpr int kChains = 4;
+  V sum[kChains] = {};  // of 0 * element: 0 or NaN
+  for (int64_t step = 0; step < depth; ++step) {
+    const T* row = strip + step * kStripColumns<T>;
+    int v = 0;
+    for (; v + kChains <= vectors; v += kChains) {
+#pragma GCC unroll 4
+      for (int q = 0; q < kChains; ++q) {
+        sum[q] += *reinterpret_cast<const V*>(row + (v + q) * kLanes<T>) * T{0};
+      }
+    }
+    for (; v < vectors; ++v) sum[0] += *reinterpret_cast<const V*>(row + v * kLanes<T>) * T{0};
+  }
+  sum[0] += sum[1] + (sum[2] + sum[3]);
+  T total{};
+  for (int lane = 0; lane < kLanes<T>; ++lane) total += sum[0][lane];
+  return !(total == T{0});
+}
+
+// to = from + sum over [element, end) of value * its row of the strip; from zero where `from` is
+// null. A sum that underflowed to -0 becomes the dense product's +0.
+template <typename T, int kVectors>
+void AddNonzeros(const Nonzero<T>* element, const Nonzero<T>* end, const T* strip, const T* from,
+                 T* to) {
+  using V = Vector<T>;
+  V sum[kVectors];
+  if (from == nullptr) {
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) sum[v] = V{};
+  } else {
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) sum[v] = *reinterpret_cast<const V*>(from + v * kLanes<T>);
+  }
+  for (; element < end; ++element) {
+    const T scale = element->value;
+    const T* b = strip + element->row;
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) {
+      sum[v] += *reinterpret_cast<const V*>(b + v * kLanes<T>) * scale;
+    }
+  }
+#pragma GCC unroll 16
+  for (int v = 0; v < kVectors; ++v) *reinterpret_cast<V*>(to + v * kLanes<T>) = sum[v] + V{};
+}
+
+template <typename T>
+using AddNonzerosFunction = void (*)(const Nonzero<T>*, const Nonzero<T>*, const T*, const T*, T*);
+
+template <typename T>
+AddNonzerosFunction<T> AddNonzerosOf(int vectors) {
+  static constexpr AddNonzerosFunction<T> kFunctions[kStripVectors] = {
+      AddNonzeros<T, 1>,  AddNonzeros<T, 2>,  AddNonzeros<T, 3>,  AddNonzeros<T, 4>,
+      AddNonzeros<T, 5>,  AddNonzeros<T, 6>,  AddNonzeros<T, 7>,  AddNonzeros<T, 8>,
+      AddNonzeros<T, 9>,  AddNonzeros<T, 10>, AddNonzeros<T, 11>, AddNonzeros<T, 12>,
+      AddNonzeros<T, 13>,
+  };
+  return kFunctions[vectors - 1];
+}
+
+// All of a row's elements, for a strip that is not finite.
+template <typename T>
+void ListAll(const T* a, int64_t a_k, int64_t steps, Nonzero<T>* elements) {
+  for (int64_t step = 0; step < steps; ++step) {
+    elements[step].value = a[step * a_k];
+    elements[step].row = static_cast<uint32_t>(step) * kStripColumns<T>;
+  }
+}
+
+// C = the sums of a pass, with what is to be done to them.
+template <typename T>
+void StoreSums(const T* sums, int columns, bool accumulate, const T* bias_n, bool relu, T* c) {
+  for (int j = 0; j < columns; ++j) {
+    T sum = sums[j];
+    if (accumulate) sum = c[j] + sum;
+    if (bias_n != nullptr) sum += bias_n[j];
+    c[j] = relu && sum < T{0} ? T{0} : sum;
+  }
+}
+
+inline void Prefetch(const void* from, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(from) + i);
+}
+
+inline void PrefetchForWrite(const void* from, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(from) + i, 1);
+}
+
+// The listed rows of one pass against `columns` columns of B.
+template <typename T>
+void SumColumns(const Product<T>& p, const Lists<T>& lists, int64_t i0, int64_t rows, int64_t k0,
+                int64_t depth, int64_t j0, int columns) {
+  alignas(64) T strip[kStripDepth * kStripColumns<T>];
+  alignas(64) T sums[kListedRows * kStripColumns<T>];
+  Nonzero<T> all[kStripDepth];
+  const int vectors = static_cast<int>(CeilDiv(columns, kLanes<T>));
+  const AddNonzerosFunction<T> add = AddNonzerosOf<T>(vectors);
+  const bool last_pass = k0 + depth == p.k, accumulate = p.accumulate || k0 > 0;
+  const T* bias_n = last_pass && p.bias_n != nullptr ? p.bias_n + j0 : nullptr;
+  const bool relu = last_pass && p.relu;
+  const bool plain = !accumulate && !relu && bias_n == nullptr && columns % kLanes<T> == 0;
+  for (int64_t step0 = 0; step0 < depth; step0 += kStripDepth) {
+    const int64_t steps = Min(kStripDepth, depth - step0);
+    const bool last = step0 + steps == depth;
+    PackStrip(p.b + (k0 + step0) * p.b_k + j0 * p.b_n, p.b_k, p.b_n, steps, columns,
+              kStripColumns<T>, strip);
+    const bool finite = !AnyNotFinite(strip, steps, vectors);
+    for (int64_t r = 0; r < rows; ++r) {
+      const int32_t* first = lists.first[r] + step0 / kStripDepth;
+      const Nonzero<T>*element = lists.elements + first[0], *end = lists.elements + first[1];
+      if (!finite) {
+        ListAll(p.a + (i0 + r) * p.a_m + (k0 + step0) * p.a_k, p.a_k, steps, all);
+        element = all;
+        end = all + steps;
+      }
+      T* row_sums = sums + r * kStripColumns<T>;
+      T* c = p.c + (i0 + r) * p.c_m + j0;
+      if (r + 1 < rows) {
+        Prefetch(lists.elements + first[kMaxStrips + 1],
+                 kStripDepth / 2 * int64_t{sizeof(Nonzero<T>)});
+        if (last) PrefetchForWrite(c + p.c_m, columns * int64_t{sizeof(T)});
+      }
+      add(element, end, strip, step0 > 0 ? row_sums : nullptr, last && plain ? c : row_sums);
+      if (last && !plain) {
+        StoreSums(row_sums, columns, accumulate, bias_n, relu, c);
+      }
+    }
+  }
+}
+
+template <typename T>
+void ProductSkippingZeros(const Product<T>& p) {
+  Lists<T> lists;
+  const int64_t passes = Passes(p.k), max_depth = CeilDiv(p.k, passes);
+  const int64_t vectors = CeilDiv(p.n, kLanes<T>), strips = CeilDiv(vectors, kStripVectors);
+  for (int64_t k0 = 0; k0 < p.k; k0 += max_depth) {
+    const int64_t depth = Min(max_depth, p.k - k0);
+    int64_t rows = 0;
+    for (int64_t i0 = 0; i0 < p.m; i0 += rows) {
+      rows = ListRows(p, i0, k0, depth, lists);
+      for (int64_t strip = 0; strip < strips; ++strip) {
+        const int64_t j0 = vectors * strip / strips * kLanes<T>;
+        const int64_t j1 = Min(vectors * (strip + 1) / strips * kLanes<T>, p.n);
+        SumColumns(p, lists, i0, rows, k0, depth, j0, static_cast<int>(j1 - j0));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lockstep::cpu::LOCKSTEP_ISA
+
+#endif  // LOCKSTEP_KERNELS_CPU_GEMM_SKIP_ZEROS_ISA_H_
