@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "data/batch_iterator.h"
+#include "data/channel.h"
 #include "data/synthetic.h"
 #include "engine/train/trainer.h"
 #include "kernels/error.h"
@@ -27,8 +28,11 @@
 namespace lockstep::tools {
 namespace {
 
+constexpr int32_t kClasses = 10;
+
 struct BenchOptions {
   std::string model = "vgg";
+  std::string train;
   int64_t batch_size = 64;
   int64_t steps = 20;
   int64_t warm_up = 3;
@@ -80,21 +84,38 @@ double ProcessAgeMilliseconds() {
          (static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec) - started);
 }
 
-// Everything a step needs, on synthetic data in memory.
+bool IsClassifier(const BenchOptions& options) { return FindModel(options.model).classifier; }
+
+// Of the channel that is asked for, or synthetic.
+Dataset MakeDataset(const BenchOptions& options) {
+  if (options.train.empty()) {
+    return SyntheticDataset(DefaultSample(options.model), IsClassifier(options) ? kClasses : 0,
+                            std::max<int64_t>(4 * options.batch_size, 256), 1);
+  }
+  Dataset dataset = LoadChannel(
+      options.train, {.split = "train",
+                      .labels = IsClassifier(options) ? LabelKind::kClasses : LabelKind::kTargets});
+  if (IsClassifier(options)) dataset.CheckLabels(kClasses);
+  if (dataset.size() < options.batch_size) {
+    throw FormatError(options.train + " has " + std::to_string(dataset.size()) +
+                      " rows, fewer than a batch of " + std::to_string(options.batch_size) +
+                      "; lower --batch-size");
+  }
+  return dataset;
+}
+
+// Everything a step needs, on data in memory.
 class Bench {
  public:
   explicit Bench(const BenchOptions& options)
       : options_(options),
         backend_(MakeCpuBackend(static_cast<int>(options.threads))),
-        model_(MakeModel(options)),
+        source_(MakeDataset(options), {.batch_size = options.batch_size, .drop_last = true}),
+        model_(MakeModel(options, source_.sample_type().shape)),
         network_(*model_.graph, *backend_,
                  {.lanes = static_cast<int>(options.lanes),
                   .exact_math = options.exact,
                   .algorithm_file = options.algorithm_file}),
-        source_(SyntheticDataset(model_.spec.in_shape,
-                                 model_.classifier ? static_cast<int32_t>(model_.spec.classes) : 0,
-                                 std::max<int64_t>(4 * options.batch_size, 256), 1),
-                {.batch_size = options.batch_size, .drop_last = true}),
         updater_(network_.variables(), *backend_, MakeMomentum(0.9), {.weight_decay = 5e-4}),
         schedule_(MakeConstantSchedule()),
         trainer_(network_, source_, updater_, *schedule_, sync_,
@@ -144,21 +165,21 @@ class Bench {
   const Backend& backend() const { return *backend_; }
 
  private:
-  static Model MakeModel(const BenchOptions& options) {
+  static Model MakeModel(const BenchOptions& options, const Shape& sample) {
     const bool regression = options.model == "dnn";
     return BuildModel(
         {.name = options.model,
-         .in_shape = DefaultSample(options.model),
-         .classes = regression ? 1 : 10,
+         .in_shape = sample,
+         .classes = regression ? 1 : kClasses,
          .width = options.width,
          .hidden = regression ? std::vector<int64_t>{10, 10} : std::vector<int64_t>{}});
   }
 
   BenchOptions options_;
   std::unique_ptr<Backend> backend_;
+  DatasetSource source_;
   Model model_;
   Network network_;
-  DatasetSource source_;
   Updater updater_;
   std::unique_ptr<Schedule> schedule_;
   LocalSync sync_;
@@ -210,8 +231,9 @@ std::string Summary(const BenchOptions& options, const Backend& backend,
 int BenchTrain(std::span<const std::string> arguments) {
   BenchOptions bench;
   bench.algorithm_file = DefaultAlgorithmFile();
-  Options options("lockstep bench train", "Measures training steps on synthetic data in memory.");
+  Options options("lockstep bench train", "Measures training steps on data in memory.");
   options.Add("model", &bench.model, "vgg, mlp, lenet or dnn (7-10-10-1 regression)");
+  options.Add("train", &bench.train, "channel to train on; without it, made-up samples");
   options.Add("batch-size", &bench.batch_size, "samples in a step").Min(1).Max(1e9);
   options.Add("steps", &bench.steps, "steps that are timed").Min(1).Max(1e9);
   options.Add("warm-up", &bench.warm_up, "steps before them").Min(0).Max(1e9);

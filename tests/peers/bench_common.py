@@ -1,11 +1,13 @@
 """What every peer benchmark shares: the work, the clock and the JSON line.
 
 Each bench_<peer>.py times the same training steps as `lockstep bench train`: forward, backward and
-optimizer on one synthetic batch that is already in memory, float32. It prints one JSON object with
+optimizer on one batch that is already in memory, float32. It prints one JSON object with
 median_ms, min_ms, images_per_s, peak_rss_mb and the settings.
 """
 
 import argparse
+import glob
+import gzip
 import json
 import os
 import resource
@@ -34,6 +36,8 @@ VGG_PLAN = [
 def arguments(modes=("default",)):
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", choices=sorted(WORKS), default="vgg")
+    parser.add_argument("--train", help="directory of a channel (npz or IDX) whose first samples "
+                        "make the batch; without it, random numbers")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--warmup", type=int, default=3)
@@ -46,10 +50,33 @@ def arguments(modes=("default",)):
     return parser.parse_args()
 
 
+def idx(pattern, header):
+    import numpy as np
+    path = glob.glob(pattern)[0]
+    with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
+        return np.frombuffer(file.read(), np.uint8, offset=header)
+
+
+def channel_batch(args, sample):
+    import numpy as np
+    archives = glob.glob(args.train + "/*.npz")
+    if archives:
+        with np.load(archives[0]) as channel:
+            x, t = channel["data"][:args.batch_size], channel["labels"][:args.batch_size]
+    else:
+        t = idx(args.train + "/*labels-idx1-ubyte*", 8)[:args.batch_size]
+        x = idx(args.train + "/*images-idx3-ubyte*", 16)[:args.batch_size * int(np.prod(sample))]
+    x = x.reshape(args.batch_size, *sample)
+    scale = 255 if x.dtype == np.uint8 else 1
+    return x.astype(np.float32) / np.float32(scale), t.astype(np.int64)
+
+
 def batch(args):
     """One batch of pictures in 0..1 (or features) and labels (or targets), as NumPy arrays."""
     import numpy as np
     work = WORKS[args.model]
+    if args.train:
+        return channel_batch(args, work["sample"])
     random = np.random.RandomState(7)
     x = random.rand(args.batch_size, *work["sample"]).astype(np.float32)
     if work["classes"] is None:

@@ -1,7 +1,7 @@
 """Runs lockstep and a peer in turn, A B A B, on the same work, and prints medians and their ratio.
 
   compare.py LOCKSTEP PEER [--peers FOLDER] [--rounds 5] [--only WORK,...] [--mode MODE]
-             [--threads 2]
+             [--threads 2] [--train CHANNEL]
 
 PEER is torch, tensorflow, mxnet or chainer, installed by tests/peers/install FOLDER. A machine that
 does other things drifts: only figures of alternating runs belong beside each other.
@@ -31,6 +31,8 @@ def arguments():
     parser.add_argument("--only", default="")
     parser.add_argument("--mode")
     parser.add_argument("--threads", type=int, default=2, help="of either side")
+    parser.add_argument("--train", help="channel (npz or IDX) that both sides train on; without "
+                        "it, made-up samples")
     return parser.parse_args()
 
 
@@ -44,6 +46,7 @@ def run(command):
 def commands(args, work, first_step):
     model, batch, steps = WORKS[work]
     shared = ["--batch-size", str(batch), "--threads", str(args.threads)]
+    shared += ["--train", args.train] if args.train else []
     shared += ["--first-step"] if first_step else ["--steps", str(steps)]
     peer = [os.path.join(args.peers, args.peer, "bin", "python"),
             os.path.join(HERE, "bench_%s.py" % args.peer), "--model", model] + shared

@@ -105,6 +105,16 @@ TEST_F(Bench, PrintsOneJsonObject) {
   }
 }
 
+TEST_F(Bench, TakesSamplesOfAChannel) {
+  const Arguments command = {"bench",      "train",   "--model", "mlp",       "--train",
+                             Dir("train"), "--steps", "2",       "--threads", "1"};
+  EXPECT_THAT(RunWell(command + Arguments{"--batch-size", "7", "--profile"}).out,
+              AllOf(StartsWith("mlp, batch 7"), HasSubstr("predictor/l1/W/grad (1000, 20)")));
+  ExpectRefusal(Run(command + Arguments{"--batch-size", "1000"}), 65,
+                {Dir("train"), "fewer than a batch of 1000", "lower --batch-size"});
+  ExpectRefusal(Run({"bench", "train", "--train", Dir("nowhere")}), 66, {"nowhere"});
+}
+
 TEST_F(Bench, MeasuresTheFirstStep) {
   const Arguments command = {"bench",        "train", "--model",   "dnn", "--first-step",
                              "--batch-size", "8",     "--threads", "1"};
