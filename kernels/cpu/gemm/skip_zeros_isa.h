@@ -217,7 +217,17 @@ void ListAll(const T* a, int64_t a_k, int64_t steps, Nonzero<T>* elements) {
 // C = the sums of a pass, with what is to be done to them.
 template <typename T>
 void StoreSums(const T* sums, int columns, bool accumulate, const T* bias_n, bool relu, T* c) {
-  for (int j = 0; j < columns; ++j) {
+  using V = Vector<T>;
+  const V zero{};
+  int j = 0;
+  for (; j + kLanes<T> <= columns; j += kLanes<T>) {
+    V* const to = reinterpret_cast<V*>(c + j);
+    V sum = *reinterpret_cast<const V*>(sums + j);
+    if (accumulate) sum = *to + sum;
+    if (bias_n != nullptr) sum += *reinterpret_cast<const V*>(bias_n + j);
+    *to = relu ? (sum < zero ? zero : sum) : sum;
+  }
+  for (; j < columns; ++j) {
     T sum = sums[j];
     if (accumulate) sum = c[j] + sum;
     if (bias_n != nullptr) sum += bias_n[j];
@@ -231,6 +241,29 @@ inline void Prefetch(const void* from, int64_t bytes) {
 
 inline void PrefetchForWrite(const void* from, int64_t bytes) {
   for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(from) + i, 1);
+}
+
+// A strip of B as it lies in memory: `count` runs of neighbours.
+struct Runs {
+  const char* first;
+  int64_t count, stride, bytes;
+};
+
+template <typename T>
+Runs RunsOf(const Product<T>& p, int64_t k0, int64_t steps, int64_t j0, int64_t columns) {
+  if (steps == 0) return {nullptr, 0, 0, 0};
+  constexpr int64_t kSize = sizeof(T);
+  const auto* first = reinterpret_cast<const char*>(p.b + k0 * p.b_k + j0 * p.b_n);
+  if (p.b_n == 1) return {first, steps, p.b_k * kSize, columns * kSize};
+  return {first, columns, p.b_n * kSize, steps * kSize};
+}
+
+// Has part r of `parts` of the runs brought to the L2 cache.
+inline void FetchPart(const Runs& runs, int64_t r, int64_t parts) {
+  for (int64_t i = runs.count * r / parts; i < runs.count * (r + 1) / parts; ++i) {
+    const char* run = runs.first + i * runs.stride;
+    for (int64_t byte = 0; byte < runs.bytes; byte += 64) __builtin_prefetch(run + byte, 0, 2);
+  }
 }
 
 // The listed rows of one pass against `columns` columns of B.
@@ -252,6 +285,8 @@ void SumColumns(const Product<T>& p, const Lists<T>& lists, int64_t i0, int64_t 
     PackStrip(p.b + (k0 + step0) * p.b_k + j0 * p.b_n, p.b_k, p.b_n, steps, columns,
               kStripColumns<T>, strip);
     const bool finite = !AnyNotFinite(strip, steps, vectors);
+    const Runs next =
+        RunsOf(p, k0 + step0 + steps, Min(kStripDepth, depth - step0 - steps), j0, columns);
     for (int64_t r = 0; r < rows; ++r) {
       const int32_t* first = lists.first[r] + step0 / kStripDepth;
       const Nonzero<T>*element = lists.elements + first[0], *end = lists.elements + first[1];
@@ -262,6 +297,7 @@ void SumColumns(const Product<T>& p, const Lists<T>& lists, int64_t i0, int64_t 
       }
       T* row_sums = sums + r * kStripColumns<T>;
       T* c = p.c + (i0 + r) * p.c_m + j0;
+      FetchPart(next, r, rows);
       if (r + 1 < rows) {
         Prefetch(lists.elements + first[kMaxStrips + 1],
                  kStripDepth / 2 * int64_t{sizeof(Nonzero<T>)});
