@@ -48,8 +48,14 @@ Dataset LoadIdxPair(const std::string& images_path, const std::string& labels_pa
 }
 
 Dataset LoadCifar(const std::string& path, const ChannelOptions& options) {
+  constexpr int64_t kPublishedRows = 10000;  // of each of the six files
   const CifarBatch batch = ReadCifar10(path);
-  return Dataset(batch.pictures, batch.labels, {{path, RowsOf(batch.pictures)}}, options.labels);
+  const int64_t rows = RowsOf(batch.pictures);
+  if (options.warn && rows != kPublishedRows) {
+    options.warn(Printable(path, 400) + " holds " + std::to_string(rows) +
+                 " pictures; each batch of CIFAR-10 has " + std::to_string(kPublishedRows));
+  }
+  return Dataset(batch.pictures, batch.labels, {{path, rows}}, options.labels);
 }
 
 Dataset Load(const ChannelFile& file, const ChannelOptions& options) {

@@ -20,7 +20,8 @@ struct ChannelOptions {
   std::string split = {};
   LabelKind labels = LabelKind::kAuto;
   int threads = 0;  // for inflating; 0: one a core
-  // Told, in one line, of files of data that are left out and of CIFAR-10 batches that are missing.
+  // Told, in one line, of files of data that are left out and of CIFAR-10 batches that are missing
+  // or not of the published size.
   std::function<void(const std::string&)> warn = {};
 };
 
