@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/conv/implicit_geometry.h"
 #include "kernels/cpu/conv/indexed_product.h"
+#include "kernels/cpu/conv/sparse_gradient.h"
 #include "kernels/cpu/conv/work.h"
 
 namespace lockstep::cpu {
@@ -95,23 +96,31 @@ class ImplicitForward : public ImplicitConv {
 // One place after the other: the sums of neighbouring places overlap in memory.
 class ImplicitBackwardData : public ImplicitConv {
  public:
-  ImplicitBackwardData(const ConvShape& s, Isa isa)
+  ImplicitBackwardData(const ConvShape& s, Isa isa, bool may_skip_zeros)
       : ImplicitConv(s, isa),
         ones_(Multiples(g_.group_k, 1)),
         w_rows_(Multiples(g_.group_c, g_.group_k)),
         dx_rows_(Multiples(g_.group_c, g_.plane)),
         dy_steps_(Multiples(g_.group_k, g_.pixels)),
         dx_size_(g_.padded ? RoundUp(g_.group_c * g_.plane, 16) : 0),
-        dy_size_(segments_.whole ? 0 : RoundUp(g_.group_k * g_.pixels + table_.lanes, 16)) {}
+        dy_size_(segments_.whole ? 0 : RoundUp(g_.group_k * g_.pixels + table_.lanes, 16)),
+        prepared_size_(RoundUp(g_.s.k * g_.taps, 16)),
+        sparse_(g_, isa, may_skip_zeros) {}
 
   size_t scratch_bytes() const override {
-    return static_cast<size_t>(slots_ * (dx_size_ + dy_size_)) * sizeof(float);
+    const int64_t slot = std::max(dx_size_ + dy_size_, sparse_.fits() ? sparse_.slot_size() : 0);
+    return static_cast<size_t>(slots_ * slot) * sizeof(float);
   }
   size_t prepared_bytes() const override {
-    return static_cast<size_t>(g_.s.k * g_.taps) * sizeof(float);
+    const int64_t sparse = sparse_.fits() ? sparse_.prepared_size() : 0;
+    return static_cast<size_t>(prepared_size_ + sparse) * sizeof(float);
   }
-  // To (group, place, c, k).
+  // To (group, place, c, k), and to what the sparse pass wants.
   void PrepareWeights(const void* weights, void* prepared) override {
+    if (sparse_.fits()) {
+      sparse_.PrepareWeights(static_cast<const float*>(weights),
+                             static_cast<float*>(prepared) + prepared_size_);
+    }
     const int64_t places = g_.s.kh * g_.s.kw, per_group = g_.group_k * g_.taps;
     ParallelFor(g_.s.groups * places, 4, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
@@ -128,6 +137,14 @@ class ImplicitBackwardData : public ImplicitConv {
   }
 
   void Run(const ConvBuffers& b) override {
+    const float* weights = static_cast<const float*>(b.weights);
+    if (sparse_.Pays(static_cast<const float*>(b.y), weights, g_.s.k * g_.taps)) {
+      ForEachPicture(b, sparse_.slot_size(), [&](int64_t n, int64_t, float* slot) {
+        sparse_.Run(weights + prepared_size_, static_cast<const float*>(b.y) + Y(n, 0),
+                    static_cast<float*>(b.x) + X(n, 0), slot);
+      });
+      return;
+    }
     ForEachPicture(b, dx_size_ + dy_size_, [&](int64_t n, int64_t group, float* slot) {
       float* dx = static_cast<float*>(b.x) + X(n, group);
       const float* dy = static_cast<const float*>(b.y) + Y(n, group);
@@ -137,7 +154,7 @@ class ImplicitBackwardData : public ImplicitConv {
         std::copy(dy, dy + g_.group_k * g_.pixels, slot + dx_size_);
         dy = slot + dx_size_;
       }
-      AddPlaces(static_cast<const float*>(b.weights) + group * g_.group_k * g_.taps, dy, target);
+      AddPlaces(weights + group * g_.group_k * g_.taps, dy, target);
       if (g_.padded) g_.Unpad(target, dx);
     });
   }
@@ -167,13 +184,15 @@ class ImplicitBackwardData : public ImplicitConv {
 
   const Offsets ones_, w_rows_, dx_rows_, dy_steps_;
   const int64_t dx_size_, dy_size_;  // of a slot
+  const int64_t prepared_size_;
+  const SparseData sparse_;
 };
 
 // dw^T (taps, k) += x (taps, pixels) * dy^T (pixels, k), some pictures at a time. Rows of dw^T and
 // dy^T are padded to whole vectors, whose unused lanes hold anything.
 class ImplicitBackwardWeights : public ImplicitConv {
  public:
-  ImplicitBackwardWeights(const ConvShape& s, Isa isa)
+  ImplicitBackwardWeights(const ConvShape& s, Isa isa, bool may_skip_zeros)
       : ImplicitConv(s, isa),
         pictures_(std::clamp<int64_t>(kSumPixels / g_.pixels, 1, s.n)),
         k_row_(RoundUp(g_.group_k, table_.lanes)),
@@ -183,7 +202,8 @@ class ImplicitBackwardWeights : public ImplicitConv {
         dy_steps_(Multiples(pictures_ * g_.pixels, panel())),
         k_vectors_(Multiples(2, table_.lanes)),
         dw_rows_(Multiples(g_.taps, k_row_)),
-        k_lanes_(k_vectors_.size(), table_.lanes) {
+        k_lanes_(k_vectors_.size(), table_.lanes),
+        sparse_(g_, isa, pictures_, may_skip_zeros) {
     for (int64_t i = 0; i < pictures_ * g_.pixels; ++i) {
       const int64_t pixel = i % g_.pixels;
       pixels_.push_back(i / g_.pixels * picture_size_ +
@@ -192,10 +212,19 @@ class ImplicitBackwardWeights : public ImplicitConv {
   }
 
   size_t scratch_bytes() const override {
-    return static_cast<size_t>(slots_ * slot_size() + parts_ * part_size()) * sizeof(float);
+    int64_t size = slots_ * slot_size() + parts_ * part_size();
+    if (sparse_.fits()) {
+      size = std::max(size, slots_ * sparse_.slot_size() + parts_ * sparse_.part_size());
+    }
+    return static_cast<size_t>(size) * sizeof(float);
   }
 
   void Run(const ConvBuffers& b) override {
+    const float* x = static_cast<const float*>(b.x);
+    if (sparse_.Pays(static_cast<const float*>(b.y), x, g_.s.n * g_.s.c * g_.s.h * g_.s.w)) {
+      RunSparse(b);
+      return;
+    }
     float* sums = static_cast<float*>(b.scratch) + slots_ * slot_size();
     ForEachOnSlots(
         parts_, static_cast<float*>(b.scratch), slots_, slot_size(),
@@ -208,6 +237,24 @@ class ImplicitBackwardWeights : public ImplicitConv {
   }
 
  private:
+  void RunSparse(const ConvBuffers& b) const {
+    auto* const scratch = static_cast<float*>(b.scratch);
+    float* const sums = scratch + slots_ * sparse_.slot_size();
+    ForEachOnSlots(parts_, scratch, slots_, sparse_.slot_size(), [&](int64_t part, float* slot) {
+      float* const dw = sums + part * sparse_.part_size();
+      std::fill(dw, dw + sparse_.part_size(), 0.0F);
+      const int64_t end = g_.s.n * (part + 1) / parts_;
+      for (int64_t n = g_.s.n * part / parts_; n < end; n += pictures_) {
+        sparse_.AddPictures(static_cast<const float*>(b.x) + X(n, 0),
+                            static_cast<const float*>(b.y) + Y(n, 0), std::min(pictures_, end - n),
+                            dw, slot);
+      }
+    });
+    ParallelFor(g_.group_k, 8, [&](int64_t begin, int64_t end) {
+      sparse_.Finish(sums, parts_, begin, end, static_cast<float*>(b.dw));
+    });
+  }
+
   int64_t group_size() const { return g_.taps * k_row_; }
   int64_t part_size() const { return g_.s.groups * group_size(); }
   int64_t x_size() const { return g_.padded ? RoundUp(pictures_ * picture_size_, 16) : 0; }
@@ -282,6 +329,7 @@ class ImplicitBackwardWeights : public ImplicitConv {
   const int64_t parts_;
   const int64_t picture_size_;  // from a picture to the next one
   const Offsets taps_, dy_steps_, k_vectors_, dw_rows_, k_lanes_;
+  const SparseWeights sparse_;
   Offsets pixels_;
 };
 
@@ -291,16 +339,17 @@ bool CanRunImplicitConv(const ConvShape& s, Layout x, Layout y) {
   return s.dtype == DType::kFloat32 && x.block == 1 && y.block == 1 && s.stride_w == 1;
 }
 
-std::unique_ptr<ConvKernel> MakeImplicitConv(const ConvShape& shape, ConvPass pass, Isa isa) {
+std::unique_ptr<ConvKernel> MakeImplicitConv(const ConvShape& shape, ConvPass pass, Isa isa,
+                                             bool may_skip_zeros) {
   switch (pass) {
     case ConvPass::kForward:
       return std::make_unique<ImplicitForward>(shape, isa);
     case ConvPass::kBackwardData:
-      return std::make_unique<ImplicitBackwardData>(shape, isa);
+      return std::make_unique<ImplicitBackwardData>(shape, isa, may_skip_zeros);
     case ConvPass::kBackwardWeights:
       break;
   }
-  return std::make_unique<ImplicitBackwardWeights>(shape, isa);
+  return std::make_unique<ImplicitBackwardWeights>(shape, isa, may_skip_zeros);
 }
 
 }  // namespace lockstep::cpu

@@ -11,8 +11,10 @@ namespace lockstep::cpu {
 
 // Plain float32 pictures and a horizontal stride of 1: vectors run along output rows.
 bool CanRunImplicitConv(const ConvShape& shape, Layout x, Layout y);
-// Results do not depend on the number of threads.
-std::unique_ptr<ConvKernel> MakeImplicitConv(const ConvShape& shape, ConvPass pass, Isa isa);
+// Results do not depend on the number of threads, nor on whether backward passes may leave out the
+// zeros of the output gradient.
+std::unique_ptr<ConvKernel> MakeImplicitConv(const ConvShape& shape, ConvPass pass, Isa isa,
+                                             bool may_skip_zeros = true);
 
 }  // namespace lockstep::cpu
 

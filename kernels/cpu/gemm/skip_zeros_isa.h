@@ -10,8 +10,8 @@
 #define LOCKSTEP_KERNELS_CPU_GEMM_SKIP_ZEROS_ISA_H_
 
 #include <cstdint>
-#include <type_traits>
 
+#include "kernels/cpu/gemm/nonzeros_isa.h"
 #include "kernels/cpu/gemm/pack_isa.h"
 #include "kernels/cpu/gemm/product.h"
 
@@ -20,11 +20,7 @@ namespace {
 
 using gemm::Product;
 
-// A strip of B: kStripVectors vectors wide, so that their sums stay in registers, and as deep as
-// the L1 cache holds.
-constexpr int kStripVectors = 13;
-template <typename T>
-constexpr int kStripColumns = kStripVectors* kLanes<T>;
+// A strip of B is kStripVectors vectors wide and as deep as the L1 cache holds.
 constexpr int kStripDepth = 26 * 1024 / (kStripVectors * kVectorBytes);
 constexpr int kMaxStrips = (kMaxDepth + kStripDepth - 1) / kStripDepth;  // of one pass over k
 
@@ -33,16 +29,6 @@ constexpr int kListedRows = 512;
 template <typename T>
 constexpr int64_t kListed = 512 * 1024 / (2 * int64_t{sizeof(T)});
 
-template <typename T>
-using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
-
-// An element of A and where its row of the strip starts, in elements.
-template <typename T>
-struct Nonzero {
-  T value;
-  Bits<T> row;
-};
-
 // The nonzero elements of rows of A in one pass: those that meet strip s of row r lie at
 // [first[r][s], first[r][s + 1]).
 template <typename T>
@@ -50,13 +36,6 @@ struct Lists {
   Nonzero<T> elements[kListed<T>];
   int32_t first[kListedRows][kMaxStrips + 1];
 };
-
-template <typename T>
-int64_t CountNonzeros(const T* values, int64_t size) {
-  int64_t count = 0;
-  for (int64_t i = 0; i < size; ++i) count += values[i] != T{0} ? 1 : 0;
-  return count;
-}
 
 template <typename T>
 double ShareOfNonzeros(const Product<T>& p) {
@@ -86,32 +65,16 @@ bool SkippingZerosPays(const Product<T>& p, double dense) {
   return product * ShareOfNonzeros(p) + pack + store < dense;
 }
 
-inline void StoreNonzero(uint32_t bits, uint32_t row, Nonzero<float>* to) {
-  const uint64_t both = bits | uint64_t{row} << 32;
-  __builtin_memcpy(to, &both, sizeof(both));
-}
-
-inline void StoreNonzero(uint64_t bits, uint64_t row, Nonzero<double>* to) {
-  __builtin_memcpy(&to->value, &bits, sizeof(bits));
-  to->row = row;
-}
-
 // Lists the nonzero ones of a row's `depth` elements strip by strip from elements + count on; the
 // list has room for all. Returns where it ends.
 template <typename T>
 int32_t ListRow(const T* a, int64_t depth, Nonzero<T>* elements, int32_t count, int32_t* first) {
   for (int64_t step0 = 0; step0 < depth; step0 += kStripDepth) {
     *first++ = count;
-    const T* from = a + step0;
-    const auto steps = static_cast<uint32_t>(Min(kStripDepth, depth - step0));
-    Nonzero<T>* to = elements + count;
-    for (uint32_t step = 0; step < steps; ++step) {
-      Bits<T> bits;
-      __builtin_memcpy(&bits, from + step, sizeof(T));
-      StoreNonzero(bits, step * kStripColumns<T>, to);
-      to += (bits << 1) != 0 ? 1 : 0;  // neither 0 nor -0; written anyway, with no branch to guess
-    }
-    count = static_cast<int32_t>(to - elements);
+    const auto row = [](int64_t step) { return step * kStripColumns<T>; };
+    const Nonzero<T>* const end =
+        ListNonzeros(a + step0, Min(kStripDepth, depth - step0), row, elements + count);
+    count = static_cast<int32_t>(end - elements);
   }
   *first = count;
   return count;
@@ -163,46 +126,6 @@ bool AnyNotFinite(const T* strip, int64_t depth, int vectors) {
   T total{};
   for (int lane = 0; lane < kLanes<T>; ++lane) total += sum[0][lane];
   return !(total == T{0});
-}
-
-// to = from + sum over [element, end) of value * its row of the strip; from zero where `from` is
-// null. A sum that underflowed to -0 becomes the dense product's +0.
-template <typename T, int kVectors>
-void AddNonzeros(const Nonzero<T>* element, const Nonzero<T>* end, const T* strip, const T* from,
-                 T* to) {
-  using V = Vector<T>;
-  V sum[kVectors];
-  if (from == nullptr) {
-#pragma GCC unroll 16
-    for (int v = 0; v < kVectors; ++v) sum[v] = V{};
-  } else {
-#pragma GCC unroll 16
-    for (int v = 0; v < kVectors; ++v) sum[v] = *reinterpret_cast<const V*>(from + v * kLanes<T>);
-  }
-  for (; element < end; ++element) {
-    const T scale = element->value;
-    const T* b = strip + element->row;
-#pragma GCC unroll 16
-    for (int v = 0; v < kVectors; ++v) {
-      sum[v] += *reinterpret_cast<const V*>(b + v * kLanes<T>) * scale;
-    }
-  }
-#pragma GCC unroll 16
-  for (int v = 0; v < kVectors; ++v) *reinterpret_cast<V*>(to + v * kLanes<T>) = sum[v] + V{};
-}
-
-template <typename T>
-using AddNonzerosFunction = void (*)(const Nonzero<T>*, const Nonzero<T>*, const T*, const T*, T*);
-
-template <typename T>
-AddNonzerosFunction<T> AddNonzerosOf(int vectors) {
-  static constexpr AddNonzerosFunction<T> kFunctions[kStripVectors] = {
-      AddNonzeros<T, 1>,  AddNonzeros<T, 2>,  AddNonzeros<T, 3>,  AddNonzeros<T, 4>,
-      AddNonzeros<T, 5>,  AddNonzeros<T, 6>,  AddNonzeros<T, 7>,  AddNonzeros<T, 8>,
-      AddNonzeros<T, 9>,  AddNonzeros<T, 10>, AddNonzeros<T, 11>, AddNonzeros<T, 12>,
-      AddNonzeros<T, 13>,
-  };
-  return kFunctions[vectors - 1];
 }
 
 // All of a row's elements, for a strip that is not finite.
