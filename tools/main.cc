@@ -11,6 +11,7 @@
 #include "tools/console.h"
 #include "tools/failure.h"
 #include "tools/signals.h"
+#include "tools/spinning.h"
 #include "tools/text.h"
 #include "tools/verbs.h"
 
@@ -82,6 +83,7 @@ int Dispatch(const std::string& program, std::span<const std::string> arguments,
 
 int main(int argc, char** argv) {
   namespace tools = lockstep::tools;
+  tools::BoundSpinning(argv);
   tools::EnsureStandardDescriptors();
   try {
     // Never destroyed: a signal that comes while the process ends must not change its exit code.

@@ -35,6 +35,19 @@ TEST_F(Verbs, WhoseOutputIsLostFail) {
   EXPECT_EQ(RunProgram(Train(), full).code, 0);
 }
 
+// libgomp prints its settings when it is loaded.
+TEST_F(Verbs, BoundHowLongThreadsSpinUnlessTheUserSays) {
+  const auto settings = [&](const std::map<std::string, std::string>& variables) {
+    ProgramSetting setting = Setting();
+    setting.variables["OMP_DISPLAY_ENV"] = "verbose";
+    for (const auto& [name, value] : variables) setting.variables[name] = value;
+    return RunProgram({"--version"}, setting).err;
+  };
+  EXPECT_THAT(settings({}), HasSubstr("GOMP_SPINCOUNT = '5000'"));
+  EXPECT_THAT(settings({{"GOMP_SPINCOUNT", "77"}}), HasSubstr("GOMP_SPINCOUNT = '77'"));
+  EXPECT_THAT(settings({{"OMP_WAIT_POLICY", "passive"}}), HasSubstr("GOMP_SPINCOUNT = '0'"));
+}
+
 class Inspect : public Workplace {};
 
 TEST_F(Inspect, ModelFile) {
