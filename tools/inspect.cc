@@ -177,7 +177,9 @@ int RunInspect(std::span<const std::string> arguments) {
   options.Add("sample", &o.sample, "shape of one sample, e.g. 3,32,32").ValueName("LIST");
   options.Add("classes", &o.classes, "outputs").Min(1);
   options.Add("width", &o.width, "factor of all channel counts (vgg, lenet)").Above(0);
-  options.Add("hidden", &o.hidden, "units of the hidden layers (mlp, dnn)").ValueName("LIST");
+  options.Add("hidden", &o.hidden, "units of the hidden layers, e.g. 300,100")
+      .ValueName("LIST")
+      .DefaultText("mlp 1000,1000; dnn 10,10");
   options.Add("batch-size", &o.batch_size, "of the plan").Min(1).Max(1e9);
   options.Add("threads", &o.threads, "kernel threads; 0: one a core").Min(0).Max(1024);
   options.Parse(arguments);

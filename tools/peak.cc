@@ -75,7 +75,7 @@ std::string PlanTable(const Plan& plan, const std::vector<double>& seconds, doub
     const double gigabytes = static_cast<double>(plan.LineBytes(i)) / s * 1e-9;
     const std::string value =
         plan.line(i).outputs.empty() ? "" : plan.ValueText(plan.line(i).outputs[0]);
-    std::snprintf(line, sizeof line, "%4zu %-22s %-18s %7.3f %8.1f %5.0f%% %7.1f %5.0f%%  %s\n", i,
+    std::snprintf(line, sizeof line, "%4zu %-27s %-18s %7.3f %8.1f %5.0f%% %7.1f %5.0f%%  %s\n", i,
                   plan.line(i).kind().c_str(), plan.line(i).algorithm().c_str(), s * 1e3, gflops,
                   100.0 * gflops / peak.gflops, gigabytes, 100.0 * gigabytes / peak.gigabytes,
                   value.c_str());

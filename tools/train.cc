@@ -52,6 +52,11 @@ std::string FilesText(const Dataset& dataset) {
 }
 
 // One training job, from its options to its files.
+// (h, w, c) of a picture, where (c, h, w) was meant.
+bool LooksChannelsLast(const Shape& shape) {
+  return shape.ndim() == 3 && shape[2] <= 4 && shape[0] > 4 && shape[1] > 4;
+}
+
 class TrainJob {
  public:
   TrainJob(TrainOptions options, Console* console, StopSignals* signals)
@@ -268,12 +273,23 @@ class TrainJob {
         " parameters");
     Say("# data: " + std::to_string(train_->size()) + " training samples" +
         (test_ ? ", " + std::to_string(test_->size()) + " for validation" : std::string()));
+    const TensorType sample = train_->dataset().sample_type();
+    Say("# samples: " + sample.shape.ToString() + " " + std::string(Name(sample.dtype)));
+    if (LooksChannelsLast(sample.shape)) {
+      Say("# warning: samples of " + sample.shape.ToString() +
+          " look like pictures with channels last; networks take (channels, height, width)");
+    }
     Say("# files: " + FilesText(train_->dataset()) +
         (test_ ? "; for validation " + FilesText(test_->dataset()) : std::string()));
     Say("# Minibatch-size: " + std::to_string(o_.batch_size));
     Say("# epoch: " + std::to_string(o_.epochs));
     Say("# learning rate: " + FormatG(o_.learning_rate) + " (" + schedule_->ToString() + ")");
     Say("# optimizer: " + updater_->optimizer().ToString());
+    if (trainer_->Done()) {
+      Say("# nothing to train: the checkpoint is at epoch " +
+          std::to_string(trainer_->clock().epoch) + ", iteration " +
+          std::to_string(trainer_->clock().iteration));
+    }
     Say("# device: " + backend_->fingerprint() + ", " + std::to_string(backend_->threads()) +
         " threads");
   }

@@ -26,7 +26,9 @@ void DeclareModel(Options& options, TrainOptions* o) {
   for (const ModelInfo& info : KnownModels()) models.push_back(info.name);
   options.Group("Network");
   options.Add("model", &o->model, "the network").OneOf(models);
-  options.Add("hidden", &o->hidden, "units of the hidden layers (mlp, dnn)").ValueName("LIST");
+  options.Add("hidden", &o->hidden, "units of the hidden layers, e.g. 300,100")
+      .ValueName("LIST")
+      .DefaultText("mlp 1000,1000; dnn 10,10");
   options.Add("width", &o->width, "factor of all channel counts (vgg, lenet)").Above(0);
   options.Add("classes", &o->classes, "outputs of the network").Min(1);
   options.Add("init-from", &o->init_from, "start from the weights in this npz file or snapshot")
@@ -74,6 +76,7 @@ void DeclareTraining(Options& options, TrainOptions* o) {
   options.Add("epochs", &o->epochs, "passes over the training data")
       .Min(1)
       .Max(kMostEpochs)
+      .Alias("epoch")
       .Short('e');
   options.Add("iterations", &o->iterations, "stop after so many steps; 0: no limit")
       .Min(0)
@@ -81,8 +84,12 @@ void DeclareTraining(Options& options, TrainOptions* o) {
   options.Add("batch-size", &o->batch_size, "samples in a step")
       .Min(1)
       .Max(kMostSamples)
+      .Alias("batchsize")
       .Short('b');
-  options.Add("learning-rate", &o->learning_rate, "of the first step").Above(0).Alias("lr");
+  options.Add("learning-rate", &o->learning_rate, "of the first step")
+      .Above(0)
+      .Alias("lr")
+      .DefaultText("0.05; of optimizers that adapt, their own");
   options.Add("optimizer", &o->optimizer, "update rule")
       .OneOf({"sgd", "momentum", "nag", "nesterov", "adam", "adamw", "rmsprop", "adagrad",
               "adadelta"});

@@ -241,7 +241,7 @@ std::string Plan::ToString() const {
   for (size_t i = 0; i < instructions_.size(); ++i) {
     const Instruction& line = *instructions_[i];
     char head[160];
-    std::snprintf(head, sizeof head, "%3zu  %-22s %-18s %8.2f MB %8.3f GFLOP  ", i,
+    std::snprintf(head, sizeof head, "%3zu  %-27s %-18s %8.2f MB %8.3f GFLOP  ", i,
                   line.kind().c_str(), line.algorithm().c_str(),
                   static_cast<double>(LineBytes(i)) * 1e-6, line.flops() * 1e-9);
     text += head + (line.outputs.empty() ? line.node_name : ValueText(line.outputs[0])) + "\n";

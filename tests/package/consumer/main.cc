@@ -22,6 +22,6 @@ int main(int argc, char** argv) {
   trainer.Run();
 
   const auto sums = EvaluateAll(network, batches);
-  std::printf("accuracy %.3f\n", sums->metric / static_cast<double>(sums->metric_count));
+  std::printf("training accuracy %.3f\n", sums->metric / static_cast<double>(sums->metric_count));
   SaveModelNpz(network.variables(), "model.npz");  // NumPy and Chainer open it
 }

@@ -80,7 +80,27 @@ TEST_F(TrainFiles, HeadSaysBatchSizeEpochsAndRate) {
   EXPECT_THAT(outcome.out, HasSubstr("# epoch: 2\n"));
   EXPECT_THAT(outcome.out, HasSubstr("# learning rate: 0.02"));
   EXPECT_THAT(outcome.out, HasSubstr("# data: 70 training samples, 33 for validation\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("# samples: (20,) float32\n"));
   EXPECT_THAT(outcome.out, HasSubstr("# files: data.npz; for validation data.npz\n"));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("channels last")));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("nothing to train")));
+}
+
+TEST_F(TrainFiles, HeadWarnsOfChannelsLast) {
+  const Tensor data(DType::kUint8, Shape({20, 9, 8, 3}));
+  const Tensor labels(DType::kInt32, Shape({20}));
+  const std::string channel = Channel("last", {{"data", data}, {"labels", labels}});
+  EXPECT_THAT(RunWell({"train", "--model", "mlp", "--hidden", "5", "--train", channel, "--epoch",
+                       "1", "--batchsize", "7", "--threads", "1", "--model-dir", Dir("model")})
+                  .out,
+              AllOf(HasSubstr("samples of (9, 8, 3) look like pictures with channels last"),
+                    HasSubstr("# epoch: 1\n"), HasSubstr("# Minibatch-size: 7\n")));
+}
+
+TEST_F(TrainFiles, HeadSaysWhenNothingIsLeftToTrain) {
+  RunWell(Train({}, "job"));
+  EXPECT_THAT(RunWell(Train({}, "job")).out,
+              HasSubstr("# nothing to train: the checkpoint is at epoch 2"));
 }
 
 TEST_F(TrainFiles, HeadNamesTheFilesThatWereRead) {

@@ -166,10 +166,10 @@ TEST_F(Platform, EverySpellingOfOptionsWorks) {
 
 TEST_F(Platform, UnknownOptionsAreListedAndTolerated) {
   const Outcome outcome =
-      RunWell(TrainWithoutChannels({"--epoch", "9", "--colour=blue"}), Variables());
+      RunWell(TrainWithoutChannels({"--epohcs", "9", "--colour=blue"}), Variables());
   EXPECT_THAT(
       outcome.out,
-      HasSubstr("# options not known here: --epoch 9 (did you mean --epochs?), --colour blue"));
+      HasSubstr("# options not known here: --epohcs 9 (did you mean --epochs?), --colour blue"));
 }
 
 TEST_F(Platform, StrictRefusesUnknownOptions) {
