@@ -55,7 +55,7 @@ class Backend {
   virtual SoftmaxKernels& softmax() = 0;
 };
 
-// threads 0: the cores of the affinity mask.
+// threads 0: the cores of the affinity mask, fewer where a container may use less CPU time.
 std::unique_ptr<Backend> MakeCpuBackend(int threads = 0);
 // Throws DeviceError where this build or machine has no CUDA.
 std::unique_ptr<Backend> MakeCudaBackend(int device);

@@ -1,6 +1,5 @@
 #include "kernels/cpu/backend.h"
 
-#include <sched.h>
 #include <sys/mman.h>
 
 #include <cstdlib>
@@ -8,6 +7,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 #include <vector>
 
+#include "kernels/cpu/cores.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/error.h"
 
@@ -18,13 +18,6 @@ constexpr size_t kAlignment = 64;
 // From this size on huge pages are asked for: fewer page faults and misses of the page tables.
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kHugeFrom = 2 * kHugePage;
-
-int CoresOfAffinityMask() {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  if (sched_getaffinity(0, sizeof cores, &cores) != 0) return 1;
-  return CPU_COUNT(&cores);
-}
 
 thread_local bool in_lane = false;
 // What Enter() last set here; 0 on a new thread, where oneDNN would take all cores.
@@ -52,7 +45,7 @@ class LaneScope {
 }  // namespace
 
 CpuBackend::CpuBackend(int threads, Isa isa)
-    : threads_(threads > 0 ? threads : CoresOfAffinityMask()), isa_(TableOf(isa)), gemm_(isa) {}
+    : threads_(threads > 0 ? threads : UsableCores()), isa_(TableOf(isa)), gemm_(isa) {}
 
 std::string CpuBackend::fingerprint() const {
   const dnnl_version_t* v = dnnl_version();

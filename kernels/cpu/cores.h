@@ -1,0 +1,17 @@
+// How many cores this process may use.
+#ifndef LOCKSTEP_KERNELS_CPU_CORES_H_
+#define LOCKSTEP_KERNELS_CPU_CORES_H_
+
+#include <string>
+
+namespace lockstep::cpu {
+
+// Cores of the affinity mask, but no more than the CPU time that containers above or around this
+// process may take, in whole cores, rounded up: cpu.max of cgroup v2 from this process's group
+// upwards, or v1's cpu.cfs_quota_us (https://docs.kernel.org/admin-guide/cgroup-v2.html). At least
+// 1. `proc` and `cgroups` are the folders of the system's files.
+int UsableCores(const std::string& proc = "/proc", const std::string& cgroups = "/sys/fs/cgroup");
+
+}  // namespace lockstep::cpu
+
+#endif  // LOCKSTEP_KERNELS_CPU_CORES_H_
