@@ -2,6 +2,10 @@
 #ifndef LOCKSTEP_LOCKSTEP_LOCKSTEP_H_
 #define LOCKSTEP_LOCKSTEP_LOCKSTEP_H_
 
+#include "comm/comm_queue.h"
+#include "comm/communicator.h"
+#include "comm/self_communicator.h"
+#include "comm/thread/thread_communicator.h"
 #include "data/batch_iterator.h"
 #include "data/channel.h"
 #include "data/dataset.h"

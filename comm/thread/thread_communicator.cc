@@ -1,0 +1,91 @@
+#include "comm/thread/thread_communicator.h"
+
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <new>
+#include <utility>
+
+#include "comm/local/local_communicator.h"
+#include "comm/memory.h"
+#include "kernels/error.h"
+
+namespace lockstep {
+namespace {
+
+std::shared_ptr<std::byte> GroupMemory(int size) {
+  constexpr std::align_val_t kAlignment{128};
+  const size_t bytes = LocalCommunicator::MemoryFor(size);
+  auto* const memory = static_cast<std::byte*>(::operator new(bytes, kAlignment));
+  std::memset(memory, 0, bytes);
+  return {memory, [](std::byte* p) { ::operator delete(p, kAlignment); }};
+}
+
+// What the threads of a group share.
+class Group {
+ public:
+  explicit Group(int size) : memory_(GroupMemory(size)) {}
+  const std::shared_ptr<std::byte>& memory() const { return memory_; }
+
+  // The group of a color in the `split`-th split: made by the first member that comes, forgotten
+  // with the last.
+  std::shared_ptr<Group> PartOf(uint64_t split, int color, int size) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    Joining& joining = parts_[{split, color}];
+    if (!joining.group) joining.group = std::make_shared<Group>(size);
+    std::shared_ptr<Group> group = joining.group;
+    if (++joining.members == size) parts_.erase({split, color});
+    return group;
+  }
+
+ private:
+  struct Joining {
+    std::shared_ptr<Group> group;
+    int members = 0;
+  };
+
+  const std::shared_ptr<std::byte> memory_;
+  std::mutex mutex_;
+  std::map<std::pair<uint64_t, int>, Joining> parts_;
+};
+
+class ThreadCommunicator : public LocalCommunicator {
+ public:
+  ThreadCommunicator(std::shared_ptr<Group> group, Meeting::Who who)
+      : LocalCommunicator(group->memory(), who, {}), group_(std::move(group)) {}
+
+  std::string name() const override { return "thread"; }
+  std::shared_ptr<std::byte> Allocate(size_t bytes) override { return AllocateZeroed(bytes); }
+
+ protected:
+  // All memory is within everybody's reach.
+  Place PlaceOf(const void* data, size_t) const override {
+    return {.region = 1, .offset = reinterpret_cast<uintptr_t>(data)};
+  }
+  std::byte* Reach(int, Place place) const override {
+    return reinterpret_cast<std::byte*>(static_cast<uintptr_t>(place.offset));
+  }
+  std::unique_ptr<Communicator> MakePart(int color, const std::vector<int>&,
+                                         Meeting::Who who) override {
+    return std::make_unique<ThreadCommunicator>(group_->PartOf(splits_++, color, who.size), who);
+  }
+
+ private:
+  const std::shared_ptr<Group> group_;
+  uint64_t splits_ = 0;
+};
+
+}  // namespace
+
+std::vector<std::unique_ptr<Communicator>> MakeThreadCommunicators(int size) {
+  if (size < 1) throw ConfigError("a group of " + std::to_string(size) + " ranks; at least 1");
+  const auto group = std::make_shared<Group>(size);
+  std::vector<std::unique_ptr<Communicator>> ranks;
+  for (int r = 0; r < size; ++r) {
+    ranks.push_back(std::make_unique<ThreadCommunicator>(
+        group, Meeting::Who{.rank = r, .size = size, .world_rank = r}));
+  }
+  return ranks;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,100 @@
+// What ranks of one host tell each other when something is wrong.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "comm/thread/thread_communicator.h"
+#include "kernels/error.h"
+
+namespace lockstep {
+namespace {
+
+// What fn threw on each of two ranks.
+std::vector<std::string> ErrorsOfTwo(const std::function<void(Communicator&)>& fn, ExitCode code) {
+  std::vector<std::string> errors(2);
+  std::vector<std::thread> threads;
+  for (auto& communicator : MakeThreadCommunicators(2)) {
+    threads.emplace_back([&, c = std::move(communicator)]() mutable {
+      const size_t rank = static_cast<size_t>(c->rank());
+      try {
+        fn(*c);
+      } catch (const CommError& error) {
+        errors[rank] = error.what();
+        EXPECT_EQ(error.code(), code);
+      }
+      c.reset();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return errors;
+}
+
+TEST(LocalCommunicator, RanksInDifferentCollectivesAreToldSo) {
+  const auto errors = ErrorsOfTwo(
+      [](Communicator& c) {
+        std::vector<float> data(100000);
+        if (c.rank() == 0) {
+          c.Allreduce(data.data(), 100000, WireType::kFloat32, ReduceOp::kSum);
+        } else {
+          c.Broadcast(data.data(), 400000, 1);
+        }
+      },
+      ExitCode::kDisagree);
+  for (const std::string& error : errors) {
+    EXPECT_THAT(error, testing::HasSubstr("ranks disagree"));
+    EXPECT_THAT(error, testing::HasSubstr("allreduce of 100000 elements"));
+    EXPECT_THAT(error, testing::HasSubstr("broadcast of 400000 elements"));
+  }
+}
+
+TEST(LocalCommunicator, DifferentCountsAreToldOnEveryPath) {
+  for (const int64_t count : {1, 100, 100000}) {
+    const auto errors = ErrorsOfTwo(
+        [&](Communicator& c) {
+          std::vector<float> data(100001);
+          c.Allreduce(data.data(), count + c.rank(), WireType::kFloat32, ReduceOp::kSum);
+        },
+        ExitCode::kDisagree);
+    for (const std::string& error : errors) {
+      EXPECT_THAT(error, testing::HasSubstr("of " + std::to_string(count) + " elements"));
+      EXPECT_THAT(error, testing::HasSubstr("of " + std::to_string(count + 1) + " elements"));
+    }
+  }
+}
+
+TEST(LocalCommunicator, WaitingForARankThatLeftFails) {
+  const auto errors = ErrorsOfTwo(
+      [](Communicator& c) {
+        c.Barrier();
+        if (c.rank() == 0) c.Barrier();
+      },
+      ExitCode::kPeerLost);
+  EXPECT_THAT(errors[0], testing::HasSubstr("barrier on rank 0: rank 1 (process "));
+  EXPECT_THAT(errors[0], testing::HasSubstr("has left"));
+  EXPECT_EQ(errors[1], "");
+}
+
+TEST(LocalCommunicator, TheFirstReasonToGiveUpIsTold) {
+  auto ranks = MakeThreadCommunicators(3);
+  ranks[2]->Abort("no space left on device");
+  ranks[0]->Abort(std::string(5000, 'x'));
+  for (auto& rank : ranks) {
+    try {
+      rank->Barrier();
+      ADD_FAILURE();
+    } catch (const CommError& error) {
+      EXPECT_THAT(error.what(), testing::EndsWith("rank 2 gave up: no space left on device"));
+    }
+  }
+}
+
+TEST(LocalCommunicator, AGroupHasAtLeastOneRank) {
+  EXPECT_THROW(MakeThreadCommunicators(0), ConfigError);
+}
+
+}  // namespace
+}  // namespace lockstep
