@@ -60,12 +60,12 @@ size_t LocalCommunicator::MemoryFor(int size) {
 }
 
 LocalCommunicator::LocalCommunicator(std::shared_ptr<std::byte> memory, Meeting::Who who,
-                                     Meeting::FindDead find_dead)
+                                     Meeting::IsDead is_dead)
     : memory_(std::move(memory)),
       who_(who),
       board_(memory_.get() + RoundUp(Meeting::BytesFor(who.size))),
       stages_(board_ + static_cast<size_t>(who.size) * 2 * RoundUp(sizeof(Note))),
-      meeting_(memory_.get(), who, std::move(find_dead)) {}
+      meeting_(memory_.get(), who, std::move(is_dead)) {}
 
 const char* LocalCommunicator::NameOf(Kind kind) {
   switch (kind) {

@@ -48,8 +48,7 @@ class LocalCommunicator : public Communicator {
   };
 
   // `memory`: MemoryFor(size) bytes, held until this rank has left.
-  LocalCommunicator(std::shared_ptr<std::byte> memory, Meeting::Who who,
-                    Meeting::FindDead find_dead);
+  LocalCommunicator(std::shared_ptr<std::byte> memory, Meeting::Who who, Meeting::IsDead is_dead);
 
   virtual Place PlaceOf(const void* data, size_t bytes) const = 0;
   // The buffer of `rank` at a place that is not in region 0, as this rank sees it.

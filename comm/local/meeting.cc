@@ -60,10 +60,10 @@ size_t Meeting::BytesFor(int size) {
   return sizeof(Head) + static_cast<size_t>(size) * sizeof(Seat);
 }
 
-Meeting::Meeting(void* memory, Who who, FindDead find_dead)
+Meeting::Meeting(void* memory, Who who, IsDead is_dead)
     : head_(static_cast<Head*>(memory)),
       who_(who),
-      find_dead_(std::move(find_dead)),
+      is_dead_(std::move(is_dead)),
       spins_(SpinsFor(who.size)) {
   Seat& seat = SeatOf(who.rank);
   seat.world_rank.store(who.world_rank, std::memory_order_relaxed);
@@ -82,9 +82,11 @@ bool Meeting::Complete() const { return head_->done.load(std::memory_order_acqui
 void Meeting::Meet(const char* what) {
   Check(what);
   ++meeting_;
-  SeatOf(who_.rank).meeting.store(meeting_, std::memory_order_relaxed);
   const uint32_t all = static_cast<uint32_t>(who_.size) * meeting_;
-  if (head_->arrivals.fetch_add(1) + 1 == all) {
+  const bool last = head_->arrivals.fetch_add(1) + 1 == all;
+  // In this order: a rank that is killed in between is not taken for one that came.
+  SeatOf(who_.rank).meeting.store(meeting_);
+  if (last) {
     head_->done.store(meeting_);
     if (head_->sleepers.load() != 0) FutexWakeAll(head_->done);
     return;
@@ -121,16 +123,12 @@ void Meeting::Check(const char* what) const {
 // meanwhile, which is looked at last, because a rank may leave after its last meeting.
 void Meeting::CheckPeers(const char* what, bool ask_system) const {
   Check(what);
-  const auto missing = [&](int r) { return SeatOf(r).meeting.load() != meeting_; };
   for (int r = 0; r < who_.size; ++r) {
-    if (SeatOf(r).left.load() != 0 && missing(r) && !Complete()) {
-      Throw(what, Describe(r) + " has left; it did not take part");
-    }
-  }
-  if (!ask_system || !find_dead_) return;
-  const int dead = find_dead_();
-  if (dead >= 0 && missing(dead) && !Complete()) {
-    Throw(what, Describe(dead) + " has died; start the job again from its newest checkpoint");
+    const bool left = SeatOf(r).left.load() != 0;
+    const bool dead = !left && ask_system && is_dead_ && is_dead_(r);
+    if ((!left && !dead) || SeatOf(r).meeting.load() == meeting_ || Complete()) continue;
+    Throw(what, Describe(r) + (left ? " has left; it did not take part"
+                                    : " has died; start the job again from its newest checkpoint"));
   }
 }
 

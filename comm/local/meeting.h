@@ -18,14 +18,14 @@ class Meeting {
     int size = 1;
     int world_rank = 0;  // how messages name this rank
   };
-  // A rank, as counted in this group, that cannot come any more, or -1.
-  using FindDead = std::function<int()>;
+  // Whether a rank, as counted in this group, cannot come any more.
+  using IsDead = std::function<bool(int rank)>;
 
   static size_t BytesFor(int size);
 
   // `memory`: BytesFor(size) bytes, zero before the first rank came, aligned to 128. It stays the
-  // caller's. `find_dead` is asked every 100 ms of waiting; it may be empty.
-  Meeting(void* memory, Who who, FindDead find_dead);
+  // caller's. `is_dead` is asked every 100 ms of waiting; it may be empty.
+  Meeting(void* memory, Who who, IsDead is_dead);
   // Whoever waits for this rank, then or later, is told that it left.
   ~Meeting();
   Meeting(const Meeting&) = delete;
@@ -55,7 +55,7 @@ class Meeting {
 
   Head* head_;
   const Who who_;
-  const FindDead find_dead_;
+  const IsDead is_dead_;
   const int spins_;
   uint32_t meeting_ = 0;  // how often this rank came
 };
