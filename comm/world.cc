@@ -1,0 +1,48 @@
+#include "comm/world.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "comm/layered.h"
+#include "comm/mpi/mpi_world.h"
+#include "comm/self_communicator.h"
+#include "kernels/error.h"
+
+namespace lockstep {
+
+int LaunchedRanks() {
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
+    const char* const value = std::getenv(name);
+    if (value != nullptr) return std::max(std::atoi(value), 1);
+  }
+  return 1;
+}
+
+std::unique_ptr<Communicator> MakeWorld(const WorldOptions& options) {
+  if (LaunchedRanks() == 1) return MakeSelfCommunicator();
+  std::unique_ptr<Communicator> mpi = MakeMpiWorld();
+  if (mpi->size() == 1) {
+    throw CommError(
+        "the launcher started " + std::to_string(LaunchedRanks()) +
+            " ranks, but MPI knows one; start them with the mpirun of the MPI that this "
+            "was built with",
+        ExitCode::kBadCluster);
+  }
+  if (options.transport == Transport::kMpi) return mpi;
+  const int rank = mpi->rank();
+  const int per_host = options.ranks_per_host;
+  std::string host = HostKey();
+  if (per_host > 0) host += " " + std::to_string(rank / per_host);
+  std::unique_ptr<Communicator> world = MakeLayered(std::move(mpi), host, rank);
+  if (options.transport == Transport::kShm && world->name() != "shm") {
+    throw CommError(
+        "a communicator of one host (shm, single_node) was asked for, but the ranks are "
+        "on several; ask for auto",
+        ExitCode::kBadCluster);
+  }
+  return world;
+}
+
+}  // namespace lockstep

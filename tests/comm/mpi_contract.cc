@@ -1,0 +1,54 @@
+// The contract on the ranks that mpirun started: mpi_contract TRANSPORT [RANKS_PER_HOST] NAME,
+// where NAME is what the communicator must call itself.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+
+#include "comm/world.h"
+#include "tests/comm/contract.h"
+
+namespace lockstep::testing {
+namespace {
+
+Communicator* world = nullptr;  // main's
+
+class MpiContract : public ::testing::TestWithParam<Check> {};
+
+TEST_P(MpiContract, Holds) {
+  GetParam().run(*world);
+  world->Barrier();  // an output's order shows which test failed
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, MpiContract,
+                         ::testing::ValuesIn(ContractChecks().begin(), ContractChecks().end()),
+                         [](const ::testing::TestParamInfo<Check>& info) {
+                           return std::string(info.param.name);
+                         });
+
+int Run(const char* transport, int ranks_per_host, const std::string& name) {
+  const auto made =
+      MakeWorld({.transport = TransportOf(transport), .ranks_per_host = ranks_per_host});
+  if (made->name() != name) {
+    std::fprintf(stderr, "'%s' instead of '%s'\n", made->name().c_str(), name.c_str());
+    return 1;
+  }
+  world = made.get();
+  return RUN_ALL_TESTS();
+}
+
+}  // namespace
+}  // namespace lockstep::testing
+
+int main(int argc, char** argv) {
+  ::testing::InitGoogleTest(&argc, argv);
+  if (argc != 4) return 64;
+  try {
+    return lockstep::testing::Run(argv[1], std::atoi(argv[2]), argv[3]);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+}
