@@ -1,4 +1,4 @@
-// `lockstep bench train`: what a training step costs, and where.
+// `lockstep bench`, and of it `train`: what a training step costs, and where.
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -274,14 +274,18 @@ int BenchTrain(std::span<const std::string> arguments) {
 }  // namespace
 
 int RunBench(std::span<const std::string> arguments) {
-  if (!arguments.empty() && (arguments.front() == "--help" || arguments.front() == "-h")) {
-    PrintResult("usage: lockstep bench train [options]     (lockstep bench train --help)\n");
+  const std::string what = arguments.empty() ? "" : arguments.front();
+  if (what == "--help" || what == "-h") {
+    PrintResult(
+        "usage: lockstep bench train [options]       (lockstep bench train --help)\n"
+        "       lockstep bench allreduce [options]   (lockstep bench allreduce --help)\n");
     return 0;
   }
-  if (arguments.empty() || arguments.front() != "train") {
-    throw ConfigError("lockstep bench wants what to measure: lockstep bench train [options]");
-  }
-  return BenchTrain(arguments.subspan(1));
+  if (what == "train") return BenchTrain(arguments.subspan(1));
+  if (what == "allreduce") return RunBenchAllreduce(arguments.subspan(1));
+  throw ConfigError(
+      "lockstep bench wants what to measure: lockstep bench train [options] or lockstep bench "
+      "allreduce [options]");
 }
 
 }  // namespace lockstep::tools

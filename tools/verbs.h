@@ -15,6 +15,8 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals);
 int RunPredict(std::span<const std::string> arguments);
 int RunInspect(std::span<const std::string> arguments);
 int RunBench(std::span<const std::string> arguments);
+// `bench allreduce`, with the arguments behind both words.
+int RunBenchAllreduce(std::span<const std::string> arguments);
 
 }  // namespace lockstep::tools
 
