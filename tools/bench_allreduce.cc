@@ -56,6 +56,7 @@ class AllreduceBench {
         [&] { PlainMpiAllreduce(plain.data(), count); }};
     const std::vector<double> seconds = Medians(ways);
     std::vector<double> bus;
+    bus.reserve(seconds.size());
     const double ranks = shm_.size();
     for (const double s : seconds) {
       bus.push_back(2.0 * (ranks - 1.0) / ranks * static_cast<double>(count) * 4.0 / s * 1e-9);
@@ -72,6 +73,7 @@ class AllreduceBench {
   std::vector<double> Medians(const std::vector<std::function<void()>>& ways) {
     std::vector<std::vector<double>> times(ways.size());
     std::vector<int64_t> calls;
+    calls.reserve(ways.size());
     for (const auto& way : ways) calls.push_back(CallsFor(way));
     for (int64_t round = 0; round < options_.rounds; ++round) {
       for (size_t w = 0; w < ways.size(); ++w) {
@@ -83,6 +85,7 @@ class AllreduceBench {
       }
     }
     std::vector<double> medians;
+    medians.reserve(times.size());
     for (std::vector<double>& way : times) medians.push_back(Median(std::move(way)));
     return medians;
   }

@@ -8,8 +8,9 @@
 namespace lockstep {
 namespace {
 
-// A staging buffer stays in the second-level cache beside what it is filled from.
-constexpr int64_t kStageBytes = 256 * 1024;
+// Two staging buffers of a rank stay in the second-level cache. Smaller ones would mean more
+// meetings, which cost most when other programs want the cores.
+constexpr int64_t kStageBytes = 512 * 1024;
 // Up to here a second meeting costs more than everyone doing everyone's sums.
 constexpr int64_t kSmallBytes = 8 * 1024;
 
@@ -164,6 +165,7 @@ void LocalCommunicator::ReduceSmall(std::byte* data, const Note& note, Part part
   Copy(Stage(who_.rank, turn_), data, static_cast<size_t>(note.count) * element);
   Open(note);
   std::vector<const void*> sources;
+  sources.reserve(static_cast<size_t>(who_.size));
   for (int r = 0; r < who_.size; ++r) sources.push_back(Stage(r, turn_) + offset);
   void* const output = data + offset;
   Reduce(sources, {&output, 1}, part.size(), note.type, note.op);
@@ -174,6 +176,7 @@ void LocalCommunicator::AllreduceInPlace(const std::vector<void*>& buffers, cons
   const Part part = PartOf(note.count, who_.rank, who_.size);
   const size_t offset = static_cast<size_t>(part.begin) * SizeOf(note.type);
   std::vector<void*> parts;
+  parts.reserve(buffers.size());
   for (void* buffer : buffers) parts.push_back(static_cast<std::byte*>(buffer) + offset);
   const std::vector<const void*> sources(parts.begin(), parts.end());
   Reduce(sources, parts, part.size(), note.type, note.op);
@@ -221,6 +224,7 @@ void LocalCommunicator::ReducePiece(std::byte* data, const Pieces& pieces, int64
   const size_t slot = pieces.SlotOffset(who_.rank);
   std::byte* const mine = data + pieces.Bytes(part.begin);
   std::vector<const void*> sources;
+  sources.reserve(static_cast<size_t>(who_.size));
   for (int r = 0; r < who_.size; ++r) {
     sources.push_back(r == who_.rank ? mine : Stage(r, turn) + slot);
   }

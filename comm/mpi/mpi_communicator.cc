@@ -120,6 +120,7 @@ void MpiCommunicator::ReduceParts(void* data, const std::vector<Part>& parts, Wi
   const size_t own_bytes = static_cast<size_t>(own.size()) * element;
   scratch_.resize(std::max(scratch_.size(), own_bytes * static_cast<size_t>(size())));
   std::vector<const void*> sources;
+  sources.reserve(static_cast<size_t>(size()));
   for (int r = 0; r < size(); ++r) {
     std::byte* const slot = scratch_.data() + static_cast<size_t>(r) * own_bytes;
     sources.push_back(r == rank() ? at(own) : slot);
@@ -160,6 +161,7 @@ void MpiCommunicator::Allreduce(void* data, int64_t count, WireType type, Reduce
     std::vector<std::byte> all(bytes * static_cast<size_t>(size()));
     Allgather(data, bytes, all.data());
     std::vector<const void*> sources;
+    sources.reserve(static_cast<size_t>(size()));
     for (int r = 0; r < size(); ++r) sources.push_back(all.data() + static_cast<size_t>(r) * bytes);
     return Reduce(sources, {&data, 1}, count, type, op);
   }

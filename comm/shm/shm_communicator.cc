@@ -27,6 +27,7 @@ std::vector<std::string> ExchangeBy(Communicator& group, const std::string& mine
   std::vector<Text> all(static_cast<size_t>(group.size()));
   group.Allgather(text.data(), sizeof text, all.data());
   std::vector<std::string> texts;
+  texts.reserve(all.size());
   for (const Text& other : all) texts.emplace_back(other.data());
   return texts;
 }
@@ -34,9 +35,9 @@ std::vector<std::string> ExchangeBy(Communicator& group, const std::string& mine
 // Memory of a group, made by its first rank. `tell_name` is called by all: it takes the first
 // rank's name of the offer (others: "") and returns it on every rank. When the first rank cannot
 // make memory the others get an empty name, and do not wait for it.
-std::shared_ptr<std::byte> ShareMemory(size_t bytes, const Meeting::Who& who,
-                                       const std::function<std::string(std::string)>& tell_name,
-                                       const WaitCheck& check) {
+std::shared_ptr<std::byte> ShareMemory(
+    size_t bytes, const Meeting::Who& who,
+    const std::function<std::string(const std::string&)>& tell_name, const WaitCheck& check) {
   if (who.rank != 0) {
     const std::string name = tell_name("");
     if (name.empty()) throw CommError("the first rank of this host could not make memory to share");
@@ -108,7 +109,9 @@ std::shared_ptr<std::byte> ShmCommunicator::Allocate(size_t bytes) {
   Region region;
   region.id = ++allocations_;
   region.stride = std::max<size_t>((bytes + kPage - 1) / kPage, 1) * kPage;
-  const auto tell_name = [this](std::string name) { return ExchangeBy(*this, name).front(); };
+  const auto tell_name = [this](const std::string& name) {
+    return ExchangeBy(*this, name).front();
+  };
   region.memory = ShareMemory(region.stride * static_cast<size_t>(ranks) + kPage, who(), tell_name,
                               [this] { CheckAlive(*watch_); });
   regions_.push_back(region);
@@ -140,12 +143,15 @@ std::unique_ptr<Communicator> ShmCommunicator::MakePart(int /*color*/,
                                                         const std::vector<int>& members,
                                                         Meeting::Who part) {
   std::vector<int32_t> processes;
+  processes.reserve(members.size());
   for (const int member : members) {
     processes.push_back(watch_->processes()[static_cast<size_t>(member)]);
   }
   const auto watch = std::make_shared<const ProcessWatch>(std::move(processes));
   const auto first = static_cast<size_t>(members.front());
-  const auto tell_name = [this, first](std::string name) { return ExchangeBy(*this, name)[first]; };
+  const auto tell_name = [this, first](const std::string& name) {
+    return ExchangeBy(*this, name)[first];
+  };
   std::shared_ptr<std::byte> memory =
       ShareMemory(MemoryFor(part.size), part, tell_name, [&] { CheckAlive(*watch); });
   return std::make_unique<ShmCommunicator>(std::move(memory), part, watch);

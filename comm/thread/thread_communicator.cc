@@ -1,9 +1,11 @@
 #include "comm/thread/thread_communicator.h"
 
-#include <cstring>
+#include <sys/mman.h>
+
+#include <bit>
 #include <map>
 #include <mutex>
-#include <new>
+#include <string>
 #include <utility>
 
 #include "comm/local/local_communicator.h"
@@ -13,12 +15,15 @@
 namespace lockstep {
 namespace {
 
+// Zeroed by the system as it is touched: small groups and sums never see most of it.
 std::shared_ptr<std::byte> GroupMemory(int size) {
-  constexpr std::align_val_t kAlignment{128};
   const size_t bytes = LocalCommunicator::MemoryFor(size);
-  auto* const memory = static_cast<std::byte*>(::operator new(bytes, kAlignment));
-  std::memset(memory, 0, bytes);
-  return {memory, [](std::byte* p) { ::operator delete(p, kAlignment); }};
+  void* const memory =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) {
+    throw DeviceError("no memory for a group of " + std::to_string(size) + " ranks");
+  }
+  return {static_cast<std::byte*>(memory), [bytes](std::byte* p) { ::munmap(p, bytes); }};
 }
 
 // What the threads of a group share.
@@ -60,10 +65,10 @@ class ThreadCommunicator : public LocalCommunicator {
  protected:
   // All memory is within everybody's reach.
   Place PlaceOf(const void* data, size_t) const override {
-    return {.region = 1, .offset = reinterpret_cast<uintptr_t>(data)};
+    return {.region = 1, .offset = std::bit_cast<uint64_t>(data)};
   }
   std::byte* Reach(int, Place place) const override {
-    return reinterpret_cast<std::byte*>(static_cast<uintptr_t>(place.offset));
+    return std::bit_cast<std::byte*>(place.offset);
   }
   std::unique_ptr<Communicator> MakePart(int color, const std::vector<int>&,
                                          Meeting::Who who) override {
@@ -81,6 +86,7 @@ std::vector<std::unique_ptr<Communicator>> MakeThreadCommunicators(int size) {
   if (size < 1) throw ConfigError("a group of " + std::to_string(size) + " ranks; at least 1");
   const auto group = std::make_shared<Group>(size);
   std::vector<std::unique_ptr<Communicator>> ranks;
+  ranks.reserve(static_cast<size_t>(size));
   for (int r = 0; r < size; ++r) {
     ranks.push_back(std::make_unique<ThreadCommunicator>(
         group, Meeting::Who{.rank = r, .size = size, .world_rank = r}));

@@ -87,6 +87,7 @@ TEST(CommQueue, WaitMayBeCalledFromAnyThread) {
   CommQueue::Handle handle = queue.Submit(
       [](Communicator&) { std::this_thread::sleep_for(std::chrono::milliseconds(10)); });
   std::vector<std::thread> waiters;
+  waiters.reserve(4);
   for (int i = 0; i < 4; ++i) waiters.emplace_back([handle]() mutable { handle.Wait(); });
   for (std::thread& waiter : waiters) waiter.join();
   EXPECT_TRUE(handle.done());

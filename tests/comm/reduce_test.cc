@@ -15,6 +15,7 @@ namespace {
 template <typename T>
 std::vector<T> Reduced(const std::vector<std::vector<T>>& ranks, WireType type, ReduceOp op) {
   std::vector<const void*> sources;
+  sources.reserve(ranks.size());
   for (const auto& rank : ranks) sources.push_back(rank.data());
   std::vector<T> result(ranks[0].size());
   void* const output = result.data();
