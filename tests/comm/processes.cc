@@ -41,6 +41,7 @@ std::vector<std::string> Exchange(Board& board, int rank, int size, int round,
   board.told.fetch_add(1);
   wait_for(board.told, size * (round + 1));
   std::vector<std::string> all;
+  all.reserve(static_cast<size_t>(size));
   for (int r = 0; r < size; ++r) all.emplace_back(board.texts.at(static_cast<size_t>(r)).data());
   board.read.fetch_add(1);
   return all;
