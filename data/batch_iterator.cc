@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "data/batch_pipeline.h"
@@ -94,6 +95,10 @@ class DatasetSource::Impl {
 
   const Dataset& dataset() const { return dataset_; }
   const SourceOptions& options() const { return options_; }
+  uint64_t fingerprint() const {
+    if (!fingerprint_) fingerprint_ = dataset_.fingerprint();
+    return *fingerprint_;
+  }
   TensorType output() const { return transform_.output(); }
   TensorType label_type() const { return {dataset_.label_type().shape, labels_.dtype()}; }
   const BatchSchedule& schedule() const { return schedule_; }
@@ -132,6 +137,7 @@ class DatasetSource::Impl {
   BatchSchedule schedule_;
   size_t sample_bytes_, label_bytes_, stored_bytes_;
   bool ended_ = false;
+  mutable std::optional<uint64_t> fingerprint_;
   SourcePosition position_;
   Batch batch_;
   std::unique_ptr<BatchPipeline> pipeline_;  // last: its threads use all of the above
@@ -148,6 +154,7 @@ TensorType DatasetSource::sample_type() const { return impl_->output(); }
 TensorType DatasetSource::label_type() const { return impl_->label_type(); }
 int64_t DatasetSource::size() const { return impl_->dataset().size(); }
 int64_t DatasetSource::batch_size() const { return impl_->options().batch_size; }
+uint64_t DatasetSource::fingerprint() const { return impl_->fingerprint(); }
 int64_t DatasetSource::max_rows() const { return impl_->schedule().largest_part(); }
 const Batch& DatasetSource::Next() { return impl_->Next(); }
 SourcePosition DatasetSource::position() const { return impl_->position(); }

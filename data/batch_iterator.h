@@ -40,6 +40,7 @@ class DatasetSource : public BatchSource {
   TensorType label_type() const override;
   int64_t size() const override;
   int64_t batch_size() const override;
+  uint64_t fingerprint() const override;
   int64_t max_rows() const override;
   const Batch& Next() override;
   SourcePosition position() const override;

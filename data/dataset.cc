@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "data/bytes.h"
+#include "data/fingerprint.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -168,6 +169,8 @@ std::vector<std::string> Dataset::files() const {
   }
   return files;
 }
+
+uint64_t Dataset::fingerprint() const { return Fingerprint(labels_, Fingerprint(features_)); }
 
 std::string Dataset::Describe(int64_t id) const {
   int64_t row = id;

@@ -53,6 +53,9 @@ class Dataset {
   // Throws FormatError (65) naming the first row with a NaN, an infinity or, in a run of float32,
   // a number beyond that, feature or target.
   void CheckFinite(DType run = DType::kFloat64) const;
+  // Of features and labels: their values, shapes, dtypes and order, not the names of files. Reads
+  // everything, on a few threads.
+  uint64_t fingerprint() const;
   // Rows [begin, end), sharing the elements.
   Dataset Slice(int64_t begin, int64_t end) const;
   // The rows of all, in order. FormatError (65) naming the two files whose rows differ in shape or

@@ -40,6 +40,10 @@ class BatchSource {
   virtual int64_t size() const = 0;
   // Samples in a batch of the whole job, whatever part of it is handed out here.
   virtual int64_t batch_size() const = 0;
+  // Of all samples and labels of the whole job as stored, in their order: the same on any rank and
+  // number of threads and for other names of files, another one for other data. Taken when it is
+  // first asked for.
+  virtual uint64_t fingerprint() const = 0;
   // The most rows that Next() hands out here.
   virtual int64_t max_rows() const = 0;
   // The next batch; the pointer stays valid until the next call. Errors of a background reader

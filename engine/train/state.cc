@@ -1,6 +1,8 @@
 #include "engine/train/state.h"
 
+#include <cinttypes>
 #include <cmath>
+#include <cstdio>
 #include <string_view>
 
 #include "engine/text.h"
@@ -11,6 +13,7 @@ namespace lockstep {
 namespace {
 
 constexpr std::string_view kVariables = "variables/";
+constexpr const char* kFingerprint = "data/fingerprint";
 // Of two, between the least and the largest double.
 constexpr int64_t kMostExponent = 2200;
 
@@ -23,6 +26,12 @@ std::string Settings(const Updater& updater, const Variables& variables) {
                      " weight_decay=" + Text(updater.hooks().weight_decay) +
                      " gradient_clipping=" + Text(updater.hooks().gradient_clipping);
   for (const std::string& name : variables.frozen()) text += " frozen=" + name;
+  return text;
+}
+
+std::string Hexadecimal(uint64_t number) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016" PRIx64, number);
   return text;
 }
 
@@ -125,6 +134,23 @@ void RestoreLanes(const CheckpointContents& contents, LaneRunner* lanes) {
   const Tensor& stored = contents.Array("lanes/exponents", {Shape({size}), DType::kInt64});
   const auto values = stored.values<int64_t>();
   lanes->gradient_sums().set_exponents({values.begin(), values.end()});
+}
+
+void SaveFingerprint(const BatchSource& source, CheckpointContents* contents) {
+  contents->values[kFingerprint] = Hexadecimal(source.fingerprint());
+}
+
+void CheckFingerprint(const CheckpointContents& contents, const BatchSource& source) {
+  if (!contents.values.contains(kFingerprint)) return;
+  const std::string& stored = contents.Text(kFingerprint);
+  const std::string here = Hexadecimal(source.fingerprint());
+  if (stored == here) return;
+  throw ShapeError(
+      "the training data is not that of the checkpoint: as many samples, but other "
+      "values or another order (fingerprint " +
+      Printable(stored) + " there, " + here +
+      " here); give the files it was written with or start anew, with lockstep train "
+      "by --resume False");
 }
 
 int64_t IntegerIn(const CheckpointContents& contents, const std::string& key, int64_t most) {

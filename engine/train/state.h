@@ -7,6 +7,7 @@
 
 #include "engine/optim/updater.h"
 #include "engine/plan/variables.h"
+#include "engine/train/batch_source.h"
 #include "engine/train/checkpoint_contents.h"
 #include "engine/train/lanes.h"
 
@@ -31,6 +32,11 @@ void RestoreUpdater(const CheckpointContents& contents, const Variables& variabl
 void SaveLanes(LaneRunner* lanes, CheckpointContents* contents);
 void CheckLanes(const CheckpointContents& contents, LaneRunner* lanes);
 void RestoreLanes(const CheckpointContents& contents, LaneRunner* lanes);
+
+// "data/fingerprint", 16 hexadecimal digits. Checkpoints written before there were any have none,
+// and are taken.
+void SaveFingerprint(const BatchSource& source, CheckpointContents* contents);
+void CheckFingerprint(const CheckpointContents& contents, const BatchSource& source);
 
 // More iterations, epochs or updates than any training does; sums of two do not overflow.
 inline constexpr int64_t kMostSteps = 1'000'000'000'000'000;

@@ -165,6 +165,7 @@ CheckpointContents Trainer::State() const {
   SaveVariables(network_.variables(), &contents);
   SaveUpdater(updater_, network_.variables(), &contents);
   SaveLanes(network_.lanes(), &contents);
+  SaveFingerprint(source_, &contents);
   auto& values = contents.values;
   values["graph/hash"] = std::to_string(network_.graph().Hash());
   values["network/seed"] = static_cast<int64_t>(network_.options().seed);
@@ -193,6 +194,7 @@ void Trainer::Restore(const CheckpointContents& contents) {
   }
   CheckUpdater(contents, network_.variables(), updater_);
   CheckLanes(contents, network_.lanes());
+  CheckFingerprint(contents, source_);
   const std::string& algorithms = contents.Text("network/algorithms");
   const SourcePosition position{IntegerIn(contents, "data/epoch", kMostSteps),
                                 IntegerIn(contents, "data/offset", source_.size())};

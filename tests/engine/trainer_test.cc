@@ -169,6 +169,19 @@ TEST_F(RestoredStates, WithValuesThatNoTrainingLeavesAreBadData) {
   }
 }
 
+TEST_F(RestoredStates, OfOtherDataChangeNothing) {
+  EXPECT_THAT(With("data/fingerprint", std::string("0123456789abcdef")),
+              testing::AllOf(testing::StartsWith("76: the training data is not that of"),
+                             HasSubstr("fingerprint 0123456789abcdef there, "),
+                             HasSubstr("; give the files it was written with")));
+  EXPECT_THAT(With("data/fingerprint", int64_t{1}), testing::StartsWith("76: "));
+}
+
+TEST_F(RestoredStates, OfBeforeThereWereFingerprintsAreTaken) {
+  EXPECT_EQ(state_.values.erase("data/fingerprint"), 1U);
+  EXPECT_EQ(ErrorOf([&] { trainer_.Restore(state_); }), "");
+}
+
 TEST_F(RestoredStates, OfOtherJobsChangeNothing) {
   EXPECT_THAT(With("optimizer/settings", std::string("other")), testing::StartsWith("76: "));
   EXPECT_THAT(With("graph/hash", std::string("1")), testing::StartsWith("76: "));

@@ -1,6 +1,8 @@
 // Jobs that go on where another one ended.
 #include <gmock/gmock.h>
 
+#include <filesystem>
+
 #include "engine/train/directory_lock.h"
 #include "tests/tools/program/workplace.h"
 #include "tools/log_report.h"
@@ -117,6 +119,18 @@ TEST_F(Checkpoints, ChangedJobsNameWhatDiffers) {
   ExpectRefusal(Run(With(Train({}, "job"), "--hidden", "9,8,7")), 76, {"predictor/l"});
   ExpectRefusal(Run(Train({"--train", Dir("test")}, "job")), 76, {"70", "33"});
   EXPECT_EQ(Run(Train({}, "job")).code, 0);
+}
+
+TEST_F(Checkpoints, DataMayBeRenamedButNotExchanged) {
+  RunSevenSteps();
+  Channel("renamed", Vectors(70));
+  std::filesystem::rename(Dir("renamed/data.npz"), Dir("renamed/other.npz"));
+  EXPECT_THAT(RunWell(Train({"--train", Dir("renamed"), "--iterations", "8"}, "job")).out,
+              HasSubstr("# resumed from"));
+  const std::string other = Channel("other", Vectors(70, 9));
+  ExpectRefusal(Run(Train({"--train", other}, "job")), 76,
+                {"the training data is not that of the checkpoint", "--resume False"});
+  EXPECT_EQ(Run(Train({"--test", Channel("more", Vectors(50, 8))}, "job")).code, 0);
 }
 
 TEST_F(Checkpoints, ChangedOptionsAreNamedWithBothValues) {
