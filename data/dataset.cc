@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "data/bytes.h"
 #include "data/fingerprint.h"
@@ -31,6 +32,9 @@ Tensor TargetsOf(const Tensor& labels) { return AtLeastTwoAxes(labels.Cast(DType
 // The shortest that reads back the same.
 template <typename T>
 std::string Text(T value) {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (std::isnan(value)) return "nan";  // its sign says nothing
+  }
   std::array<char, 32> text{};
   return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
 }

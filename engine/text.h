@@ -9,7 +9,7 @@ namespace lockstep {
 
 inline std::string Text(int64_t value) { return std::to_string(value); }
 inline std::string Text(bool value) { return value ? "true" : "false"; }
-std::string Text(double value);  // shortest that reads back the same
+std::string Text(double value);  // shortest that reads back the same; "nan", "inf", "-inf"
 
 }  // namespace lockstep
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/text.h"
 #include "engine/train/state.h"
 #include "kernels/error.h"
 
@@ -93,7 +94,7 @@ void Trainer::CheckFinite(const LossSums& sums, const Batch& batch) const {
   Backend& backend = network_.backend();
   int64_t row = FirstBadRow(backend, batch.x, source_.sample_type(), batch.rows);
   if (row < 0) row = FirstBadRow(backend, batch.labels, source_.label_type(), batch.rows);
-  const std::string where = "the loss is " + std::to_string(sums.loss) + " at iteration " +
+  const std::string where = "the loss is " + Text(sums.loss) + " at iteration " +
                             std::to_string(clock_.iteration + 1) + ", epoch " +
                             std::to_string(batch.epoch + 1);
   if (row >= 0) {

@@ -165,7 +165,9 @@ TEST_F(RestoredStates, WithValuesThatNoTrainingLeavesAreBadData) {
     }
   }
   for (const char* name : {"trainer/interval_loss", "trainer/interval_metric"}) {
-    EXPECT_THAT(With(name, std::nan("")), HasSubstr("is nan, wanted a finite number"));
+    for (const double value : {std::nan(""), -std::nan("")}) {
+      EXPECT_THAT(With(name, value), HasSubstr("is nan, wanted a finite number"));
+    }
   }
 }
 
