@@ -16,6 +16,16 @@ constexpr int kTimings = 3;  // the fastest counts: other processes only ever sl
 
 std::string Pair(int64_t a, int64_t b) { return Text(a) + "x" + Text(b); }
 
+// A key without batch size, pass and layouts: "float32 c3 32x32 k64 3x3 s1x1 p1x1 d1x1 g1".
+std::string ConvolutionOf(const std::string& key) {
+  std::istringstream words(key);
+  std::string word, convolution;
+  for (int i = 0; i < 10 && words >> word; ++i) {
+    if (i != 1) convolution += word + " ";
+  }
+  return convolution;
+}
+
 }  // namespace
 
 std::string ConvCase::Key() const {
@@ -28,7 +38,10 @@ std::string ConvCase::Key() const {
          Text(y_layout.block);
 }
 
-void AlgorithmCache::Parse(const std::string& text) {
+void AlgorithmCache::Parse(const std::string& text) { ParseLines(text, false); }
+void AlgorithmCache::ParseUsed(const std::string& text) { ParseLines(text, true); }
+
+void AlgorithmCache::ParseLines(const std::string& text, bool used) {
   std::istringstream lines(text);
   std::string line;
   if (!std::getline(lines, line) || line != fingerprint_) return;
@@ -39,17 +52,26 @@ void AlgorithmCache::Parse(const std::string& text) {
     Choice choice{line.substr(first + 1, second - first - 1), 0.0};
     const char* end = line.data() + line.size();
     const auto number = std::from_chars(line.data() + second + 1, end, choice.seconds);
-    if (number.ec == std::errc() && number.ptr == end) choices_[line.substr(0, first)] = choice;
+    if (number.ec != std::errc() || number.ptr != end) continue;
+    const std::string key = line.substr(0, first);
+    choices_[key] = choice;
+    if (used) MarkUsed(key);
   }
 }
 
-std::string AlgorithmCache::ToString() const {
+std::string AlgorithmCache::ToString() const { return Lines(false); }
+std::string AlgorithmCache::UsedToString() const { return Lines(true); }
+
+std::string AlgorithmCache::Lines(bool only_used) const {
   std::string text = fingerprint_ + "\n";
   for (const auto& [key, choice] : choices_) {
+    if (only_used && !used_.contains(ConvolutionOf(key))) continue;
     text += key + "\t" + choice.algorithm + "\t" + Text(choice.seconds) + "\n";
   }
   return text;
 }
+
+void AlgorithmCache::MarkUsed(const std::string& key) { used_.insert(ConvolutionOf(key)); }
 
 const AlgorithmCache::Choice* AlgorithmCache::Find(const std::string& key) const {
   const auto found = choices_.find(key);
@@ -66,6 +88,7 @@ AlgorithmCache::Choice AlgorithmChooser::Find(const ConvCase& problem) {
                                                      problem.y_layout, options_.exact);
   if (options_.fixed) return {algorithms.front(), 0.0};
   const std::string key = problem.Key() + (options_.exact ? " exact" : "");
+  cache_.MarkUsed(key);
   const AlgorithmCache::Choice* known = cache_.Find(key);
   // A remembered name that this build does not offer is chosen anew.
   if (known != nullptr &&

@@ -4,7 +4,9 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/conv.h"
@@ -37,12 +39,24 @@ class AlgorithmCache {
   std::string ToString() const;
   const Choice* Find(const std::string& key) const;
   void Insert(const std::string& key, Choice choice);
+
+  // The convolution of `key` is one of this job's, whatever the batch, the pass and the layouts:
+  // plans that are still to come ask for others.
+  void MarkUsed(const std::string& key);
+  // What was marked, and marking all of it: what a checkpoint keeps, of a file that many share.
+  std::string UsedToString() const;
+  void ParseUsed(const std::string& text);
   bool changed() const { return changed_; }
   void MarkSaved() { changed_ = false; }
 
  private:
+  void ParseLines(const std::string& text, bool used);
+  std::string Lines(bool only_used) const;
+
   std::string fingerprint_;
   std::map<std::string, Choice> choices_;
+  std::set<std::string>
+      used_;  // convolutions, by the parts of their keys that a plan cannot change
   bool changed_ = false;
 };
 

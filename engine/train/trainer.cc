@@ -170,7 +170,7 @@ CheckpointContents Trainer::State() const {
   auto& values = contents.values;
   values["graph/hash"] = std::to_string(network_.graph().Hash());
   values["network/seed"] = static_cast<int64_t>(network_.options().seed);
-  values["network/algorithms"] = network_.algorithms().ToString();
+  values["network/algorithms"] = network_.algorithms().UsedToString();
   values["data/size"] = source_.size();
   values["data/batch_size"] = source_.batch_size();
   values["data/epoch"] = source_.position().epoch;
@@ -211,7 +211,7 @@ void Trainer::Restore(const CheckpointContents& contents) {
   RestoreVariables(contents, &network_.variables());
   RestoreUpdater(contents, network_.variables(), &updater_);
   RestoreLanes(contents, network_.lanes());
-  network_.algorithms().Parse(algorithms);
+  network_.algorithms().ParseUsed(algorithms);
   clock_ = clock;
   interval_ = interval;
   observation_ = std::move(observation);

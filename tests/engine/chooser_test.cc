@@ -89,6 +89,30 @@ TEST(AlgorithmChooser, TimesOnceAndRemembers) {
   EXPECT_EQ(chooser.Seconds(SmallCase()), 7.0);
 }
 
+TEST(AlgorithmCache, KeepsOfAJobTheConvolutionsItHas) {
+  const auto backend = MakeCpuBackend(1);
+  ConvCase other = SmallCase(), tail = SmallCase();
+  other.shape.k = 5;
+  tail.shape.n = 1;
+  tail.pass = ConvPass::kBackwardData;
+  AlgorithmCache cache("here");
+  cache.Insert(other.Key(), {"reference", 1.0});
+  cache.Insert(tail.Key(), {"reference", 1.0});
+  EXPECT_EQ(cache.UsedToString(), "here\n");
+  AlgorithmChooser(*backend, cache, {}).Choose(SmallCase());
+  EXPECT_NE(cache.ToString().find(other.Key()), std::string::npos);
+  const std::string used = cache.UsedToString();
+  EXPECT_EQ(used.find(other.Key()), std::string::npos);
+  EXPECT_NE(used.find(SmallCase().Key()), std::string::npos);
+  // Of the batch that is still to come.
+  EXPECT_NE(used.find(tail.Key()), std::string::npos);
+
+  AlgorithmCache resumed("here");
+  resumed.Parse(cache.ToString());
+  resumed.ParseUsed(used);
+  EXPECT_EQ(resumed.UsedToString(), used);
+}
+
 TEST(AlgorithmChooser, ChoosesAnewWhatThisBuildDoesNotOffer) {
   const auto backend = MakeCpuBackend(1);
   AlgorithmCache cache;

@@ -171,6 +171,15 @@ TEST_F(RestoredStates, WithValuesThatNoTrainingLeavesAreBadData) {
   }
 }
 
+TEST_F(RestoredStates, HoldNoAlgorithmsOfOtherJobs) {
+  const std::string key = "float32 n64 c3 32x32 k64 3x3 s1x1 p1x1 d1x1 g1 forward 1 16";
+  network_.algorithms().Insert(key, {"direct", 1.0});
+  EXPECT_EQ(trainer_.State().Text("network/algorithms").find(key), std::string::npos);
+  state_.values["network/algorithms"] = network_.algorithms().ToString();
+  EXPECT_EQ(ErrorOf([&] { trainer_.Restore(state_); }), "");
+  EXPECT_NE(trainer_.State().Text("network/algorithms").find(key), std::string::npos);
+}
+
 TEST_F(RestoredStates, OfOtherDataChangeNothing) {
   EXPECT_THAT(With("data/fingerprint", std::string("0123456789abcdef")),
               testing::AllOf(testing::StartsWith("76: the training data is not that of"),
