@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "data/batch_iterator.h"
+#include "data/value_range.h"
 #include "engine/train/publish.h"
 #include "kernels/error.h"
 #include "models/model_directory.h"
@@ -51,12 +52,26 @@ std::string FilesText(const Dataset& dataset) {
   return text + " and " + std::to_string(files.size() - kShown) + " more";
 }
 
-// One training job, from its options to its files.
 // (h, w, c) of a picture, where (c, h, w) was meant.
 bool LooksChannelsLast(const Shape& shape) {
   return shape.ndim() == 3 && shape[2] <= 4 && shape[0] > 4 && shape[1] > 4;
 }
 
+// Numbers that were probably meant to be scaled, as pictures of 0 to 255 stored as floats: start
+// values suit numbers near 1. Those scaled to [0, 1] or to unit deviation stay far below 30, bytes
+// are above it in any picture. A look at some samples will do. "" where all is well.
+std::string UnscaledText(const Dataset& dataset) {
+  constexpr double kLargest = 30.0;
+  constexpr int64_t kRows = 1000;
+  if (!IsFloating(dataset.features().dtype())) return "";
+  const ValueRange range = RangeOf(dataset.Slice(0, std::min(kRows, dataset.size())).features());
+  if (range.largest <= kLargest && range.least >= -kLargest) return "";
+  return "samples hold numbers from " + FormatG(range.least) + " to " + FormatG(range.largest) +
+         " and are fed as they are; networks want them near 0 to 1: give --mean and --stddev "
+         "(for pictures of 0 to 255, --stddev 255)";
+}
+
+// One training job, from its options to its files.
 class TrainJob {
  public:
   TrainJob(TrainOptions options, Console* console, StopSignals* signals)
@@ -279,6 +294,11 @@ class TrainJob {
       Say("# warning: samples of " + sample.shape.ToString() +
           " look like pictures with channels last; networks take (channels, height, width)");
     }
+    const bool scaled = !o_.mean.empty() || !o_.stddev.empty();
+    // Weights that were trained before know what they were trained on.
+    const std::string unscaled =
+        scaled || !o_.init_from.empty() ? "" : UnscaledText(train_->dataset());
+    if (!unscaled.empty()) Say("# warning: " + unscaled);
     Say("# files: " + FilesText(train_->dataset()) +
         (test_ ? "; for validation " + FilesText(test_->dataset()) : std::string()));
     Say("# Minibatch-size: " + std::to_string(o_.batch_size));

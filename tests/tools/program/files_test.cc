@@ -1,6 +1,7 @@
 // What a training job prints and leaves.
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <filesystem>
 #include <numeric>
 #include <regex>
@@ -84,6 +85,16 @@ TEST_F(TrainFiles, HeadSaysBatchSizeEpochsAndRate) {
   EXPECT_THAT(outcome.out, HasSubstr("# files: data.npz; for validation data.npz\n"));
   EXPECT_THAT(outcome.out, Not(HasSubstr("channels last")));
   EXPECT_THAT(outcome.out, Not(HasSubstr("nothing to train")));
+}
+
+TEST_F(TrainFiles, HeadWarnsOfNumbersThatWereNotScaled) {
+  Arrays arrays = Vectors(70);
+  for (float& value : arrays["data"].values<float>()) value = std::round(value * 80.0F);
+  const std::string large = Channel("large", arrays);
+  const auto warns = HasSubstr("# warning: samples hold numbers from -80 to 237 and are fed as");
+  EXPECT_THAT(RunWell(Train({"--train", large, "--lr", "1e-6"})).out, warns);
+  EXPECT_THAT(RunWell(Train({"--train", large, "--stddev", "80"})).out, Not(warns));
+  EXPECT_THAT(RunWell(Train()).out, Not(HasSubstr("warning")));
 }
 
 TEST_F(TrainFiles, HeadWarnsOfChannelsLast) {
