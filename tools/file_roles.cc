@@ -65,6 +65,21 @@ FileRoles RolesOf(const TrainOptions& o) {
   return roles;
 }
 
+// Which iterations get one is not known before the data is: any directory in a snapshot's place.
+void CheckSnapshots(const std::string& directory) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename();
+    const std::string_view prefix = kSnapshotPrefix;
+    if (name.size() > prefix.size() && name.starts_with(prefix) &&
+        name.find_first_not_of("0123456789", prefix.size()) == std::string::npos) {
+      CheckPublishable(entry->path().string());
+    }
+  }
+}
+
 }  // namespace
 
 void CheckTrainingFiles(const TrainOptions& o) {
@@ -88,6 +103,7 @@ void CheckTrainingFiles(const TrainOptions& o) {
     if (!directory.empty()) CheckWritableDirectory(directory);
   }
   for (const std::string& file : files) CheckPublishable(file);
+  if (o.snapshot_every > 0) CheckSnapshots(SnapshotDirectory(o));
 }
 
 }  // namespace lockstep::tools

@@ -239,8 +239,7 @@ class TrainJob {
       trainer_->Extend(std::move(checkpoints));
     }
     if (o_.snapshot_every > 0) {
-      const std::string& directory = o_.output_data_dir.empty() ? o_.model_dir : o_.output_data_dir;
-      trainer_->Extend(MakeSnapshots(o_, directory, &log_, console_, &failure_));
+      trainer_->Extend(MakeSnapshots(o_, &log_, console_, &failure_));
     }
     trainer_->Extend(MakeProgress(console_));
   }

@@ -177,13 +177,13 @@ class ProgressReport : public Extension {
 
 class Snapshots : public Extension {
  public:
-  Snapshots(const TrainOptions& options, std::string directory, const std::vector<LogEntry>* log,
-            Console* console, FirstFailure* failure)
+  Snapshots(const TrainOptions& options, const std::vector<LogEntry>* log, Console* console,
+            FirstFailure* failure)
       : seed_(options.seed),
         shuffle_(options.shuffle),
         every_(options.snapshot_every),
         shift_epochs_(options.schedule == "exponential-shift" ? options.schedule_epochs : 0),
-        directory_(std::move(directory)),
+        directory_(SnapshotDirectory(options)),
         log_(log),
         console_(console),
         failure_(failure) {}
@@ -200,7 +200,7 @@ class Snapshots : public Extension {
     const int64_t size = trainer.source().size();
     const LogNumber* elapsed = log_->empty() ? nullptr : log_->back().Find("elapsed_time");
     SaveChainerSnapshot(
-        directory_ + "/snapshot_iter_" + std::to_string(clock.iteration),
+        directory_ + "/" + kSnapshotPrefix + std::to_string(clock.iteration),
         trainer.network().variables(), trainer.updater(),
         {.iteration = clock.iteration,
          .epoch = clock.epoch,
@@ -232,10 +232,14 @@ class Snapshots : public Extension {
 
 }  // namespace
 
-std::unique_ptr<Extension> MakeSnapshots(const TrainOptions& options, const std::string& directory,
+std::string SnapshotDirectory(const TrainOptions& options) {
+  return options.output_data_dir.empty() ? options.model_dir : options.output_data_dir;
+}
+
+std::unique_ptr<Extension> MakeSnapshots(const TrainOptions& options,
                                          const std::vector<LogEntry>* log, Console* console,
                                          FirstFailure* failure) {
-  return std::make_unique<Snapshots>(options, directory, log, console, failure);
+  return std::make_unique<Snapshots>(options, log, console, failure);
 }
 
 std::unique_ptr<Extension> MakeEvaluation(BatchSource* test, bool classifier,

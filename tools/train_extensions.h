@@ -40,10 +40,14 @@ std::vector<std::string> ResultFiles(bool classifier);
 // A progress bar on a terminal, now and then a line elsewhere.
 std::unique_ptr<Extension> MakeProgress(Console* console);
 
+// Where snapshots are written, and how their names begin.
+std::string SnapshotDirectory(const TrainOptions& options);
+inline constexpr const char* kSnapshotPrefix = "snapshot_iter_";
+
 // <directory>/snapshot_iter_<iteration>, which Chainer's trainer resumes from, every
 // `options.snapshot_every` epochs. One that cannot be written is a warning, and a failure that the
 // job ends with.
-std::unique_ptr<Extension> MakeSnapshots(const TrainOptions& options, const std::string& directory,
+std::unique_ptr<Extension> MakeSnapshots(const TrainOptions& options,
                                          const std::vector<LogEntry>* log, Console* console,
                                          FirstFailure* failure);
 

@@ -87,6 +87,14 @@ TEST_F(TrainFiles, HeadSaysBatchSizeEpochsAndRate) {
   EXPECT_THAT(outcome.out, Not(HasSubstr("nothing to train")));
 }
 
+TEST_F(TrainFiles, SnapshotsThatCannotBeWrittenAreRefusedBeforeTheFirstStep) {
+  scratch_.MakeDirectory("out/snapshot_iter_10");
+  const Outcome outcome = Run(Train({"--snapshot-every", "1"}));
+  ExpectRefusal(outcome, 73, {"out/snapshot_iter_10", "directory"});
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(Run(Train()).code, 0);
+}
+
 TEST_F(TrainFiles, HeadWarnsOfNumbersThatWereNotScaled) {
   Arrays arrays = Vectors(70);
   for (float& value : arrays["data"].values<float>()) value = std::round(value * 80.0F);

@@ -252,12 +252,15 @@ TEST_F(Limits, UnwritableResultsCostNoModel) {
 }
 
 TEST_F(Limits, UnwritableSnapshotsCostNoModel) {
-  scratch_.MakeDirectory("out/snapshot_iter_5");
-  const Outcome outcome = Run(Train({"--snapshot-every", "1"}));
-  ExpectRefusal(outcome, 73, {"snapshot_iter_5", "a directory"});
-  EXPECT_THAT(outcome.out, HasSubstr("snapshot_iter_5: it is a directory"));
+  Program program(Train({"--epochs", "400", "--snapshot-every", "200"}), Setting());
+  ASSERT_TRUE(program.WaitUntil(
+      [&] { return program.Output().find("elapsed_time") != std::string::npos; }));
+  scratch_.MakeDirectory("out/snapshot_iter_1000");
+  const Outcome outcome = program.Wait();
+  ExpectRefusal(outcome, 73, {"snapshot_iter_1000", "a directory"});
+  EXPECT_THAT(outcome.out, HasSubstr("snapshot_iter_1000: it is a directory"));
   EXPECT_THAT(outcome.out, HasSubstr("training goes on\n"));
-  EXPECT_TRUE(Exists("out/snapshot_iter_10"));
+  EXPECT_TRUE(Exists("out/snapshot_iter_2000"));
   EXPECT_TRUE(Exists("out/loss.png"));
   EXPECT_TRUE(Exists("model/model.npz"));
 }
