@@ -1,5 +1,6 @@
 #include "tools/signals.h"
 
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -61,6 +62,11 @@ void Ignore(int signal, struct sigaction* before) {
 }
 
 }  // namespace
+
+std::string SignalName(int signal) {
+  const char* const name = ::sigabbrev_np(signal);
+  return name == nullptr ? "signal " + std::to_string(signal) : std::string("SIG") + name;
+}
 
 StopSignals::StopSignals() {
   if (owned.exchange(true)) throw Error(ExitCode::kBug, "a second StopSignals in one process");

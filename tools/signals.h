@@ -7,8 +7,12 @@
 #include <array>
 #include <chrono>
 #include <optional>
+#include <string>
 
 namespace lockstep::tools {
+
+// "SIGTERM".
+std::string SignalName(int signal);
 
 // While one lives, SIGPIPE and SIGXFSZ are ignored, so that closed readers and file size limits
 // become ordinary errors of write(); and once Catch() was called, the first SIGTERM, SIGINT,

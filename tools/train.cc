@@ -304,6 +304,8 @@ class TrainJob {
     Say("# epoch: " + std::to_string(o_.epochs));
     Say("# learning rate: " + FormatG(o_.learning_rate) + " (" + schedule_->ToString() + ")");
     Say("# optimizer: " + updater_->optimizer().ToString());
+    if (o_.weight_decay != 0.0) Say("# weight decay: " + FormatG(o_.weight_decay));
+    Say("# seed: " + std::to_string(o_.seed));
     if (trainer_->Done()) {
       Say("# nothing to train: the checkpoint is at epoch " +
           std::to_string(trainer_->clock().epoch) + ", iteration " +
@@ -363,7 +365,7 @@ class TrainJob {
 
   void SayHowItStopped() const {
     const auto stop = signals_->stop();
-    Say("stopped by signal " + std::to_string(stop->signal) + " at iteration " +
+    Say("stopped by " + SignalName(stop->signal) + " at iteration " +
         std::to_string(trainer_->clock().iteration) +
         Format(", %.2f s after it", std::chrono::duration<double>(*heard_ - stop->when).count()) +
         Format(store_ ? "; everything was saved %.2f s after it"

@@ -95,6 +95,13 @@ TEST_F(TrainFiles, SnapshotsThatCannotBeWrittenAreRefusedBeforeTheFirstStep) {
   EXPECT_EQ(Run(Train()).code, 0);
 }
 
+TEST_F(TrainFiles, HeadSaysSeedAndWeightDecay) {
+  EXPECT_THAT(RunWell(Train({"--seed", "11"})).out,
+              AllOf(HasSubstr("# seed: 11\n"), HasSubstr("# weight decay: 0.0005\n")));
+  EXPECT_THAT(RunWell(Train({"--weight-decay", "0"})).out,
+              AllOf(HasSubstr("# seed: 0\n"), Not(HasSubstr("weight decay"))));
+}
+
 TEST_F(TrainFiles, HeadWarnsOfNumbersThatWereNotScaled) {
   Arrays arrays = Vectors(70);
   for (float& value : arrays["data"].values<float>()) value = std::round(value * 80.0F);

@@ -8,6 +8,7 @@
 #include "data/npz.h"
 #include "tests/tools/program/workplace.h"
 #include "tools/log_report.h"
+#include "tools/signals.h"
 
 namespace lockstep::tools {
 namespace {
@@ -47,7 +48,7 @@ class Interruptions : public PictureWorkplace {
     }
     EXPECT_EQ(stopped.code, 0) << stopped.signal << stopped.out << stopped.err;
     EXPECT_EQ(stopped.err, "");
-    EXPECT_THAT(stopped.out, HasSubstr("stopped by signal 15 at iteration"));
+    EXPECT_THAT(stopped.out, HasSubstr("stopped by SIGTERM at iteration"));
     EXPECT_THAT(stopped.out, HasSubstr("model saved to"));
     std::cout << stopped.out.substr(stopped.out.rfind("stopped by"));
     const Outcome resumed = RunWell(job);
@@ -129,7 +130,7 @@ TEST_F(Interruptions, InterruptAndHangupStopAsTermDoes) {
     program.Signal(signal);
     const Outcome outcome = program.Wait();
     EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
-    EXPECT_THAT(outcome.out, HasSubstr("stopped by signal " + std::to_string(signal)));
+    EXPECT_THAT(outcome.out, HasSubstr("stopped by " + SignalName(signal) + " at"));
   }
 }
 
@@ -176,7 +177,7 @@ TEST_F(Limits, TimeoutsSignalsAreOne) {
   program.Signal(SIGTERM);
   const Outcome outcome = program.Wait();
   EXPECT_EQ(outcome.code, 0) << outcome.signal << outcome.err;
-  EXPECT_THAT(outcome.out, HasSubstr("stopped by signal 15"));
+  EXPECT_THAT(outcome.out, HasSubstr("stopped by SIGTERM"));
   EXPECT_TRUE(Exists("jobmodel/model.npz"));
 }
 
@@ -189,7 +190,7 @@ TEST_F(Limits, CpuTimeLimitStopsAsTermDoes) {
                             "--checkpoint-dir", Dir("job"), "--checkpoint-every", "100000000"});
   const Outcome outcome = RunProgram(With(job, "--epochs", "10000000"), setting);
   EXPECT_EQ(outcome.code, 0) << outcome.signal << outcome.err;
-  EXPECT_THAT(outcome.out, HasSubstr("stopped by signal " + std::to_string(SIGXCPU)));
+  EXPECT_THAT(outcome.out, HasSubstr("stopped by SIGXCPU"));
   EXPECT_TRUE(Exists("model/model.npz"));
   EXPECT_TRUE(Exists("job/MANIFEST"));
 }
