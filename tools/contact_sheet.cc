@@ -5,6 +5,7 @@
 
 #include "kernels/error.h"
 #include "tools/canvas.h"
+#include "tools/text.h"
 
 namespace lockstep::tools {
 namespace {
@@ -22,7 +23,7 @@ constexpr int kCellWidth = 128;
 constexpr int kGap = 18;
 constexpr int kMargin = 36;
 constexpr int kHead = 104;
-constexpr int kMinWidth = 760;  // room for a title
+constexpr int kMinWidth = 560;  // room for a title
 constexpr int kCaption = 46;    // two lines below a picture
 constexpr Font kTitleFont{28, true, kInk};
 constexpr Font kSubtitleFont{18, false, kFaint};
@@ -63,7 +64,7 @@ class SheetDrawer {
         cell_height_(picture_height_ + kCaption + kGap),
         columns_(Columns()),
         canvas_(std::max(kMinWidth, 2 * kMargin + columns_ * cell_width_ - kGap),
-                kHead + kMargin +
+                kHead + kMargin - kGap +
                     (static_cast<int>(sheet.count) + columns_ - 1) / columns_ * cell_height_,
                 kPaper) {}
 
@@ -110,7 +111,7 @@ class SheetDrawer {
     canvas_.Frame({x - out, y - out, picture_width_ + 2 * out, picture_height_ + 2 * out},
                   wrong ? kWrong : kEdge, wrong ? 5 : 1);
     const Font& font = wrong ? kWrongFont : kRightFont;
-    const std::string sure = " " + std::to_string(std::lround(label.confidence * 100)) + " %";
+    const std::string sure = " " + PercentText(label.confidence);
     const double room = cell - canvas_.TextWidth(sure, font);
     canvas_.Text({x, y + picture_height_ + 22}, canvas_.Fitted(label.predicted, font, room) + sure,
                  font);

@@ -111,7 +111,7 @@ void WriteContactSheet(const PredictOptions& o, const Dataset& dataset,
   const int64_t count = std::min(o.samples, dataset.size());
   SoftmaxRows(&logits);
   const std::vector<uint8_t> pixels = PictureBytes(dataset, count);
-  ContactSheet sheet{.title = "Test pictures, and what the network says they are",
+  ContactSheet sheet{.title = "Test pictures and predictions",
                      .pixels = pixels,
                      .count = count,
                      .channels = sample[1],

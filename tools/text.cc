@@ -94,6 +94,12 @@ std::string FormatG(double value, int digits) {
   return {buffer.begin(), end};
 }
 
+std::string PercentText(double share) {
+  long percent = std::lround(share * 100);
+  if (share > 0 && share < 1) percent = std::clamp(percent, 1L, 99L);
+  return std::to_string(percent) + " %";
+}
+
 std::string Quote(std::string_view bytes, size_t limit) {
   return "'" + Show(bytes, limit, true) + "'";
 }

@@ -16,6 +16,9 @@ std::string PythonFloat(double value);
 // Python's and C's "%g": `digits` significant digits, no trailing zeros; any locale.
 std::string FormatG(double value, int digits = 6);
 
+// A share from 0 to 1 in whole percent: "100 %" and "0 %" only of 1 and 0 themselves.
+std::string PercentText(double share);
+
 // Bytes that came from outside, in single quotes: control characters, quotes, backslashes and
 // bytes that are not UTF-8 become escapes, and what exceeds `limit` bytes becomes "...".
 std::string Quote(std::string_view bytes, size_t limit = 80);

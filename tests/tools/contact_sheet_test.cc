@@ -67,9 +67,21 @@ TEST(ContactSheetTest, AnyNumberAndSizeFits) {
     s.sheet.labels[0] = {std::string(500, 'W') + "\xff", "\x1b", 1};
     s.sheet.columns = count == 37 ? 5 : 0;
     const Picture picture = DecodePng(RenderContactSheet(s.sheet));
-    EXPECT_GE(picture.width, 760);
+    EXPECT_GE(picture.width, 560);
     EXPECT_GT(picture.height, height);
   }
+}
+
+TEST(ContactSheetTest, FewPicturesHaveTheWholeTitleAndNoEmptyStrip) {
+  Sheet few(1, 1, 28, 28), many(40, 1, 28, 28);
+  few.sheet.title = many.sheet.title = "Test pictures and predictions";
+  const Picture narrow = DecodePng(RenderContactSheet(few.sheet));
+  const Picture wide = DecodePng(RenderContactSheet(many.sheet));
+  ASSERT_LT(narrow.width, wide.width);
+  for (int y = 20; y < 60; ++y) {
+    for (int x = 0; x < narrow.width; ++x) ASSERT_EQ(narrow.At(x, y), wide.At(x, y));
+  }
+  EXPECT_EQ(narrow.height, kTop + 112 + 46 + 36);  // head, picture, two lines below, margin
 }
 
 TEST(ContactSheetTest, NumbersThatDoNotFitAreErrors) {

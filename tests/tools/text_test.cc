@@ -39,6 +39,14 @@ TEST(FormatGTest, IsTheGOfPrintf) {
   EXPECT_EQ(FormatG(-NAN), "nan");
 }
 
+TEST(PercentTextTest, ReachesNoneAndAllOnlyThere) {
+  EXPECT_EQ(PercentText(0.5), "50 %");
+  EXPECT_EQ(PercentText(0.9996), "99 %");
+  EXPECT_EQ(PercentText(0.001), "1 %");
+  EXPECT_EQ(PercentText(1.0), "100 %");
+  EXPECT_EQ(PercentText(0.0), "0 %");
+}
+
 TEST(QuoteTest, UntrustedBytesBecomeEscapes) {
   EXPECT_EQ(Quote("plain"), "'plain'");
   EXPECT_EQ(Quote("it's \\ \n\t"), "'it\\'s \\\\ \\n\\t'");
