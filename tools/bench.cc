@@ -246,12 +246,12 @@ int BenchTrain(std::span<const std::string> arguments) {
   options.Add("json", &bench.json, "print one JSON object");
   options.Add("profile", &bench.profile, "print every line of the plan with its share of the peak");
   options.Add("algorithm-file", &bench.algorithm_file, "where algorithm choices are remembered");
+  options.RefuseUnknown();
   options.Parse(arguments);
   if (options.help_requested()) {
     PrintResult(options.Help());
     return 0;
   }
-  if (!options.unknown().empty()) throw ConfigError("unknown option " + options.unknown().front());
   if (bench.profile && (bench.json || bench.first_step)) {
     throw ConfigError("--profile prints a table and goes with neither --json nor --first-step");
   }

@@ -119,12 +119,12 @@ int RunBenchAllreduce(std::span<const std::string> arguments) {
       .Min(1)
       .Max(1e6);
   options.Add("seconds", &bench.seconds, "what a round takes of each way").Above(0).Max(60);
+  options.RefuseUnknown();
   options.Parse(arguments);
   if (options.help_requested()) {
     PrintResult(options.Help());
     return 0;
   }
-  if (!options.unknown().empty()) throw ConfigError("unknown option " + options.unknown().front());
   for (const double megabytes : bench.megabytes) {
     if (!(megabytes > 0 && megabytes <= 8000)) {
       throw ConfigError("--megabytes: a size of " + FormatG(megabytes) + ", wanted up to 8000");

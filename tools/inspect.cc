@@ -182,12 +182,12 @@ int RunInspect(std::span<const std::string> arguments) {
       .DefaultText("mlp 1000,1000; dnn 10,10");
   options.Add("batch-size", &o.batch_size, "of the plan").Min(1).Max(1e9);
   options.Add("threads", &o.threads, "kernel threads; 0: one a core").Min(0).Max(1024);
+  options.RefuseUnknown();
   options.Parse(arguments);
   if (options.help_requested()) {
     PrintResult(options.Help());
     return 0;
   }
-  if (!options.unknown().empty()) throw ConfigError("unknown option " + options.unknown().front());
   if (o.paths.empty() && !o.plan) throw ConfigError("give a model file, a checkpoint or --plan");
   if (o.plan) {
     PrintResult(DescribePlan(o));

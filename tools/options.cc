@@ -91,7 +91,9 @@ void Options::Parse(std::span<const std::string> arguments,
                     std::span<const HyperparameterSet> hyperparameters) {
   group_ = "General";
   if (Find("strict") == nullptr) {
-    Add("strict", &strict_, "refuse unknown options instead of listing them");
+    Add("strict", &strict_,
+        refuses_unknown_ ? "has no effect here: unknown options are refused"
+                         : "refuse unknown options instead of listing them");
   }
   const auto last = std::find(arguments.begin(), arguments.end(), "--");
   const bool declared_h = Find("h") != nullptr;
@@ -101,9 +103,9 @@ void Options::Parse(std::span<const std::string> arguments,
   if (help_requested_) return;
   ParseArguments(arguments);
   for (const HyperparameterSet& set : hyperparameters) ParseHyperparameters(set);
-  if (strict_ && !unknown_.empty()) {
+  if ((strict_ || refuses_unknown_) && !unknown_.empty()) {
     throw ConfigError(program_ + ": unknown " + Join(unknown_, ", ") + "; see " + program_ +
-                      " --help, or leave --strict away");
+                      " --help" + (refuses_unknown_ ? "" : ", or leave --strict away"));
   }
 }
 
@@ -151,6 +153,10 @@ size_t Options::ParseOption(std::span<const std::string> arguments, size_t at) {
     AddUnknown(argument.substr(0, equals), value.value_or(""));
   } else if (value || option->is_flag_) {
     Set(*option, value.value_or("True"), "argument");
+    while (option->clear_ && positional_ == nullptr && at < arguments.size() &&
+           arguments[at] != "--" && !LooksLikeOption(arguments[at])) {
+      Set(*option, arguments[at++], "argument");
+    }
   } else {
     throw ConfigError("option " + Dashed(option->names_[0]) + ": no value given, wanted " +
                       option->Wanted());

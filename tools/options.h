@@ -79,8 +79,12 @@ class Options {
   // Arguments without a name. Without this call they count as unknown.
   void Positional(const std::string& value_name, std::vector<std::string>* target);
 
+  // For what people call and no platform: unknown options are an error, --strict or not.
+  void RefuseUnknown() { refuses_unknown_ = true; }
+
   // Throws ConfigError naming option, value, origin and what is accepted. Declares --help and
-  // --strict by itself; with --strict, unknown options are an error too.
+  // --strict by itself; with --strict, unknown options are an error too. A list takes several
+  // values, as argparse's nargs='+', where arguments without a name mean nothing else.
   void Parse(std::span<const std::string> arguments,
              std::span<const HyperparameterSet> hyperparameters = {});
 
@@ -119,6 +123,7 @@ class Options {
   std::set<std::string> unknown_names_;
   bool help_requested_ = false;
   bool strict_ = false;
+  bool refuses_unknown_ = false;
 };
 
 }  // namespace lockstep::tools

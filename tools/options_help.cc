@@ -57,10 +57,13 @@ std::string Options::Help() const {
     if (shows_default) text += " (default " + option.default_text_ + ")";
     out += Wrapped(std::move(head), text);
   }
-  return out +
-         "\nEvery option takes '-' or '_' in its name, '--name value' or '--name=value'; an empty "
-         "value\nmeans \"not given\". Options missing here are taken from SM_HPS, then from "
-         "hyperparameters.json.\n";
+  out +=
+      "\nEvery option takes '-' or '_' in its name, '--name value' or '--name=value'; an empty "
+      "value\nmeans \"not given\".";
+  if (!refuses_unknown_) {
+    out += " Options missing here are taken from SM_HPS, then from hyperparameters.json.";
+  }
+  return out + "\n";
 }
 
 }  // namespace lockstep::tools

@@ -172,12 +172,12 @@ PredictOptions Parse(std::span<const std::string> arguments, std::string* help) 
   options.Add("samples", &o.samples, "pictures on it").Min(1).Max(1000);
   options.Add("batch-size", &o.batch_size, "rows at a time").Min(1).Max(1e9);
   options.Add("threads", &o.threads, "kernel threads; 0: one a core").Min(0).Max(1024);
+  options.RefuseUnknown();
   options.Parse(arguments);
   if (options.help_requested()) {
     *help = options.Help();
     return o;
   }
-  if (!options.unknown().empty()) throw ConfigError("unknown option " + options.unknown().front());
   if (o.model_dir.empty()) {
     o.model_dir = ReadEnvironment(ProcessVariables()).model_dir.value_or("");
   }

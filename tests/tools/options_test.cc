@@ -228,6 +228,39 @@ TEST(OptionsTest, StrictRefusesUnknownOptions) {
               HasSubstr("unknown -w 1"));
 }
 
+TEST(OptionsTest, ProgramsForPeopleRefuseUnknownOptionsAnyway) {
+  Options options("lockstep predict", "Predicts.");
+  options.RefuseUnknown();
+  const auto parse = [&](const std::vector<std::string>& arguments) { options.Parse(arguments); };
+  EXPECT_NO_THROW(parse({"--strict"}));
+  EXPECT_THROW(parse({"--widgets", "3"}), ConfigError);
+  EXPECT_THAT(options.Help(),
+              AllOf(HasSubstr("unknown options are refused"), Not(HasSubstr("SM_HPS"))));
+}
+
+TEST(OptionsTest, ListsTakeSeveralValuesAsArgparseDoes) {
+  std::vector<int64_t> hidden;
+  int64_t epochs = 1;
+  Options options("lockstep train", "Trains.");
+  options.Add("hidden", &hidden, "units");
+  options.Add("epochs", &epochs, "passes");
+  options.Parse(std::vector<std::string>{"--hidden", "16", "8", "4,2", "--epochs", "3", "5"});
+  EXPECT_THAT(hidden, ElementsAre(16, 8, 4, 2));
+  EXPECT_EQ(epochs, 3);
+  EXPECT_THAT(options.unknown(), ElementsAre("5"));
+}
+
+TEST(OptionsTest, ListsLeaveArgumentsWithoutANameAlone) {
+  std::vector<int64_t> hidden;
+  std::vector<std::string> files;
+  Options options("lockstep inspect", "Shows a file.");
+  options.Add("hidden", &hidden, "units");
+  options.Positional("FILE", &files);
+  options.Parse(std::vector<std::string>{"--hidden", "16", "a.npz"});
+  EXPECT_THAT(hidden, ElementsAre(16));
+  EXPECT_THAT(files, ElementsAre("a.npz"));
+}
+
 TEST(OptionsTest, PositionalArgumentsAreNotGivenToFlagsOrStrangers) {
   bool plan = false;
   std::vector<std::string> files;
