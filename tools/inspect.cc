@@ -1,13 +1,18 @@
-// `lockstep inspect`: what a model file, a checkpoint or a plan holds.
+// `lockstep inspect`: what a model, a checkpoint, an array file or a plan holds.
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <variant>
 #include <vector>
 
+#include "data/bounded_reader.h"
+#include "data/input_file.h"
+#include "data/npz.h"
+#include "data/value_range.h"
 #include "engine/train/checkpoint_file.h"
 #include "engine/train/checkpoint_store.h"
 #include "engine/train/network.h"
@@ -15,8 +20,10 @@
 #include "models/describe.h"
 #include "models/model_directory.h"
 #include "tools/algorithm_file.h"
+#include "tools/array_files.h"
 #include "tools/console.h"
 #include "tools/options.h"
+#include "tools/small_file.h"
 #include "tools/text.h"
 #include "tools/verbs.h"
 
@@ -47,9 +54,47 @@ std::string Row(const std::string& name, const std::string& type, const Shape& s
   return row + shape.ToString() + "\n";
 }
 
+// The type is NumPy's where the file is: "<f4".
+std::string ArrayRow(const std::string& name, const NpyHeader& header, const Tensor& array) {
+  const ValueRange range = RangeOf(array);
+  std::string row = Row(name, header.descr, header.shape);
+  row.back() = ' ';
+  if (range.least <= range.largest) {
+    row += " " + FormatG(range.least) + " to " + FormatG(range.largest);
+  }
+  if (range.not_finite > 0) row += " and " + std::to_string(range.not_finite) + " not finite";
+  return row + "\n";
+}
+
+std::string DescribeNpy(const std::string& path) {
+  constexpr uint64_t kLongestHeader = uint64_t{1} << 20;
+  const Tensor array = ReadArray(path, "");
+  const InputFile file = InputFile::Open(path);
+  const Bytes start = file.Read(0, std::min(file.size(), kLongestHeader));
+  BoundedReader reader(start.span(), path);
+  return path + ": array file\n" + ArrayRow("", ParseNpyHeader(&reader), array);
+}
+
+// Of an npz file's arrays those of numbers with their ranges.
+std::string NpzRows(const std::string& path) {
+  const NpzReader file(path);
+  std::string text;
+  for (const std::string& name : file.names()) {
+    const NpyHeader header = file.ReadHeader(name);
+    const bool numbers = std::string_view("fiub").find(header.kind) != std::string_view::npos;
+    text +=
+        numbers ? ArrayRow(name, header, file.Read(name)) : Row(name, header.descr, header.shape);
+  }
+  return text;
+}
+
+// One axis says how many numbers, not how they lie in the pictures they may have been.
 std::string SpecText(const ModelSpec& spec) {
-  std::string text = spec.name + " on samples of " + spec.in_shape.ToString() + ", " +
-                     std::to_string(spec.classes) + " outputs";
+  const std::string sample = spec.in_shape.ndim() == 1
+                                 ? std::to_string(spec.in_shape[0]) + " numbers"
+                                 : spec.in_shape.ToString();
+  std::string text =
+      spec.name + " on samples of " + sample + ", " + std::to_string(spec.classes) + " outputs";
   if (spec.width != 1.0) text += ", width " + FormatG(spec.width);
   for (size_t i = 0; i < spec.hidden.size(); ++i) {
     text += (i == 0 ? ", hidden " : " ") + std::to_string(spec.hidden[i]);
@@ -57,14 +102,53 @@ std::string SpecText(const ModelSpec& spec) {
   return text;
 }
 
-std::string DescribeModel(const std::string& path) {
+std::string Numbers(const std::vector<double>& values) {
+  std::vector<std::string> texts;
+  texts.reserve(values.size());
+  for (const double value : values) texts.push_back(FormatG(value));
+  return Join(texts, ",");
+}
+
+// What model.json says beside the network.
+std::string CardText(const ModelCard& card) {
+  const InputTransform& input = card.input;
+  std::string text = "input: scale " + FormatG(input.scale);
+  if (!input.mean.empty()) text += ", mean " + Numbers(input.mean);
+  if (!input.stddev.empty()) text += ", stddev " + Numbers(input.stddev);
+  if (input.padding > 0) text += ", pad " + std::to_string(input.padding);
+  if (input.crop > 0) text += ", crop " + std::to_string(input.crop);
+  text += "\ntrained: " + std::to_string(card.iterations) + " iterations, " + card.dtype +
+          ", seed " + std::to_string(card.seed) + ", " + card.mode;
+  if (card.lanes > 0) text += " with " + std::to_string(card.lanes) + " lanes";
+  return text + "\nweights sha256: " + OneLine(card.weights_sha256, 100) + "\n";
+}
+
+std::string DescribeCard(const std::string& path) {
+  const ModelCard card = ParseModelCard(ReadSmallFile(path).value_or(""), path);
+  return path + ": model card\nnetwork: " + SpecText(card.spec) + "\n" + CardText(card);
+}
+
+std::string DescribeNpz(const std::string& path) {
   const ModelDescription model = DescribeModelNpz(path);
-  std::string text = path + ": model file, " + std::to_string(model.arrays.size()) + " arrays, " +
+  std::string text = path + (model.spec ? ": model file, " : ": npz file, ") +
+                     std::to_string(model.arrays.size()) + " arrays, " +
                      std::to_string(model.elements) + " elements\n";
-  text += model.spec ? "network: " + SpecText(*model.spec) + "\n"
-                     : "network: none of ours (" + model.reason + ")\n";
+  if (!model.spec) return text + "network: none of ours (" + model.reason + ")\n" + NpzRows(path);
+  text += "network: " + SpecText(*model.spec) + "\n";
   for (const auto& array : model.arrays) text += Row(array.key, array.type, array.shape);
   return text;
+}
+
+// model.npz, and model.json where it is.
+std::string DescribeModelDirectory(const std::string& path) {
+  const std::string text = DescribeNpz(path + "/" + kModelFile);
+  const std::string card = path + "/" + kModelCardFile;
+  std::error_code ignored;
+  if (!fs::exists(card, ignored)) return text;
+  const FoundModel found = FindModelDirectory(path);
+  const std::string warning =
+      found.warning.empty() ? "" : "warning: " + OneLine(found.warning) + "\n";
+  return text + DescribeCard(card) + warning;
 }
 
 std::string ValueText(const CheckpointValue& value) {
@@ -97,9 +181,7 @@ bool IsDirectory(const std::string& path) {
 std::string Describe(const std::string& path) {
   std::error_code ignored;
   if (IsDirectory(path)) {
-    if (fs::exists(path + "/" + kModelFile, ignored)) {
-      return DescribeModel(path + "/" + kModelFile);
-    }
+    if (fs::exists(path + "/" + kModelFile, ignored)) return DescribeModelDirectory(path);
     std::string warnings;
     const auto newest = LoadNewestCheckpoint(
         path, [&](const std::string& line) { warnings += "warning: " + line + "\n"; });
@@ -109,8 +191,11 @@ std::string Describe(const std::string& path) {
     }
     return warnings + DescribeCheckpoint(newest->path, newest->contents);
   }
-  if (fs::path(path).extension() == ".lsc") return DescribeCheckpoint(path, ReadCheckpoint(path));
-  return DescribeModel(path);
+  const std::string ending = fs::path(path).extension();
+  if (ending == ".lsc") return DescribeCheckpoint(path, ReadCheckpoint(path));
+  if (ending == ".npy") return DescribeNpy(path);
+  if (ending == ".json") return DescribeCard(path);
+  return DescribeNpz(path);
 }
 
 Shape SampleShape(const std::vector<int64_t>& extents) {
@@ -169,7 +254,8 @@ std::string DescribePlan(const InspectOptions& o) {
 int RunInspect(std::span<const std::string> arguments) {
   InspectOptions o;
   o.algorithm_file = DefaultAlgorithmFile();
-  Options options("lockstep inspect", "Describes model files, checkpoints and plans.");
+  Options options("lockstep inspect",
+                  "Describes models, checkpoints, array files (.npy, .npz) and plans.");
   options.Positional("FILE_OR_DIR", &o.paths);
   options.Add("plan", &o.plan, "print the plan of the model: every kernel call");
   options.Add("mode", &o.mode, "of the plan").OneOf({"train", "evaluate", "predict"});
@@ -188,7 +274,8 @@ int RunInspect(std::span<const std::string> arguments) {
     PrintResult(options.Help());
     return 0;
   }
-  if (o.paths.empty() && !o.plan) throw ConfigError("give a model file, a checkpoint or --plan");
+  if (o.paths.empty() && !o.plan)
+    throw ConfigError("give a model, a checkpoint, an array file or --plan");
   if (o.plan) {
     PrintResult(DescribePlan(o));
     return 0;

@@ -1,6 +1,9 @@
 // `lockstep inspect`, `lockstep bench train`, and the help of every verb.
 #include <gmock/gmock.h>
 
+#include <cmath>
+
+#include "data/npy.h"
 #include "tests/tools/program/workplace.h"
 #include "tools/value.h"
 
@@ -57,6 +60,37 @@ TEST_F(Inspect, ModelFile) {
                 AllOf(HasSubstr("6 arrays"), HasSubstr("predictor/l1/W"), HasSubstr("(9, 20)"),
                       HasSubstr("network: mlp")));
   }
+}
+
+TEST_F(Inspect, ModelCard) {
+  RunWell(Train({"--mean", "0.5", "--seed", "3"}));
+  const auto says =
+      AllOf(HasSubstr("network: mlp on samples of 20 numbers, 10 outputs, hidden 9 8"),
+            HasSubstr("input: scale 1, mean 0.5\n"),
+            HasSubstr("trained: 10 iterations, float32, seed 3, fast\nweights sha256: "));
+  EXPECT_THAT(RunWell({"inspect", Dir("model/model.json")}).out, says);
+  EXPECT_THAT(RunWell({"inspect", Dir("model")}).out, says);
+  scratch_.Write("model/model.json", "{}");
+  for (const char* path : {"model", "model/model.json"}) {
+    ExpectRefusal(Run({"inspect", Dir(path)}), 65, {"model.json"});
+  }
+}
+
+TEST_F(Inspect, ArrayFiles) {
+  const std::vector<float> numbers = {-1.5F, 2.0F, std::nanf(""), 0.0F, 1.0F, 7.25F};
+  const Tensor array = Tensor::FromValues<float>(Shape({3, 2}), numbers);
+  const std::vector<uint8_t> npy = WriteNpy(array);
+  scratch_.Write("a.npy", {npy.begin(), npy.end()});
+  EXPECT_THAT(RunWell({"inspect", Dir("a.npy")}).out,
+              AllOf(HasSubstr("a.npy: array file\n"), HasSubstr("<f4"),
+                    HasSubstr("(3, 2)  -1.5 to 7.25 and 1 not finite\n")));
+  EXPECT_THAT(RunWell({"inspect", Dir("train/data.npz")}).out,
+              AllOf(HasSubstr("npz file, 2 arrays"), HasSubstr("network: none of ours"),
+                    HasSubstr("(70, 20)  -0.997 to 2.964\n"), HasSubstr("(70,)  0 to 6\n")));
+  scratch_.Write("cut.npy", {npy.begin(), npy.end() - 1});
+  ExpectRefusal(Run({"inspect", Dir("cut.npy")}), 65, {"cut.npy"});
+  scratch_.Write("text.npy", "no array");
+  ExpectRefusal(Run({"inspect", Dir("text.npy")}), 65, {"text.npy"});
 }
 
 TEST_F(Inspect, CheckpointFileAndDirectory) {
