@@ -23,6 +23,11 @@ else()
   run(${CXX} -std=c++20 ${consumer}/environment.cc -o ${WORK}/build/environment ${flags})
 endif()
 run(${WORK}/build/consumer)
+execute_process(COMMAND ${WORK}/build/consumer ${WORK}/nowhere RESULT_VARIABLE code
+                ERROR_VARIABLE told)
+if(NOT code EQUAL 66 OR NOT told MATCHES "^[^\n]*nowhere[^\n]*\n$")
+  message(FATAL_ERROR "without its data the program ends with ${code} and says '${told}'")
+endif()
 
 set(ENV{SM_CHANNEL_TRAINING} /data)
 set(ENV{SM_MODEL_DIR} /model)

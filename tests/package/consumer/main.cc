@@ -3,7 +3,7 @@
 #include <cstdio>
 using namespace lockstep;
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const auto backend = MakeCpuBackend();
   DatasetSource batches(argc > 1 ? LoadChannel(argv[1]) : SyntheticDataset({20}, 10, 2000, 1),
                         {.batch_size = 64, .seed = 1});
@@ -24,4 +24,7 @@ int main(int argc, char** argv) {
   const auto sums = EvaluateAll(network, batches);
   std::printf("training accuracy %.3f\n", sums->metric / static_cast<double>(sums->metric_count));
   SaveModelNpz(network.variables(), "model.npz");  // NumPy and Chainer open it
+} catch (const Error& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return static_cast<int>(error.code());
 }
