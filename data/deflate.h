@@ -32,7 +32,7 @@ size_t InflateStart(std::span<const uint8_t> from, std::span<uint8_t> to);
 // anything behind the last member and more than `max_size` bytes in total, before allocating them.
 Bytes Gunzip(std::span<const uint8_t> from, uint64_t max_size, const std::string& name);
 
-// As InflateStart, of the first member of a gzip file.
+// As InflateStart, of what the members of a gzip file hold one after the other.
 size_t GunzipStart(std::span<const uint8_t> from, std::span<uint8_t> to);
 
 // Not for two threads at once.

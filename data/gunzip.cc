@@ -15,6 +15,14 @@ namespace {
 
 constexpr size_t kSmallestMember = 20;  // ten of header, two of data, eight of trailer
 
+using Decompressor = std::unique_ptr<libdeflate_decompressor, void (*)(libdeflate_decompressor*)>;
+
+Decompressor MakeDecompressor() {
+  Decompressor made(libdeflate_alloc_decompressor(), libdeflate_free_decompressor);
+  if (!made) throw DeviceError("no memory for a decompressor");
+  return made;
+}
+
 class Gunzipper {
  public:
   Gunzipper(std::span<const uint8_t> from, uint64_t max_size, const std::string& name)
@@ -22,9 +30,7 @@ class Gunzipper {
         // No stream holds more than the ratio allows, whatever is asked for.
         limit_(std::min<uint64_t>(max_size, from.size() * kMaxDeflateRatio)),
         name_(name),
-        decompressor_(libdeflate_alloc_decompressor(), libdeflate_free_decompressor) {
-    if (!decompressor_) throw DeviceError("no memory for a decompressor");
-  }
+        decompressor_(MakeDecompressor()) {}
 
   Bytes Run() {
     Reserve(std::min<uint64_t>(LastMemberSize(), limit_));
@@ -82,7 +88,7 @@ class Gunzipper {
   std::span<const uint8_t> from_;
   uint64_t limit_;
   std::string name_;
-  std::unique_ptr<libdeflate_decompressor, void (*)(libdeflate_decompressor*)> decompressor_;
+  Decompressor decompressor_;
   Bytes to_;
   size_t size_ = 0;
   size_t position_ = 0;
@@ -107,7 +113,20 @@ size_t StreamBegin(std::span<const uint8_t> from) {
 }  // namespace
 
 size_t GunzipStart(std::span<const uint8_t> from, std::span<uint8_t> to) {
-  return InflateStart(from.subspan(StreamBegin(from)), to);
+  const Decompressor decompressor = MakeDecompressor();
+  size_t filled = 0;
+  while (!from.empty() && filled < to.size()) {
+    size_t used = 0, produced = 0;
+    const libdeflate_result result =
+        libdeflate_gzip_decompress_ex(decompressor.get(), from.data(), from.size(),
+                                      to.data() + filled, to.size() - filled, &used, &produced);
+    if (result != LIBDEFLATE_SUCCESS) {  // it holds more than there is room for, or is damaged
+      return filled + InflateStart(from.subspan(StreamBegin(from)), to.subspan(filled));
+    }
+    from = from.subspan(used);
+    filled += produced;
+  }
+  return filled;
 }
 
 Bytes Gunzip(std::span<const uint8_t> from, uint64_t max_size, const std::string& name) {

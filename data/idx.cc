@@ -78,7 +78,7 @@ uint64_t ImpliedBytes(std::span<const uint8_t> start, const std::string& name) {
 Bytes GunzipIdx(const Bytes& packed, const std::string& name) {
   Bytes start(kStartBytes);
   const size_t size = GunzipStart(packed.span(), {start.data(), start.size()});
-  // A first member too short for a header is either damage or all of a tiny file.
+  // Members too short for a header are either damage or all of a tiny file.
   if (size < kLongestHeader) return Gunzip(packed.span(), kStartBytes, name);
   return Gunzip(packed.span(), ImpliedBytes(start.span(), name), name);
 }

@@ -200,6 +200,20 @@ TEST(Damage, PlainIdxOfAnotherSizeIsNotRead) {
               [&] { ReadIdx(dir.Write("x", file)); });
 }
 
+TEST(Gunzip, AFileMayBeginWithSmallMembers) {
+  File file = {0, 0, 8, 3, 0, 0, 0, 100, 0, 0, 0, 20, 0, 0, 0, 30};
+  file.resize(16 + 60'000, 9);
+  const TempDir dir;
+  for (const size_t first : {size_t{0}, size_t{1}, size_t{16}, size_t{500}, size_t{5'000}}) {
+    File packed = Gzip({file.begin(), file.begin() + static_cast<ptrdiff_t>(first)});
+    const File rest = Gzip({file.begin() + static_cast<ptrdiff_t>(first), file.end()});
+    packed.insert(packed.end(), rest.begin(), rest.end());
+    const Tensor read = ReadIdx(dir.Write("x.gz", packed));
+    EXPECT_EQ(read.shape(), (Shape{100, 20, 30})) << first;
+    EXPECT_EQ(read.values<uint8_t>().back(), 9);
+  }
+}
+
 TEST(Gunzip, MembersAreJoined) {
   const File big(100000, 7);
   File file = Gzip(big);
