@@ -208,11 +208,12 @@ std::vector<ChannelFile> FindChannelFiles(const std::string& path, const Channel
   DropModel(&candidates);
   const std::vector<std::string> names = NamesOfSplit(NamesOfOneKind(candidates), path, options);
   if (names.empty()) {
-    throw IoError("the channel " + Printable(path, 400) + " holds no " + "data: found " +
-                      NamesText(all) +
-                      "; wanted *.npz, *images-idx3-ubyte[.gz] with labels, or CIFAR-10 "
-                      "data_batch_*.bin",
-                  ExitCode::kNoInput);
+    throw IoError(
+        "the channel " + Printable(path, 400) + " holds no data: found " + NamesText(all) +
+            (candidates.size() < all.size() ? " (model.npz is a model, not samples)" : "") +
+            "; wanted *.npz, *images-idx3-ubyte[.gz] with labels, or CIFAR-10 "
+            "data_batch_*.bin",
+        ExitCode::kNoInput);
   }
   WarnOfMissingBatches(names, path, options);
   std::vector<ChannelFile> files;

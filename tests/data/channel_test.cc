@@ -372,6 +372,9 @@ TEST(Channel, AModelBesideItsCardIsNoData) {
   EXPECT_EQ(LoadChannel(dir.path()).size(), 8);
   dir.Write("model.json", std::string("{}"));
   EXPECT_EQ(LoadChannel(dir.path()).size(), 3);
+  std::filesystem::remove(dir / "x.npz");
+  ExpectError(ExitCode::kNoInput, {"model.npz (model.npz is a model, not samples); wanted *.npz"},
+              [&] { LoadChannel(dir.path()); });
 }
 
 TEST(Channel, FashionMnistLoadsWhole) {
