@@ -141,7 +141,7 @@ std::string DescribeNpz(const std::string& path) {
 
 // model.npz, and model.json where it is.
 std::string DescribeModelDirectory(const std::string& path) {
-  const std::string text = DescribeNpz(path + "/" + kModelFile);
+  std::string text = DescribeNpz(path + "/" + kModelFile);
   const std::string card = path + "/" + kModelCardFile;
   std::error_code ignored;
   if (!fs::exists(card, ignored)) return text;
