@@ -35,12 +35,33 @@ void CopyPanel(const T* b, int64_t b_k, int64_t depth, T* packed) {
   }
 }
 
-// The same from columns whose steps lie one after the other; `columns` is a multiple of 4.
+// The same from columns whose steps lie one after the other, 8 columns at a time; returns how many
+// it packed.
+template <typename T>
+int TransposeEights(const T* b, int64_t b_n, int64_t depth, int columns, int width, T* packed) {
+  if constexpr (sizeof(T) == sizeof(float) && kLanes<T> >= 8) {
+    for (int j = 0; j + 8 <= columns; j += 8) {
+      for (int64_t step = 0; step < depth; step += 4) {
+        Eight steps[4];
+        Transpose8x4(b + step + j * b_n, b_n, steps);
+#pragma GCC unroll 4
+        for (int q = 0; q < 4; ++q) {
+          *reinterpret_cast<Eight*>(packed + (step + q) * width + j) = steps[q];
+        }
+      }
+    }
+    return columns / 8 * 8;
+  }
+  return 0;
+}
+
+// The same for all columns, whose number is a multiple of 4.
 template <typename T>
 void TransposePanel(const T* b, int64_t b_n, int64_t depth, int columns, int width, T* packed) {
-  int64_t step = 0;
-  for (; step + 4 <= depth; step += 4) {
-    for (int j = 0; j < columns; j += 4) {
+  const int64_t whole = depth / 4 * 4;
+  const int eights = TransposeEights(b, b_n, whole, columns, width, packed);
+  for (int j = eights; j < columns; j += 4) {
+    for (int64_t step = 0; step < whole; step += 4) {
       Four<T> steps[4];
       Transpose4(b + step + j * b_n, b_n, steps);
       for (int q = 0; q < 4; ++q) {
@@ -48,7 +69,7 @@ void TransposePanel(const T* b, int64_t b_n, int64_t depth, int columns, int wid
       }
     }
   }
-  for (; step < depth; ++step) {
+  for (int64_t step = whole; step < depth; ++step) {
     for (int j = 0; j < columns; ++j) packed[step * width + j] = b[step + j * b_n];
   }
 }
