@@ -267,6 +267,17 @@ TEST_P(GemmTest, LeavingOutZerosKeepsNanAndInfinity) {
   EXPECT_TRUE(std::isnan(found[3]));
 }
 
+TEST_P(GemmTest, LeavingOutZerosKeepsNanAndTheSmallestOfTheSparseOperand) {
+  for (const bool trans_a : {false, true}) {
+    auto p = WithZeros<float>(70, 300, 599, trans_a, true, 0.9);
+    for (size_t i = 0; i < p.a.size(); i += 37) p.a[i] = i % 2 == 0 ? 1e-45F : -1e-45F;
+    for (float& v : p.b) v *= 1e10F;  // so that the smallest do not vanish
+    p.a[5] = NAN;
+    p.a[p.a.size() - 3] = -INFINITY;
+    ExpectSameBits(Whole(gemm_, p), RowByRow(gemm_, p));
+  }
+}
+
 TEST_P(GemmTest, LeavingOutZerosKeepsSignsOfZero) {
   auto p = WithZeros<float>(70, 300, 600, false, false, 0.9);
   for (float& v : p.a) v *= 1e-30F;  // every product underflows, half of them to -0

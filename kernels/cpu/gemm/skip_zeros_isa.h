@@ -11,6 +11,7 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/gemm/list_isa.h"
 #include "kernels/cpu/gemm/nonzeros_isa.h"
 #include "kernels/cpu/gemm/pack_isa.h"
 #include "kernels/cpu/gemm/product.h"
@@ -71,9 +72,8 @@ template <typename T>
 int32_t ListRow(const T* a, int64_t depth, Nonzero<T>* elements, int32_t count, int32_t* first) {
   for (int64_t step0 = 0; step0 < depth; step0 += kStripDepth) {
     *first++ = count;
-    const auto row = [](int64_t step) { return step * kStripColumns<T>; };
-    const Nonzero<T>* const end =
-        ListNonzeros(a + step0, Min(kStripDepth, depth - step0), row, elements + count);
+    const Nonzero<T>* const end = ListNonzerosEvery(a + step0, Min(kStripDepth, depth - step0),
+                                                    kStripColumns<T>, elements + count);
     count = static_cast<int32_t>(end - elements);
   }
   *first = count;
