@@ -109,20 +109,20 @@ int64_t ListRows(const Product<T>& p, int64_t i0, int64_t k0, int64_t depth, Lis
 template <typename T>
 bool AnyNotFinite(const T* strip, int64_t depth, int vectors) {
   using V = Vector<T>;
-  constexpr int kChains = 4;
+  constexpr int kChains = 6;
   V sum[kChains] = {};  // of 0 * element: 0 or NaN
   for (int64_t step = 0; step < depth; ++step) {
     const T* row = strip + step * kStripColumns<T>;
     int v = 0;
     for (; v + kChains <= vectors; v += kChains) {
-#pragma GCC unroll 4
+#pragma GCC unroll 6
       for (int q = 0; q < kChains; ++q) {
         sum[q] += *reinterpret_cast<const V*>(row + (v + q) * kLanes<T>) * T{0};
       }
     }
     for (; v < vectors; ++v) sum[0] += *reinterpret_cast<const V*>(row + v * kLanes<T>) * T{0};
   }
-  sum[0] += sum[1] + (sum[2] + sum[3]);
+  sum[0] += sum[1] + (sum[2] + sum[3]) + (sum[4] + sum[5]);
   T total{};
   for (int lane = 0; lane < kLanes<T>; ++lane) total += sum[0][lane];
   return !(total == T{0});
@@ -166,6 +166,10 @@ inline void PrefetchForWrite(const void* from, int64_t bytes) {
   for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(from) + i, 1);
 }
 
+struct Columns {
+  int64_t begin, end;
+};
+
 // A strip of B as it lies in memory: `count` runs of neighbours.
 struct Runs {
   const char* first;
@@ -173,62 +177,84 @@ struct Runs {
 };
 
 template <typename T>
-Runs RunsOf(const Product<T>& p, int64_t k0, int64_t steps, int64_t j0, int64_t columns) {
-  if (steps == 0) return {nullptr, 0, 0, 0};
+Runs RunsOf(const Product<T>& p, int64_t k0, int64_t steps, Columns columns) {
   constexpr int64_t kSize = sizeof(T);
-  const auto* first = reinterpret_cast<const char*>(p.b + k0 * p.b_k + j0 * p.b_n);
-  if (p.b_n == 1) return {first, steps, p.b_k * kSize, columns * kSize};
-  return {first, columns, p.b_n * kSize, steps * kSize};
+  const int64_t width = columns.end - columns.begin;
+  if (width == 0) return {nullptr, 0, 0, 0};
+  const auto* first = reinterpret_cast<const char*>(p.b + k0 * p.b_k + columns.begin * p.b_n);
+  if (p.b_n == 1) return {first, steps, p.b_k * kSize, width * kSize};
+  return {first, width, p.b_n * kSize, steps * kSize};
 }
 
-// Has part r of `parts` of the runs brought to the L2 cache.
-inline void FetchPart(const Runs& runs, int64_t r, int64_t parts) {
-  for (int64_t i = runs.count * r / parts; i < runs.count * (r + 1) / parts; ++i) {
-    const char* run = runs.first + i * runs.stride;
-    for (int64_t byte = 0; byte < runs.bytes; byte += 64) __builtin_prefetch(run + byte, 0, 2);
+// Has the first `count` runs brought to the L2 cache, and leaves the others.
+inline void FetchRuns(int64_t count, Runs* runs) {
+  if (count > runs->count) count = runs->count;
+  for (int64_t i = 0; i < count; ++i) {
+    for (int64_t byte = 0; byte < runs->bytes; byte += 64) {
+      __builtin_prefetch(runs->first + byte, 0, 2);
+    }
+    runs->first += runs->stride;
   }
+  runs->count -= count;
 }
 
-// The listed rows of one pass against `columns` columns of B.
+// Strip `index` of `strips` of the columns of B, cut between vectors.
 template <typename T>
-void SumColumns(const Product<T>& p, const Lists<T>& lists, int64_t i0, int64_t rows, int64_t k0,
-                int64_t depth, int64_t j0, int columns) {
+Columns ColumnsOf(const Product<T>& p, int64_t index, int64_t strips) {
+  const int64_t vectors = CeilDiv(p.n, kLanes<T>);
+  return {vectors * index / strips * kLanes<T>,
+          Min(vectors * (index + 1) / strips * kLanes<T>, p.n)};
+}
+
+// The rows of A that are listed, of one pass.
+struct Block {
+  int64_t i0, rows, k0, depth;
+};
+
+// The rows of a block against `columns` of B; `next` are the columns that follow.
+template <typename T>
+void SumColumns(const Product<T>& p, const Lists<T>& lists, const Block& block, Columns columns,
+                Columns next) {
   alignas(64) T strip[kStripDepth * kStripColumns<T>];
   alignas(64) T sums[kListedRows * kStripColumns<T>];
   Nonzero<T> all[kStripDepth];
-  const int vectors = static_cast<int>(CeilDiv(columns, kLanes<T>));
+  const int64_t j0 = columns.begin, k0 = block.k0, rows = block.rows;
+  const int width = static_cast<int>(columns.end - j0);
+  const int vectors = static_cast<int>(CeilDiv(width, kLanes<T>));
   const AddNonzerosFunction<T> add = AddNonzerosOf<T>(vectors);
-  const bool last_pass = k0 + depth == p.k, accumulate = p.accumulate || k0 > 0;
+  const bool last_pass = k0 + block.depth == p.k, accumulate = p.accumulate || k0 > 0;
   const T* bias_n = last_pass && p.bias_n != nullptr ? p.bias_n + j0 : nullptr;
   const bool relu = last_pass && p.relu;
-  const bool plain = !accumulate && !relu && bias_n == nullptr && columns % kLanes<T> == 0;
-  for (int64_t step0 = 0; step0 < depth; step0 += kStripDepth) {
-    const int64_t steps = Min(kStripDepth, depth - step0);
-    const bool last = step0 + steps == depth;
-    PackStrip(p.b + (k0 + step0) * p.b_k + j0 * p.b_n, p.b_k, p.b_n, steps, columns,
-              kStripColumns<T>, strip);
+  const bool plain = !accumulate && !relu && bias_n == nullptr && width % kLanes<T> == 0;
+  for (int64_t step0 = 0; step0 < block.depth; step0 += kStripDepth) {
+    const int64_t steps = Min(kStripDepth, block.depth - step0);
+    const bool last = step0 + steps == block.depth;
+    PackStrip(p.b + (k0 + step0) * p.b_k + j0 * p.b_n, p.b_k, p.b_n, steps, width, kStripColumns<T>,
+              strip);
     const bool finite = !AnyNotFinite(strip, steps, vectors);
-    const Runs next =
-        RunsOf(p, k0 + step0 + steps, Min(kStripDepth, depth - step0 - steps), j0, columns);
+    Runs fetch = last ? RunsOf(p, k0, Min(kStripDepth, block.depth), next)
+                      : RunsOf(p, k0 + step0 + steps, Min(kStripDepth, block.depth - step0 - steps),
+                               columns);
+    const int64_t fetch_a_row = CeilDiv(fetch.count, rows);
     for (int64_t r = 0; r < rows; ++r) {
       const int32_t* first = lists.first[r] + step0 / kStripDepth;
       const Nonzero<T>*element = lists.elements + first[0], *end = lists.elements + first[1];
       if (!finite) {
-        ListAll(p.a + (i0 + r) * p.a_m + (k0 + step0) * p.a_k, p.a_k, steps, all);
+        ListAll(p.a + (block.i0 + r) * p.a_m + (k0 + step0) * p.a_k, p.a_k, steps, all);
         element = all;
         end = all + steps;
       }
       T* row_sums = sums + r * kStripColumns<T>;
-      T* c = p.c + (i0 + r) * p.c_m + j0;
-      FetchPart(next, r, rows);
+      T* c = p.c + (block.i0 + r) * p.c_m + j0;
+      FetchRuns(fetch_a_row, &fetch);
       if (r + 1 < rows) {
         Prefetch(lists.elements + first[kMaxStrips + 1],
                  kStripDepth / 2 * int64_t{sizeof(Nonzero<T>)});
-        if (last) PrefetchForWrite(c + p.c_m, columns * int64_t{sizeof(T)});
+        if (last) PrefetchForWrite(c + p.c_m, width * int64_t{sizeof(T)});
       }
       add(element, end, strip, step0 > 0 ? row_sums : nullptr, last && plain ? c : row_sums);
       if (last && !plain) {
-        StoreSums(row_sums, columns, accumulate, bias_n, relu, c);
+        StoreSums(row_sums, width, accumulate, bias_n, relu, c);
       }
     }
   }
@@ -238,16 +264,15 @@ template <typename T>
 void ProductSkippingZeros(const Product<T>& p) {
   Lists<T> lists;
   const int64_t passes = Passes(p.k), max_depth = CeilDiv(p.k, passes);
-  const int64_t vectors = CeilDiv(p.n, kLanes<T>), strips = CeilDiv(vectors, kStripVectors);
+  const int64_t strips = CeilDiv(CeilDiv(p.n, kLanes<T>), kStripVectors);
   for (int64_t k0 = 0; k0 < p.k; k0 += max_depth) {
-    const int64_t depth = Min(max_depth, p.k - k0);
-    int64_t rows = 0;
-    for (int64_t i0 = 0; i0 < p.m; i0 += rows) {
-      rows = ListRows(p, i0, k0, depth, lists);
+    Block block = {0, 0, k0, Min(max_depth, p.k - k0)};
+    for (; block.i0 < p.m; block.i0 += block.rows) {
+      block.rows = ListRows(p, block.i0, k0, block.depth, lists);
       for (int64_t strip = 0; strip < strips; ++strip) {
-        const int64_t j0 = vectors * strip / strips * kLanes<T>;
-        const int64_t j1 = Min(vectors * (strip + 1) / strips * kLanes<T>, p.n);
-        SumColumns(p, lists, i0, rows, k0, depth, j0, static_cast<int>(j1 - j0));
+        const Columns next =
+            strip + 1 < strips ? ColumnsOf(p, strip + 1, strips) : Columns{p.n, p.n};
+        SumColumns(p, lists, block, ColumnsOf(p, strip, strips), next);
       }
     }
   }
