@@ -24,7 +24,7 @@ Grid ChooseGrid(int64_t m, int64_t n, int threads) {
     if (threads % rows != 0) continue;
     const int columns = threads / rows;
     const double edge = static_cast<double>(m) / rows + static_cast<double>(n) / columns;
-    if (best_edge == 0 || edge < best_edge) {
+    if (best_edge == 0 || edge <= best_edge) {
       best = {rows, columns};
       best_edge = edge;
     }
