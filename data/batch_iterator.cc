@@ -31,7 +31,7 @@ void CheckOptions(const SourceOptions& options) {
 
 ScheduleOptions ScheduleOf(const SourceOptions& options, int64_t size) {
   return {size,         options.batch_size, options.seed, options.shuffle, options.drop_last,
-          options.rank, options.ranks};
+          options.rank, options.ranks,      options.cut};
 }
 
 // Targets have the samples' dtype; classes are what they are.
@@ -77,9 +77,13 @@ class DatasetSource::Impl {
   const Batch& Next() {
     const BatchPipeline::Slot& slot = pipeline_->Next();
     const ScheduledBatch& scheduled = slot.scheduled;
-    batch_ = {slot.x.data(),   slot.labels.data(),
-              scheduled.ids,   static_cast<int64_t>(scheduled.ids.size()),
-              scheduled.epoch, scheduled.last_of_epoch};
+    batch_ = {.x = slot.x.data(),
+              .labels = slot.labels.data(),
+              .ids = scheduled.ids,
+              .rows = static_cast<int64_t>(scheduled.ids.size()),
+              .of_rows = scheduled.of_rows,
+              .epoch = scheduled.epoch,
+              .last_of_epoch = scheduled.last_of_epoch};
     position_ = scheduled.behind;
     return batch_;
   }
@@ -156,6 +160,7 @@ int64_t DatasetSource::size() const { return impl_->dataset().size(); }
 int64_t DatasetSource::batch_size() const { return impl_->options().batch_size; }
 uint64_t DatasetSource::fingerprint() const { return impl_->fingerprint(); }
 int64_t DatasetSource::max_rows() const { return impl_->schedule().largest_part(); }
+int64_t DatasetSource::tail_rows() const { return impl_->schedule().tail_part(); }
 const Batch& DatasetSource::Next() { return impl_->Next(); }
 SourcePosition DatasetSource::position() const { return impl_->position(); }
 void DatasetSource::Seek(SourcePosition position) { impl_->Seek(position); }

@@ -7,6 +7,7 @@
 
 #include "data/dataset.h"
 #include "data/row_transform.h"
+#include "engine/train/batch_cut.h"
 #include "engine/train/batch_source.h"
 
 namespace lockstep {
@@ -17,10 +18,11 @@ struct SourceOptions {
   bool shuffle = true;     // else every epoch is in the order of the ids: evaluation
   bool drop_last = false;  // leaves out the smaller batch at the end of an epoch
   bool repeat = true;      // else Next() may not be called behind the last batch of an epoch
-  // This rank's contiguous slice of each global batch: rows [n * rank / ranks, n * (rank + 1) /
-  // ranks) of its n rows. May be empty in the last batch of an epoch.
+  // This rank's contiguous slice of each global batch (RowsOfRank). May be empty in the last batch
+  // of an epoch.
   int rank = 0;
   int ranks = 1;
+  BatchCut cut = {};
   // Background threads and batches they prepare ahead. Batches that take a few microseconds are
   // put together in Next() instead: handing them over would cost more.
   int threads = 1;
@@ -42,6 +44,7 @@ class DatasetSource : public BatchSource {
   int64_t batch_size() const override;
   uint64_t fingerprint() const override;
   int64_t max_rows() const override;
+  int64_t tail_rows() const override;
   const Batch& Next() override;
   SourcePosition position() const override;
   void Seek(SourcePosition position) override;

@@ -24,8 +24,15 @@ int64_t BatchSchedule::epoch_samples() const {
 }
 
 int64_t BatchSchedule::largest_part() const {
-  const int64_t rows = std::min(options_.batch_size, options_.size);
-  return (rows + options_.ranks - 1) / options_.ranks;
+  return MyRows(std::min(options_.batch_size, options_.size)).size();
+}
+
+int64_t BatchSchedule::tail_part() const {
+  return MyRows(epoch_samples() % options_.batch_size).size();
+}
+
+Range BatchSchedule::MyRows(int64_t rows) const {
+  return RowsOfRank(options_.cut, rows, options_.rank, options_.ranks);
 }
 
 ScheduledBatch BatchSchedule::Next() {
@@ -36,12 +43,12 @@ ScheduledBatch BatchSchedule::Next() {
     order_epoch_ = position_.epoch;
   }
   const int64_t rows = std::min(options_.batch_size, epoch_samples() - position_.offset);
-  const int64_t begin = rows * options_.rank / options_.ranks;
-  const int64_t end = rows * (options_.rank + 1) / options_.ranks;
+  const Range mine = MyRows(rows);
   ScheduledBatch batch;
   batch.order = order_;
-  batch.ids = std::span(*order_).subspan(static_cast<size_t>(position_.offset + begin),
-                                         static_cast<size_t>(end - begin));
+  batch.ids = std::span(*order_).subspan(static_cast<size_t>(position_.offset + mine.begin),
+                                         static_cast<size_t>(mine.size()));
+  batch.of_rows = rows;
   batch.epoch = position_.epoch;
   position_.offset += rows;
   batch.last_of_epoch = position_.offset == epoch_samples();

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/train/batch_cut.h"
 #include "engine/train/batch_source.h"
 
 namespace lockstep {
@@ -19,12 +20,14 @@ struct ScheduleOptions {
   bool drop_last = false;
   int rank = 0;
   int ranks = 1;
+  BatchCut cut = {};
 };
 
 // One rank's part of a batch.
 struct ScheduledBatch {
   std::shared_ptr<const std::vector<int64_t>> order;  // keeps `ids` alive
   std::span<const int64_t> ids;
+  int64_t of_rows = 0;  // ids of all ranks' parts
   int64_t epoch = 0;
   bool last_of_epoch = false;
   SourcePosition behind;  // where the next batch begins
@@ -41,10 +44,13 @@ class BatchSchedule {
   void Seek(SourcePosition position);
   // Samples an epoch hands out: all, or all whole batches.
   int64_t epoch_samples() const;
-  // The most ids of one batch of this rank.
+  // Ids of this rank in a full batch, the most that there are, and in the last of an epoch.
   int64_t largest_part() const;
+  int64_t tail_part() const;
 
  private:
+  Range MyRows(int64_t rows) const;
+
   ScheduleOptions options_;
   SourcePosition position_;
   std::shared_ptr<const std::vector<int64_t>> order_;

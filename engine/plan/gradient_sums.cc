@@ -14,13 +14,23 @@ namespace {
 // A gradient may grow by 2^kHeadroom from one step to the next before a step must be repeated.
 constexpr int kHeadroom = 6;
 
+std::shared_ptr<int64_t> AllocateSums(size_t count, GradientSums::Others* others) {
+  if (others == nullptr) {
+    const auto sums = std::make_shared<std::vector<int64_t>>(count);
+    return {sums, sums->data()};
+  }
+  const std::shared_ptr<std::byte> bytes = others->Allocate(count * sizeof(int64_t));
+  return {bytes, reinterpret_cast<int64_t*>(bytes.get())};
+}
+
 }  // namespace
 
-GradientSums::GradientSums(const Variables& variables, Backend& backend, int lanes)
+GradientSums::GradientSums(const Variables& variables, Backend& backend, int lanes, Others* others)
     : variables_(variables),
       backend_(backend),
       lane_bits_(static_cast<int>(std::bit_width(static_cast<unsigned>(std::max(lanes, 1) - 1)))),
-      sums_(static_cast<size_t>(variables.flat_size())),
+      others_(others),
+      sums_(AllocateSums(static_cast<size_t>(variables.flat_size()), others)),
       exponents_(variables.entries().size(), kUnknownExponent) {
   for (size_t i = 0; i < variables.entries().size(); ++i) {
     const auto graph_value = static_cast<size_t>(variables.entries()[i].graph_value);
@@ -62,8 +72,41 @@ void GradientSums::Add(int graph_value, const void* gradient) {
     return;
   }
   backend_.reduce().ToFixedPoint(dtype, size, gradient, scale, slot.added,
-                                 sums_.data() + entry.offset);
+                                 sums_.get() + entry.offset);
   slot.added = true;
+}
+
+// Three numbers an entry and one for all travel as their largest: what was added to, what is not
+// finite, how large elements were, and whether any was too large.
+void GradientSums::Agree() {
+  if (others_ == nullptr) return;
+  const size_t entries = slots_.size();
+  std::vector<double> seen(3 * entries + 1, 0.0);
+  for (size_t i = 0; i < entries; ++i) {
+    seen[3 * i] = slots_[i]->added ? 1.0 : 0.0;
+    seen[3 * i + 1] = slots_[i]->finite ? 0.0 : 1.0;
+    seen[3 * i + 2] = slots_[i]->largest;
+  }
+  seen.back() = overflowed_ ? 1.0 : 0.0;
+  others_->Largest(&seen);
+  overflowed_ = seen.back() > 0.0;
+  for (size_t i = 0; i < entries; ++i) {
+    Slot& slot = *slots_[i];
+    if (!slot.added && seen[3 * i] > 0.0) ClearSums(i);
+    slot.finite = seen[3 * i + 1] == 0.0;
+    slot.largest = seen[3 * i + 2];
+  }
+}
+
+// Only others have added to this entry.
+void GradientSums::ClearSums(size_t index) {
+  const Variables::Entry& entry = variables_.entries()[index];
+  std::fill_n(sums_.get() + entry.offset, entry.type.shape.size(), 0);
+  slots_[index]->added = true;
+}
+
+void GradientSums::SumOverProcesses() {
+  if (others_ != nullptr) others_->Sum(sums_.get(), variables_.flat_size());
 }
 
 int GradientSums::NotFinite() const {
@@ -97,7 +140,7 @@ void GradientSums::Store() const {
       std::memset(entry.gradient, 0, static_cast<size_t>(size) * SizeOf(variables_.dtype()));
       continue;
     }
-    backend_.reduce().FromFixedPoint(variables_.dtype(), size, sums_.data() + entry.offset,
+    backend_.reduce().FromFixedPoint(variables_.dtype(), size, sums_.get() + entry.offset,
                                      std::ldexp(1.0, -static_cast<int>(exponents_[i])),
                                      entry.gradient);
   }

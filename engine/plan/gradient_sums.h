@@ -3,6 +3,7 @@
 #define LOCKSTEP_ENGINE_PLAN_GRADIENT_SUMS_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -24,14 +25,30 @@ class GradientSums {
   // Of a parameter before the first step.
   static constexpr int64_t kUnknownExponent = std::numeric_limits<int64_t>::min();
 
-  // `lanes`: how many times each parameter is added to at most. Variables and backend must outlive
-  // this.
-  GradientSums(const Variables& variables, Backend& backend, int lanes);
+  // What other processes add to the same sums.
+  class Others {
+   public:
+    virtual ~Others() = default;
+    // Every value becomes the largest that any process has.
+    virtual void Largest(std::vector<double>* values) = 0;
+    // Every value becomes the sum of all processes'.
+    virtual void Sum(int64_t* values, int64_t count) = 0;
+    // Zeroed memory for what is summed.
+    virtual std::shared_ptr<std::byte> Allocate(size_t bytes) = 0;
+  };
+
+  // `lanes`: how many times each parameter is added to at most, by all processes together.
+  // Variables, backend and others must outlive this.
+  GradientSums(const Variables& variables, Backend& backend, int lanes, Others* others = nullptr);
 
   // Nothing is added yet.
   void Begin();
   // Adds one lane's gradient of a parameter (elements of the variables' dtype, plain).
   void Add(int graph_value, const void* gradient);
+  // Learns what the lanes of other processes met: behind all Add()s, before what follows.
+  void Agree();
+  // Adds their sums; where nothing overflowed and all is finite.
+  void SumOverProcesses();
   // The first entry of Variables::entries() with a gradient that is not finite, or -1: nothing of
   // this step may be used then.
   int NotFinite() const;
@@ -57,10 +74,13 @@ class GradientSums {
     bool added = false;  // sums hold something of this step
   };
 
+  void ClearSums(size_t index);
+
   const Variables& variables_;
   Backend& backend_;
   int lane_bits_;
-  std::vector<int64_t> sums_;
+  Others* others_;
+  std::shared_ptr<int64_t> sums_;   // (flat_size)
   std::vector<int64_t> exponents_;  // kUnknownExponent until the first step
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<int> entry_of_;  // by graph value

@@ -70,6 +70,14 @@ struct PrepareContext {
   AlgorithmChooser& chooser;
 };
 
+// What every lane of a batch gave to an instruction that joins them.
+struct JoinedLanes {
+  std::span<const double> given;     // (lanes, join_size()), in the order of the lanes
+  std::span<const RunContext> mine;  // of the lanes that this process runs; perhaps none
+  size_t first = 0;                  // which of all lanes mine.front() is
+  const RunContext* any = nullptr;   // of this process, to reach variables also without a lane
+};
+
 enum class Phase : uint8_t { kForward, kBackward };
 
 // Made by Op::Forward and Op::Backward, changed by the passes, then run many times in order.
@@ -96,12 +104,11 @@ class Instruction {
   virtual double EstimateSeconds(const PrepareContext&) const { return 0.0; }
   virtual size_t scratch_bytes() const { return 0; }
   virtual void Run(const RunContext& context) = 0;
-  // True for the few instructions that need what every lane of the batch computed. They run once
-  // for all lanes, in between, by RunJoined; contexts are in the order of the lanes.
-  virtual bool joins_lanes() const { return false; }
-  virtual void RunJoined(std::span<const RunContext> lanes) {
-    for (const RunContext& lane : lanes) Run(lane);
-  }
+  // The few instructions that need what every lane of the batch computed: each lane gives this
+  // many doubles, then all lanes' come back at once (engine/plan/join.h). 0 for all others.
+  virtual int64_t join_size() const { return 0; }
+  virtual void GiveToJoin(const RunContext&, double*) const {}
+  virtual void Join(const JoinedLanes&) {}
 
   std::vector<ValueId> inputs;
   std::vector<ValueId> outputs;

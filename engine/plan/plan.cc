@@ -1,8 +1,10 @@
 #include "engine/plan/plan.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <map>
 #include <numeric>
 
 #include "engine/plan/fusion.h"
@@ -83,6 +85,24 @@ void Plan::Compile(AlgorithmChooser& chooser) {
   value_of_ = std::move(lowering.value_of);
   input_gradient_of_ = std::move(lowering.input_gradient_of);
   arena_.Reserve(static_cast<size_t>(memory_.bytes));
+  FindReadyLines();
+}
+
+// A gradient is final behind the last line that writes it; the block is final up to the first one
+// that is not.
+void Plan::FindReadyLines() {
+  std::map<int64_t, size_t> last_line_at;  // by offset in the block
+  for (size_t i = 0; i < instructions_.size(); ++i) {
+    for (const ValueId id : instructions_[i]->outputs) {
+      const auto root = static_cast<size_t>(memory_.alias_root[static_cast<size_t>(id)]);
+      if (values_[root].storage != Storage::kGradient) continue;
+      last_line_at[variables_.at(values_[root].graph_value).offset] = i;
+    }
+  }
+  ready_after_.assign(instructions_.size(), variables_.flat_size());
+  for (auto at = last_line_at.rbegin(); at != last_line_at.rend(); ++at) {
+    std::fill_n(ready_after_.begin(), at->second, at->first);
+  }
 }
 
 void Plan::SetInput(const std::string& name, const void* data) {
@@ -156,11 +176,30 @@ void Plan::RunLines(RunContext* context, size_t begin, size_t end) {
   for (size_t i = begin; i < end; ++i) RunLine(context, i);
 }
 
-LossSums Plan::Run(const RunInputs& inputs) {
+void Plan::RunLineJoined(RunContext* context, size_t i, LaneExchange* exchange) {
+  if (exchange == nullptr || instructions_[i]->join_size() == 0) return RunLine(context, i);
+  RunJoin(*instructions_[i], {context, 1}, *context, exchange);
+}
+
+LossSums Plan::Run(const RunInputs& inputs, const RunHooks& hooks) {
   LossSums sums;
   RunContext context = Start(inputs, &sums);
-  RunLines(&context, 0, instructions_.size());
+  int64_t ready = 0;
+  for (size_t i = 0; i < instructions_.size(); ++i) {
+    RunLineJoined(&context, i, hooks.exchange);
+    if (!hooks.gradients_ready || ready_after_[i] == ready) continue;
+    ready = ready_after_[i];
+    hooks.gradients_ready(ready);
+  }
   return sums;
+}
+
+void Plan::RunJoinsOnly(LaneExchange* exchange) {
+  LossSums sums;
+  const RunContext context = Start({}, &sums);
+  for (const auto& line : instructions_) {
+    if (line->join_size() > 0) RunJoin(*line, {}, context, exchange);
+  }
 }
 
 LossSums Plan::RunTimed(const RunInputs& inputs, std::vector<double>* seconds) {

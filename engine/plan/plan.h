@@ -4,6 +4,7 @@
 #define LOCKSTEP_ENGINE_PLAN_PLAN_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -13,6 +14,7 @@
 #include "engine/plan/arena.h"
 #include "engine/plan/chooser.h"
 #include "engine/plan/instruction.h"
+#include "engine/plan/join.h"
 #include "engine/plan/lowering.h"
 #include "engine/plan/memory.h"
 #include "engine/plan/variables.h"
@@ -36,6 +38,16 @@ struct RunInputs {
   const int64_t* ids = nullptr;  // (batch,) global sample ids; null: 0, 1, 2, ...
 };
 
+// Called between lines of a backward pass: elements [0, end) of the gradients' flat block will not
+// change any more. `end` rises.
+using GradientsReady = std::function<void(int64_t end)>;
+
+// What a training run tells others while it goes on.
+struct RunHooks {
+  GradientsReady gradients_ready = {};
+  LaneExchange* exchange = nullptr;  // where other processes run lanes of the same batch
+};
+
 // Graph, variables, backend, arena and chooser must outlive the plan. One thread at a time.
 class Plan {
  public:
@@ -50,7 +62,9 @@ class Plan {
 
   // Executes every line. In kTrain the gradients of the *sum* of the losses are then in Variables;
   // returns the sums of the batch (zeros in kPredict).
-  LossSums Run(const RunInputs& inputs);
+  LossSums Run(const RunInputs& inputs, const RunHooks& hooks = {});
+  // Takes part in the joins of a batch of which no lane runs here.
+  void RunJoinsOnly(LaneExchange* exchange);
   // The same, and adds each line's seconds to `seconds` (one entry a line).
   LossSums RunTimed(const RunInputs& inputs, std::vector<double>* seconds);
 
@@ -84,7 +98,9 @@ class Plan {
   std::set<ValueId> Kept(const Lowering& lowering) const;
   void ResolvePointers();
   void CheckInputs() const;
+  void FindReadyLines();
   void RunLine(RunContext* context, size_t i);
+  void RunLineJoined(RunContext* context, size_t i, LaneExchange* exchange);
   Tensor Copy(ValueId id) const;
 
   const Graph& graph_;
@@ -100,6 +116,9 @@ class Plan {
   MemoryPlan memory_;
   std::vector<void*> pointers_;
   std::vector<const void*> inputs_;  // by graph value
+  // By line: elements of the flat gradients that are final behind it; the same as before it where
+  // it finishes none.
+  std::vector<int64_t> ready_after_;
   std::vector<int64_t> default_ids_;
   int generation_ = -1;
   uint64_t claim_ = 0;  // of the arena, by the last run

@@ -7,7 +7,8 @@
 
 namespace lockstep {
 Variables::Variables(const Graph& graph, Backend& backend, DType dtype,
-                     const std::set<std::string>& frozen)
+                     const std::set<std::string>& frozen,
+                     const std::function<std::shared_ptr<void>(size_t)>& gradient_memory)
     : backend_(backend), dtype_(dtype), entry_of_(graph.values().size(), -1) {
   // Values appear in the order of their first use, so the reverse is that of the gradients.
   for (size_t v = graph.values().size(); v-- > 0;) {
@@ -28,10 +29,10 @@ Variables::Variables(const Graph& graph, Backend& backend, DType dtype,
       throw ConfigError(name + " is no parameter that could be frozen");
     }
   }
-  Allocate();
+  Allocate(gradient_memory);
 }
 
-void Variables::Allocate() {
+void Variables::Allocate(const std::function<std::shared_ptr<void>(size_t)>& gradient_memory) {
   const auto element = static_cast<int64_t>(SizeOf(dtype_));
   int64_t parameter_bytes = 0, state_bytes = 0;
   for (const Entry& entry : entries_) {
@@ -44,7 +45,11 @@ void Variables::Allocate() {
     return block;
   };
   parameters_ = allocate(parameter_bytes, "parameters");
-  gradients_ = allocate(parameter_bytes, "gradients");
+  if (gradient_memory) {
+    gradients_ = gradient_memory(static_cast<size_t>(parameter_bytes));
+  } else {
+    gradients_ = allocate(parameter_bytes, "gradients");
+  }
   states_ = allocate(state_bytes, "running statistics");
   int64_t parameter_offset = 0, state_offset = 0;
   for (Entry& entry : entries_) {

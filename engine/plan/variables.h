@@ -3,6 +3,8 @@
 #define LOCKSTEP_ENGINE_PLAN_VARIABLES_H_
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -34,8 +36,10 @@ class Variables {
 
   // Graph and backend must outlive this. Values are undefined until Initialize or Set. `frozen`
   // parameters are left alone by plans and updaters; throws ConfigError where one does not exist.
+  // `gradient_memory`, where given, is where gradients lie instead of memory of the backend.
   Variables(const Graph& graph, Backend& backend, DType dtype,
-            const std::set<std::string>& frozen = {});
+            const std::set<std::string>& frozen = {},
+            const std::function<std::shared_ptr<void>(size_t)>& gradient_memory = nullptr);
   Variables(const Variables&) = delete;  // plans and updaters point here
   Variables& operator=(const Variables&) = delete;
 
@@ -62,14 +66,15 @@ class Variables {
   void* gradients() const { return gradients_.get(); }
 
  private:
-  void Allocate();
+  void Allocate(const std::function<std::shared_ptr<void>(size_t)>& gradient_memory);
 
   Backend& backend_;
   DType dtype_;
   std::vector<Entry> entries_;
   std::vector<int> entry_of_;  // by graph value
   int64_t flat_size_ = 0;
-  DeviceMemory parameters_, gradients_, states_;
+  DeviceMemory parameters_, states_;
+  std::shared_ptr<void> gradients_;
 };
 
 }  // namespace lockstep

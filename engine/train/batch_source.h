@@ -2,6 +2,7 @@
 #ifndef LOCKSTEP_ENGINE_TRAIN_BATCH_SOURCE_H_
 #define LOCKSTEP_ENGINE_TRAIN_BATCH_SOURCE_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -16,8 +17,11 @@ struct Batch {
   const void* labels = nullptr;  // (rows,) + label shape, dtype of label_type()
   std::span<const int64_t> ids;  // global sample ids, one a row
   int64_t rows = 0;              // at most max_rows(); fewer, perhaps 0, at the end of an epoch
+  int64_t of_rows = 0;           // of the whole job's batch, where this is a part of one
   int64_t epoch = 0;             // which pass over the data this batch belongs to, from 0
   bool last_of_epoch = false;
+
+  int64_t job_rows() const { return std::max(rows, of_rows); }
 };
 
 // Where a source stands: all there is to save, since the order is a function of (seed, epoch).
@@ -46,6 +50,8 @@ class BatchSource {
   virtual uint64_t fingerprint() const = 0;
   // The most rows that Next() hands out here.
   virtual int64_t max_rows() const = 0;
+  // How many rows the batch at the end of an epoch has here; 0 for none.
+  virtual int64_t tail_rows() const = 0;
   // The next batch; the pointer stays valid until the next call. Errors of a background reader
   // are thrown here.
   virtual const Batch& Next() = 0;

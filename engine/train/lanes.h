@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -13,7 +14,10 @@
 #include "engine/plan/chooser.h"
 #include "engine/plan/gradient_sums.h"
 #include "engine/plan/plan.h"
+#include "engine/train/batch_cut.h"
 #include "engine/train/batch_source.h"
+#include "engine/train/group_exchange.h"
+#include "engine/train/rank_group.h"
 
 namespace lockstep {
 
@@ -27,30 +31,37 @@ struct LaneOptions {
 // on one thread with algorithms taken from a fixed order, never from a clock. Loss sums are added
 // in the order of the lanes, gradients in fixed point (GradientSums). Evaluation is cut alike. With
 // LaneNorm::kLane a lane has at least kMinLaneRows rows, so that small tail batches use fewer
-// lanes.
+// lanes. A rank runs whole lanes, neighbours; of a small batch perhaps none.
 class LaneRunner {
  public:
   static constexpr int64_t kMinLaneRows = 8;
 
-  // Everything must outlive the runner.
-  LaneRunner(const Graph& graph, Variables& variables, Backend& backend, AlgorithmCache& cache,
-             LaneOptions options);
+  // How a batch is cut into lanes, and so over ranks.
+  static BatchCut CutOf(int lanes, LaneNorm norm) {
+    return {.lanes = lanes, .min_lane_rows = norm == LaneNorm::kLane ? kMinLaneRows : 1};
+  }
 
-  // As Network::Train and Network::Evaluate.
+  // Everything must outlive the runner. ConfigError (64) for more ranks than lanes.
+  LaneRunner(const Graph& graph, Variables& variables, Backend& backend, AlgorithmCache& cache,
+             LaneOptions options, RankGroup& group);
+  ~LaneRunner();
+
+  // As Network::Train and Network::Evaluate; `batch` holds the rows of this rank's lanes.
   LossSums Train(const Batch& batch, uint64_t seed, const std::string& x,
                  const std::string& labels);
   LossSums Evaluate(const Batch& batch, const std::string& x, const std::string& labels);
-  // Compiles what a training batch of `rows` runs on.
-  void Prepare(int64_t rows) { Cut(Mode::kTrain, rows); }
+  // Compiles what training batches run on that have these numbers of rows in the whole job.
+  void Prepare(std::span<const int64_t> rows);
 
   GradientSums& gradient_sums() { return gradient_sums_; }
   const LaneOptions& options() const { return options_; }
 
  private:
   struct Lane {
-    int64_t begin = 0, rows = 0;
+    int64_t begin = 0, rows = 0;  // of this rank's part of the batch
     Plan* plan = nullptr;
   };
+  // This rank's lanes of a batch that has `rows` in the whole job.
   std::vector<Lane> Cut(Mode mode, int64_t rows);
   Plan* PlanFor(Mode mode, size_t lane, int64_t rows);
   void SetInputs(const std::vector<Lane>& lanes, const Batch& batch, const std::string& x,
@@ -59,11 +70,17 @@ class LaneRunner {
   LossSums RunAll(const std::vector<Lane>& lanes, const RunInputs& inputs,
                   GradientSums* gradient_sums);
   void RunLines(const std::vector<Lane>& lanes, std::vector<RunContext>* contexts);
+  // A part without lanes: takes part in the joins of the others.
+  void JoinOthers(Mode mode, const Batch& batch, const std::string& x, const std::string& labels);
+  LossSums AddUp(const std::vector<LossSums>& mine);
 
   const Graph& graph_;
   Variables& variables_;
   Backend& backend_;
   LaneOptions options_;
+  RankGroup& group_;
+  std::unique_ptr<GradientSums::Others> others_;  // null for one rank, as the next
+  std::unique_ptr<GroupExchange> exchange_;
   AlgorithmChooser chooser_;
   GradientSums gradient_sums_;
   std::vector<std::unique_ptr<Arena>> arenas_;                                // one a lane

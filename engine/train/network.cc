@@ -1,6 +1,7 @@
 #include "engine/train/network.h"
 
 #include <cmath>
+#include <cstring>
 #include <string>
 
 #include "engine/train/posix_file.h"
@@ -20,6 +21,12 @@ std::string ReadIfThere(const std::string& path) {
   }
 }
 
+// Gradients lie where sums over ranks need no copies; for one rank anywhere.
+std::function<std::shared_ptr<void>(size_t)> GradientMemory(RankGroup& group) {
+  if (group.size() == 1) return nullptr;
+  return [&group](size_t bytes) { return group.Allocate(bytes); };
+}
+
 std::string TypeText(const Shape& row, DType dtype) {
   return std::string(Name(dtype)) + " " + row.ToString();
 }
@@ -30,7 +37,8 @@ Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
     : graph_(graph),
       backend_(backend),
       options_(std::move(options)),
-      variables_(graph, backend, options_.dtype, options_.frozen),
+      group_(options_.group != nullptr ? options_.group : &alone_),
+      variables_(graph, backend, options_.dtype, options_.frozen, GradientMemory(*group_)),
       arena_(backend),
       cache_(backend.fingerprint() + " threads " + std::to_string(backend.threads())),
       chooser_(backend, cache_,
@@ -40,10 +48,13 @@ Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
   if (!options_.algorithm_file.empty()) cache_.Parse(ReadIfThere(options_.algorithm_file));
   variables_.Initialize(options_.seed);
   if (options_.lanes > 0) {
-    lanes_ = std::make_unique<LaneRunner>(graph, variables_, backend, cache_,
-                                          LaneOptions{.lanes = options_.lanes,
-                                                      .norm = options_.lane_norm,
-                                                      .exact_math = options_.exact_math});
+    lanes_ = std::make_unique<LaneRunner>(
+        graph, variables_, backend, cache_,
+        LaneOptions{
+            .lanes = options_.lanes, .norm = options_.lane_norm, .exact_math = options_.exact_math},
+        *group_);
+  } else if (options_.norm_over_ranks && group_->size() > 1) {
+    exchange_ = std::make_unique<GroupExchange>(*group_);
   }
 }
 
@@ -57,9 +68,25 @@ Plan& Network::plan(Mode mode, int64_t rows) {
   return *slot;
 }
 
-void Network::Prepare(int64_t rows) {
+bool Network::meets_ranks() const {
+  return exchange_ != nullptr || (lanes_ != nullptr && group_->size() > 1);
+}
+
+void Network::Compile(std::span<const int64_t> rows) {
+  for (const int64_t each : rows) {
+    if (each > 0) plan(Mode::kTrain, each);
+  }
+}
+
+void Network::Prepare(std::span<const int64_t> rows) {
   if (lanes_) return lanes_->Prepare(rows);
-  plan(Mode::kTrain, rows);
+  for (int turn = 0; turn < group_->size(); ++turn) {
+    const bool mine = turn == group_->rank();
+    if (mine) Compile(rows);
+    if (group_->size() == 1) return;
+    const std::string choices = BroadcastText(*group_, mine ? cache_.ToString() : "", turn);
+    if (!mine) cache_.Parse(choices);
+  }
 }
 
 void Network::RequireFits(const BatchSource& source) const {
@@ -81,24 +108,42 @@ void Network::RequireFits(const std::string& input, const TensorType& found,
                    ExitCode::kBadData);
 }
 
-LossSums Network::Run(Mode mode, const Batch& batch) {
+LossSums Network::Run(Mode mode, const Batch& batch, const RunHooks& hooks) {
   Plan& plan = this->plan(mode, batch.rows);
   plan.SetInput(options_.x, batch.x);
   plan.SetInput(options_.labels, batch.labels);
-  return plan.Run({.seed = options_.seed, .epoch = batch.epoch, .ids = batch.ids.data()});
+  return plan.Run({.seed = options_.seed, .epoch = batch.epoch, .ids = batch.ids.data()}, hooks);
 }
 
-LossSums Network::Train(const Batch& batch) {
+void Network::ClearGradients() {
+  std::memset(variables_.gradients(), 0,
+              static_cast<size_t>(variables_.flat_size()) * SizeOf(variables_.dtype()));
+}
+
+LossSums Network::Train(const Batch& batch, const GradientsReady& ready) {
   if (lanes_) return lanes_->Train(batch, options_.seed, options_.x, options_.labels);
+  if (batch.rows == 0) return TrainOnNothing(batch);
   const SavedStates states(variables_);
-  const LossSums sums = Run(Mode::kTrain, batch);
+  const LossSums sums =
+      Run(Mode::kTrain, batch, {.gradients_ready = ready, .exchange = exchange_.get()});
   if (!std::isfinite(sums.loss)) states.Restore();
   return sums;
 }
 
+// This rank's part of the batch is empty; the others may still need it in their joins.
+LossSums Network::TrainOnNothing(const Batch& batch) {
+  ClearGradients();
+  if (!exchange_) return {};
+  Plan& plan = this->plan(Mode::kTrain, 1);
+  plan.SetInput(options_.x, batch.x);
+  plan.SetInput(options_.labels, batch.labels);
+  plan.RunJoinsOnly(exchange_.get());
+  return {};
+}
+
 LossSums Network::Evaluate(const Batch& batch) {
   if (lanes_) return lanes_->Evaluate(batch, options_.x, options_.labels);
-  return Run(Mode::kEvaluate, batch);
+  return batch.rows == 0 ? LossSums{} : Run(Mode::kEvaluate, batch);
 }
 
 Tensor Network::Predict(const Tensor& x) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -15,7 +16,9 @@
 #include "engine/plan/plan.h"
 #include "engine/plan/variables.h"
 #include "engine/train/batch_source.h"
+#include "engine/train/group_exchange.h"
 #include "engine/train/lanes.h"
+#include "engine/train/rank_group.h"
 
 namespace lockstep {
 
@@ -27,6 +30,10 @@ struct NetworkOptions {
   int lanes = 0;
   LaneNorm lane_norm = LaneNorm::kSync;
   bool exact_math = false;  // no Winograd: errors of an ordinary sum of products
+  // The ranks that train this network together, which must outlive it; null: one.
+  RankGroup* group = nullptr;
+  // In the fast mode: batch normalisation over the samples of all ranks, not of each alone.
+  bool norm_over_ranks = false;
   // Where the timed choices of algorithms are remembered; empty: only in this object.
   std::string algorithm_file = {};
   std::function<bool()> should_hurry = {};  // AlgorithmChooser::Options
@@ -41,10 +48,15 @@ class Network {
   Network(const Graph& graph, Backend& backend, NetworkOptions options = {});
 
   // Forward and backward: gradients of the sum of the losses are then in variables(). Where the
-  // loss is not finite the running statistics are those from before.
-  LossSums Train(const Batch& batch);
-  // Loss and metric with running statistics and without dropout.
+  // loss is not finite the running statistics are those from before. In the fast mode gradients
+  // and sums are those of this rank's rows, and `ready` hears of gradients as they become final;
+  // in the reproducible mode they are those of the whole job.
+  LossSums Train(const Batch& batch, const GradientsReady& ready = nullptr);
+  // Loss and metric with running statistics and without dropout; of this rank's rows, or of the
+  // whole job, as Train.
   LossSums Evaluate(const Batch& batch);
+  // Gradients that a batch without a sample that counts leaves: none.
+  void ClearGradients();
   // The graph's output for rows of plain (n,) + sample shape of this network's dtype.
   Tensor Predict(const Tensor& x);
 
@@ -52,11 +64,16 @@ class Network {
   // graph's inputs take: a batch is bare memory, so nothing could tell later.
   void RequireFits(const BatchSource& source) const;
 
-  // Compiles and times what training batches of `rows` run on, which takes seconds for a large
-  // network the first time.
-  void Prepare(int64_t rows);
+  // Compiles and times what training batches with these numbers of rows run on, which takes seconds
+  // for a large network the first time. Ranks take turns, and later ones take over the choices of
+  // those before: every rank calls it, with the numbers of its own.
+  void Prepare(std::span<const int64_t> rows);
   // The plan that a batch of `rows` runs on; compiled at first use.
   Plan& plan(Mode mode, int64_t rows);
+
+  RankGroup& group() const { return *group_; }
+  // Whether sums over ranks are made while a batch runs, and not after it.
+  bool meets_ranks() const;
 
   const Graph& graph() const { return graph_; }
   Backend& backend() const { return backend_; }
@@ -69,18 +86,23 @@ class Network {
   void RememberAlgorithms() noexcept;
 
  private:
-  LossSums Run(Mode mode, const Batch& batch);
+  LossSums Run(Mode mode, const Batch& batch, const RunHooks& hooks = {});
+  LossSums TrainOnNothing(const Batch& batch);
+  void Compile(std::span<const int64_t> rows);
   void RequireFits(const std::string& input, const TensorType& found, const char* what) const;
 
   const Graph& graph_;
   Backend& backend_;
   NetworkOptions options_;
+  OneRank alone_;
+  RankGroup* group_;
   Variables variables_;
   Arena arena_;
   AlgorithmCache cache_;
   AlgorithmChooser chooser_;
   std::map<std::pair<Mode, int64_t>, std::unique_ptr<Plan>> plans_;
   std::unique_ptr<LaneRunner> lanes_;
+  std::unique_ptr<GroupExchange> exchange_;  // of norm_over_ranks
 };
 
 }  // namespace lockstep

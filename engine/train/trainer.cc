@@ -89,7 +89,7 @@ void Trainer::CheckWeights(const std::string& where) const {
   }
 }
 
-void Trainer::CheckFinite(const LossSums& sums, const Batch& batch) const {
+void Trainer::CheckFinite(const LossSums& sums, const Batch& batch, StepShare* share) const {
   if (std::isfinite(sums.loss)) return;
   Backend& backend = network_.backend();
   int64_t row = FirstBadRow(backend, batch.x, source_.sample_type(), batch.rows);
@@ -98,6 +98,7 @@ void Trainer::CheckFinite(const LossSums& sums, const Batch& batch) const {
                             std::to_string(clock_.iteration + 1) + ", epoch " +
                             std::to_string(batch.epoch + 1);
   if (row >= 0) {
+    share->names_the_cause = 1;
     throw FormatError(where + ": " + source_.Describe(batch.ids[static_cast<size_t>(row)]) +
                       " holds a value that is not finite; remove or repair it");
   }
@@ -107,45 +108,96 @@ void Trainer::CheckFinite(const LossSums& sums, const Batch& batch) const {
                     "learning rate");
 }
 
-LossSums Trainer::Compute(const Batch& batch) {
-  if (!AllIgnored(batch, source_.label_type())) return network_.Train(batch);
-  // The others of a group add these gradients to theirs.
-  const Variables& variables = network_.variables();
-  std::memset(variables.gradients(), 0,
-              static_cast<size_t>(variables.flat_size()) * SizeOf(variables.dtype()));
-  return {};
+const Batch& Trainer::FetchBatch() {
+  if (!network_.meets_ranks()) return source_.Next();
+  // Nobody may be missing where ranks meet in the middle of a batch.
+  const Batch* batch = nullptr;
+  std::exception_ptr failure;
+  try {
+    batch = &source_.Next();
+  } catch (const Error&) {
+    failure = std::current_exception();
+  }
+  AgreeOnFailure(network_.group(), failure);
+  return *batch;
+}
+
+StepShare Trainer::Compute(const Batch& batch) {
+  StepShare share;
+  bool counts = !AllIgnored(batch, source_.label_type());
+  if (network_.meets_ranks()) counts = AnyRank(network_.group(), counts);
+  if (!counts) {
+    network_.ClearGradients();
+    return share;
+  }
+  Variables& variables = network_.variables();
+  share.sums = network_.Train(batch, [&](int64_t end) { sync_.Ready(variables, end); });
+  share.state_rows = batch.rows;
+  return share;
 }
 
 void Trainer::Step() {
   const double rate = learning_rate();
-  const Batch& batch = source_.Next();
-  LossSums sums = Compute(batch);
-  CheckFinite(sums, batch);
-  sync_.Reduce(network_.variables(), &sums);
-  updater_.Update(sums.count, rate);
+  StepShare mine;
+  std::exception_ptr failure;
+  bool last_of_epoch = false;
+  try {
+    const Batch& batch = FetchBatch();
+    last_of_epoch = batch.last_of_epoch;
+    mine = Compute(batch);
+    CheckFinite(mine.sums, batch, &mine);
+  } catch (const Error&) {
+    // A rank that leaves without a word lets the others wait in the sums that follow. Where ranks
+    // have met already only ending this process tells them.
+    if (network_.meets_ranks() && std::isfinite(mine.sums.loss)) throw;
+    failure = std::current_exception();
+    mine.failed = 1;
+  }
+  const bool whole = network_.lanes() != nullptr;
+  if (!whole) sync_.FinishGradients(network_.variables());
+  const AgreedStep step = ExchangeShares(network_.group(), mine, whole);
+  if (step.failed_rank >= 0) ThrowFailureOf(network_.group(), step.failed_rank, failure);
+  if (!network_.meets_ranks()) {
+    sync_.AverageStates(network_.variables(), mine.state_rows, step.state_rows);
+  }
+  updater_.Update(step.sums.count, rate);
+  Report(step.sums);
+  ++clock_.iteration;
+  clock_.epoch_ended = last_of_epoch;
+  if (last_of_epoch) ++clock_.epoch;
+  for (const auto& extension : extensions_) {
+    if (extension->trigger().Fires(clock_)) extension->Invoke(*this);
+  }
+}
 
+void Trainer::Report(const LossSums& sums) {
   last_sums_ = sums;
   if (sums.count > 0) interval_.loss += sums.loss / static_cast<double>(sums.count);
   if (sums.metric_count > 0) {
     interval_.metric += sums.metric / static_cast<double>(sums.metric_count);
   }
   ++interval_.batches;
-  ++clock_.iteration;
-  clock_.epoch_ended = batch.last_of_epoch;
-  if (batch.last_of_epoch) ++clock_.epoch;
-  for (const auto& extension : extensions_) {
-    if (extension->trigger().Fires(clock_)) extension->Invoke(*this);
+}
+
+// One rank that was asked is enough, and all stop behind the same step.
+bool Trainer::AskToStop() {
+  const bool asked = options_.should_stop && options_.should_stop();
+  return stopped_ = AnyRank(network_.group(), asked);
+}
+
+void Trainer::Prepare() {
+  if (network_.lanes() != nullptr) {
+    network_.Prepare({{std::min(source_.batch_size(), source_.size())}});
+  } else {
+    network_.Prepare({{source_.max_rows(), source_.tail_rows()}});
   }
 }
 
 void Trainer::Run() {
   stopped_ = false;
-  const auto stop = [this] { return stopped_ = options_.should_stop && options_.should_stop(); };
   // Choosing algorithms can take seconds: who asks to stop meanwhile need not wait for a step, too.
-  if (!Done() && !stop()) {
-    network_.Prepare(source_.max_rows());
-  }
-  while (!Done() && !stop()) Step();
+  if (!Done() && !AskToStop()) Prepare();
+  while (!Done() && !AskToStop()) Step();
   CheckWeights("when training ended " + Where());
   for (const auto& extension : extensions_) extension->Finish(*this);
 }
@@ -221,14 +273,17 @@ void Trainer::Restore(const CheckpointContents& contents) {
 std::optional<LossSums> EvaluateAll(Network& network, BatchSource& source,
                                     const std::function<bool()>& should_stop) {
   network.RequireFits(source);
-  LossSums total;
+  LossSums mine;
   source.Seek({source.position().epoch, 0});
   for (bool last = false; !last;) {
-    if (should_stop && should_stop()) return std::nullopt;
+    if (AnyRank(network.group(), should_stop && should_stop())) return std::nullopt;
     const Batch& batch = source.Next();
     last = batch.last_of_epoch;
-    if (batch.rows > 0) total += network.Evaluate(batch);
+    mine += network.Evaluate(batch);
   }
+  if (network.lanes() != nullptr) return mine;  // which is the whole job's
+  LossSums total;
+  for (const LossSums& sums : GatherValues(network.group(), mine)) total += sums;
   return total;
 }
 

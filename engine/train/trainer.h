@@ -17,6 +17,7 @@
 #include "engine/train/extension.h"
 #include "engine/train/network.h"
 #include "engine/train/param_sync.h"
+#include "engine/train/step_share.h"
 #include "engine/train/trigger.h"
 
 namespace lockstep {
@@ -35,7 +36,8 @@ struct IntervalMeans {
   int64_t batches = 0;
 };
 
-// All parts must outlive the trainer. One thread.
+// All parts must outlive the trainer. One thread. Where there are several ranks each has a trainer
+// of its own, made of equal parts; the sync's group is the network's.
 class Trainer {
  public:
   // Throws ShapeError (65) when the source's batches are not what the network takes.
@@ -49,7 +51,8 @@ class Trainer {
   // FormatError (65) when a weight is not finite in the end.
   void Run();
   // One batch: forward, backward, update, due extensions. Throws FormatError (65) naming iteration
-  // and first bad row when the loss is not finite; nothing was updated then. A batch whose labels
+  // and first bad row when the loss is not finite; nothing was updated then, and where there are
+  // several ranks all of them throw what the first one concerned has to say. A batch whose labels
   // are all ignored changes nothing, running statistics included.
   void Step();
   bool Done() const;
@@ -79,8 +82,12 @@ class Trainer {
 
  private:
   ScheduleTime Now() const;
-  LossSums Compute(const Batch& batch);
-  void CheckFinite(const LossSums& sums, const Batch& batch) const;
+  bool AskToStop();
+  void Prepare();
+  const Batch& FetchBatch();
+  StepShare Compute(const Batch& batch);
+  void CheckFinite(const LossSums& sums, const Batch& batch, StepShare* share) const;
+  void Report(const LossSums& sums);
   void CheckWeights(const std::string& where) const;
   std::string Where() const;
 
@@ -98,8 +105,9 @@ class Trainer {
   bool stopped_ = false;
 };
 
-// Every sample of one pass of the source, exactly once. `source` is set to the start of an epoch
-// first. Nothing when should_stop said so before a batch. ShapeError (65) as Trainer's constructor.
+// Every sample of one pass of the source, exactly once, over all ranks of the network. `source` is
+// set to the start of an epoch first. Nothing when should_stop of any rank said so before a batch.
+// ShapeError (65) as Trainer's constructor.
 std::optional<LossSums> EvaluateAll(Network& network, BatchSource& source,
                                     const std::function<bool()>& should_stop = nullptr);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "engine/plan/instructions/elementwise.h"
 #include "engine/plan/layouts.h"
@@ -40,6 +41,13 @@ BatchNormShape NormInstruction::ShapeFor(const RunContext& context) const {
   return shape;
 }
 
+void NormInstruction::Give(const RunContext& lane, ValueId first, ValueId second,
+                           double* given) const {
+  std::copy_n(lane.at<double>(first), channels(), given);
+  std::copy_n(lane.at<double>(second), channels(), given + channels());
+  given[2 * channels()] = CountOf(lane);
+}
+
 void BatchNormMoments::Run(const RunContext& context) {
   context.backend->norm().Moments(shape_, context.at(inputs[0]), context.at<double>(outputs[0]),
                                   context.at<double>(outputs[1]));
@@ -56,25 +64,37 @@ void BatchNormJoin::UpdateRunning(const RunContext& context, int64_t channel, do
   avg_var = static_cast<T>(keep * static_cast<double>(avg_var) + (1 - keep) * m2 / divisor);
 }
 
+void BatchNormJoin::UpdateRunning(const RunContext& context, int64_t channel, double mean,
+                                  double m2, double count) const {
+  if (shape_.dtype == DType::kFloat64) {
+    UpdateRunning<double>(context, channel, mean, m2, count);
+  } else {
+    UpdateRunning<float>(context, channel, mean, m2, count);
+  }
+}
+
+void BatchNormJoin::GiveToJoin(const RunContext& lane, double* given) const {
+  Give(lane, inputs[0], inputs[1], given);
+}
+
 // Lanes are merged in their order by Chan's formula, whoever ran them.
-void BatchNormJoin::RunJoined(std::span<const RunContext> lanes) {
-  for (int64_t c = 0; c < channels(); ++c) {
+void BatchNormJoin::Join(const JoinedLanes& lanes) {
+  const auto size = static_cast<size_t>(join_size());
+  const auto width = static_cast<size_t>(channels());
+  const bool own = lane_norm_ == LaneNorm::kLane;
+  for (size_t c = 0; c < width; ++c) {
     double count = 0.0, mean = 0.0, m2 = 0.0;
-    for (const RunContext& lane : lanes) {
-      const double lane_count = CountOf(lane);
-      const double delta = lane.at<double>(inputs[0])[c] - mean;
+    for (size_t at = 0; at < lanes.given.size(); at += size) {
+      const double* given = lanes.given.data() + at;
+      const double lane_count = given[2 * width];
+      const double delta = given[c] - mean;
       const double total = count + lane_count;
       mean += delta * lane_count / total;
-      m2 += lane.at<double>(inputs[1])[c] + delta * delta * count * lane_count / total;
+      m2 += given[width + c] + delta * delta * count * lane_count / total;
       count = total;
     }
-    if (shape_.dtype == DType::kFloat64) {
-      UpdateRunning<double>(lanes.front(), c, mean, m2, count);
-    } else {
-      UpdateRunning<float>(lanes.front(), c, mean, m2, count);
-    }
-    for (const RunContext& lane : lanes) {
-      const bool own = lane_norm_ == LaneNorm::kLane;
+    UpdateRunning(*lanes.any, static_cast<int64_t>(c), mean, m2, count);
+    for (const RunContext& lane : lanes.mine) {
       const double variance = own ? lane.at<double>(inputs[1])[c] / CountOf(lane) : m2 / count;
       lane.at<double>(outputs[0])[c] = own ? lane.at<double>(inputs[0])[c] : mean;
       lane.at<double>(outputs[1])[c] = 1.0 / std::sqrt(variance + eps_);
@@ -151,31 +171,35 @@ BatchNormGradientJoin::BatchNormGradientJoin(DType dtype, LaneNorm lane_norm,
   dbeta_ = add(out.dbeta);
 }
 
-void BatchNormGradientJoin::RunJoined(std::span<const RunContext> lanes) {
-  for (int64_t c = 0; c < channels(); ++c) {
-    double sum_dz = 0.0, sum_dz_xhat = 0.0;
-    for (const RunContext& lane : lanes) {
-      sum_dz += lane.at<double>(inputs[0])[c];
-      sum_dz_xhat += lane.at<double>(inputs[1])[c];
-    }
-    for (const RunContext& lane : lanes) {
-      const bool own = lane_norm_ == LaneNorm::kLane;
-      lane.at<double>(outputs[0])[c] = own ? lane.at<double>(inputs[0])[c] : sum_dz;
-      lane.at<double>(outputs[1])[c] = own ? lane.at<double>(inputs[1])[c] : sum_dz_xhat;
-    }
+void BatchNormGradientJoin::GiveToJoin(const RunContext& lane, double* given) const {
+  Give(lane, inputs[0], inputs[1], given);
+}
+
+void BatchNormGradientJoin::Join(const JoinedLanes& lanes) {
+  const auto size = static_cast<size_t>(join_size());
+  std::vector<double> sums(size, 0.0);
+  for (size_t at = 0; at < lanes.given.size(); at += size) {
+    for (size_t i = 0; i < size; ++i) sums[i] += lanes.given[at + i];
   }
-  double count = 0.0;
-  for (const RunContext& lane : lanes) count += CountOf(lane);
-  for (const RunContext& lane : lanes) {
-    *lane.at<double>(outputs[2]) = lane_norm_ == LaneNorm::kLane ? CountOf(lane) : count;
-    if (dgamma_ >= 0) {
-      StoreSums(shape_.dtype, lane.at<double>(inputs[1]), channels(),
-                lane.at(outputs[static_cast<size_t>(dgamma_)]));
-    }
-    if (dbeta_ >= 0) {
-      StoreSums(shape_.dtype, lane.at<double>(inputs[0]), channels(),
-                lane.at(outputs[static_cast<size_t>(dbeta_)]));
-    }
+  for (size_t i = 0; i < lanes.mine.size(); ++i) {
+    const RunContext& lane = lanes.mine[i];
+    const bool own = lane_norm_ == LaneNorm::kLane;
+    const double* from = own ? lanes.given.data() + (lanes.first + i) * size : sums.data();
+    std::copy_n(from, channels(), lane.at<double>(outputs[0]));
+    std::copy_n(from + channels(), channels(), lane.at<double>(outputs[1]));
+    *lane.at<double>(outputs[2]) = from[size - 1];
+    StoreParameterGradients(lane);
+  }
+}
+
+void BatchNormGradientJoin::StoreParameterGradients(const RunContext& lane) const {
+  if (dgamma_ >= 0) {
+    StoreSums(shape_.dtype, lane.at<double>(inputs[1]), channels(),
+              lane.at(outputs[static_cast<size_t>(dgamma_)]));
+  }
+  if (dbeta_ >= 0) {
+    StoreSums(shape_.dtype, lane.at<double>(inputs[0]), channels(),
+              lane.at(outputs[static_cast<size_t>(dbeta_)]));
   }
 }
 

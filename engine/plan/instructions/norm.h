@@ -6,6 +6,7 @@
 #include <string>
 
 #include "engine/plan/instruction.h"
+#include "engine/plan/join.h"
 #include "engine/plan/lane_norm.h"
 #include "kernels/norm.h"
 
@@ -45,13 +46,15 @@ class NormInstruction : public Instruction {
   double CountOf(const RunContext& lane) const {
     return static_cast<double>(lane.rows * shape_.picture.h * shape_.picture.w);
   }
+  // What a lane gives to a join: two sums a channel, then its count.
+  void Give(const RunContext& lane, ValueId first, ValueId second, double* given) const;
 
   BatchNormShape shape_;
 };
 
 // What the samples of a batch have in common is needed between two walks over a lane's picture:
 // statistics, then their use. So forward and backward are three instructions each, and the one in
-// the middle joins the lanes (Instruction::RunJoined).
+// the middle joins the lanes (Instruction::Join).
 
 // Input x; outputs mean and m2 (double) of this lane's part of the batch.
 class BatchNormMoments : public NormInstruction {
@@ -78,12 +81,15 @@ class BatchNormJoin : public NormInstruction {
         lane_norm_(lane_norm) {}
   std::string kind() const override { return "batch norm join"; }
   void DescribeLayouts(LayoutGroups&) const override {}
-  bool joins_lanes() const override { return true; }
-  void Run(const RunContext& context) override { RunJoined({&context, 1}); }
-  void RunJoined(std::span<const RunContext> lanes) override;
+  int64_t join_size() const override { return 2 * channels() + 1; }
+  void GiveToJoin(const RunContext& lane, double* given) const override;
+  void Join(const JoinedLanes& lanes) override;
+  void Run(const RunContext& context) override { RunJoin(*this, {&context, 1}, context, nullptr); }
 
  private:
   ValueId picture() const override { return inputs[2]; }
+  void UpdateRunning(const RunContext& context, int64_t channel, double mean, double m2,
+                     double count) const;
   template <typename T>
   void UpdateRunning(const RunContext& context, int64_t channel, double mean, double m2,
                      double count) const;
@@ -151,12 +157,14 @@ class BatchNormGradientJoin : public NormInstruction {
   BatchNormGradientJoin(DType dtype, LaneNorm lane_norm, std::vector<ValueId> in, Outputs out);
   std::string kind() const override { return "batch norm gradient join"; }
   void DescribeLayouts(LayoutGroups&) const override {}
-  bool joins_lanes() const override { return true; }
-  void Run(const RunContext& context) override { RunJoined({&context, 1}); }
-  void RunJoined(std::span<const RunContext> lanes) override;
+  int64_t join_size() const override { return 2 * channels() + 1; }
+  void GiveToJoin(const RunContext& lane, double* given) const override;
+  void Join(const JoinedLanes& lanes) override;
+  void Run(const RunContext& context) override { RunJoin(*this, {&context, 1}, context, nullptr); }
 
  private:
   ValueId picture() const override { return inputs[2]; }
+  void StoreParameterGradients(const RunContext& lane) const;
 
   LaneNorm lane_norm_;
   int dgamma_ = -1, dbeta_ = -1;  // indices of outputs

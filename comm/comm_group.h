@@ -1,0 +1,37 @@
+// The ranks of a communicator, as training sees them.
+#ifndef LOCKSTEP_COMM_COMM_GROUP_H_
+#define LOCKSTEP_COMM_COMM_GROUP_H_
+
+#include <memory>
+
+#include "comm/comm_queue.h"
+#include "engine/train/rank_group.h"
+
+namespace lockstep {
+
+// Everything goes through one queue: what training asks for waits behind sums of gradients that
+// are under way, in the same order on every rank.
+class CommGroup : public RankGroup {
+ public:
+  // The communicator must outlive it and is used by nobody else meanwhile, but for Abort.
+  explicit CommGroup(Communicator& communicator)
+      : communicator_(communicator), queue_(communicator) {}
+
+  int rank() const override { return communicator_.rank(); }
+  int size() const override { return communicator_.size(); }
+  void Gather(const void* mine, size_t bytes, void* all) override;
+  void Broadcast(void* data, size_t bytes, int root) override;
+  void Sum(int64_t* values, int64_t count) override;
+  std::shared_ptr<std::byte> Allocate(size_t bytes) override;
+
+  // A job beside computation; see CommQueue::Submit.
+  CommQueue::Handle Submit(CommQueue::Job job) { return queue_.Submit(std::move(job)); }
+
+ private:
+  Communicator& communicator_;
+  CommQueue queue_;
+};
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_COMM_COMM_GROUP_H_

@@ -1,0 +1,66 @@
+// The seam between training and the ranks of a job: engine declares it, comm implements it.
+#ifndef LOCKSTEP_ENGINE_TRAIN_RANK_GROUP_H_
+#define LOCKSTEP_ENGINE_TRAIN_RANK_GROUP_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+namespace lockstep {
+
+// The ranks that train one network together. Every rank calls the same functions in the same order
+// with the same sizes, from its training thread. What fails throws CommError (69).
+class RankGroup {
+ public:
+  virtual ~RankGroup() = default;
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  // all = the `bytes` of rank 0, then those of rank 1, ...
+  virtual void Gather(const void* mine, size_t bytes, void* all) = 0;
+  virtual void Broadcast(void* data, size_t bytes, int root) = 0;
+  // Every value becomes its sum over the ranks; exact, and wraps.
+  virtual void Sum(int64_t* values, int64_t count) = 0;
+  // Zeroed memory, aligned to 64 bytes, whose sums over ranks need no copies. It may outlive the
+  // group.
+  virtual std::shared_ptr<std::byte> Allocate(size_t bytes) = 0;
+};
+
+// A job of one process.
+class OneRank : public RankGroup {
+ public:
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  void Gather(const void* mine, size_t bytes, void* all) override;
+  void Broadcast(void*, size_t, int) override {}
+  void Sum(int64_t*, int64_t) override {}
+  std::shared_ptr<std::byte> Allocate(size_t bytes) override;
+};
+
+// What each rank gave, in the order of ranks.
+template <typename T>
+std::vector<T> GatherValues(RankGroup& group, const T& mine) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  std::vector<T> all(static_cast<size_t>(group.size()));
+  group.Gather(&mine, sizeof mine, all.data());
+  return all;
+}
+std::vector<std::string> GatherTexts(RankGroup& group, const std::string& mine);
+// The text of `root` on every rank.
+std::string BroadcastText(RankGroup& group, const std::string& mine, int root);
+// Whether any rank says so.
+bool AnyRank(RankGroup& group, bool mine);
+
+// Every rank says what it has met, null for nothing wrong. Where anything is wrong anywhere, all
+// throw the error of the first such rank: "rank 1: ...", with its exit code. A single rank throws
+// what it has met.
+void AgreeOnFailure(RankGroup& group, const std::exception_ptr& mine);
+// The second half of that, where it is known already that `rank` has met something.
+[[noreturn]] void ThrowFailureOf(RankGroup& group, int rank, const std::exception_ptr& mine);
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_ENGINE_TRAIN_RANK_GROUP_H_

@@ -1,0 +1,33 @@
+// What one rank adds to a step, and what the step then is.
+#ifndef LOCKSTEP_ENGINE_TRAIN_STEP_SHARE_H_
+#define LOCKSTEP_ENGINE_TRAIN_STEP_SHARE_H_
+
+#include <cstdint>
+
+#include "engine/train/rank_group.h"
+#include "kernels/softmax.h"
+
+namespace lockstep {
+
+// Travels as its bytes: ranks run the same program.
+struct StepShare {
+  LossSums sums;
+  int64_t state_rows = 0;       // samples that the running statistics followed
+  uint8_t stop = 0;             // training is to end behind this step
+  uint8_t failed = 0;           // this rank has met an error,
+  uint8_t names_the_cause = 0;  // that says more than what the others see of it
+};
+
+struct AgreedStep {
+  LossSums sums;
+  int64_t state_rows = 0;
+  bool stop = false;
+  int failed_rank = -1;  // whose error to tell; -1: none
+};
+
+// `sums_are_whole`: every rank's sums are those of the job already.
+AgreedStep ExchangeShares(RankGroup& group, const StepShare& mine, bool sums_are_whole);
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_ENGINE_TRAIN_STEP_SHARE_H_

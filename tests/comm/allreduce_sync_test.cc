@@ -1,0 +1,194 @@
+// Several ranks train as one does.
+#include "comm/allreduce_sync.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <limits>
+
+#include "comm/self_communicator.h"
+#include "kernels/error.h"
+#include "tests/comm/ranks.h"
+#include "tests/comm/training_job.h"
+
+namespace lockstep::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Largest difference relative to the size of the values.
+double Difference(const std::vector<double>& a, const std::vector<double>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double largest = 0.0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    largest = std::max(largest, std::abs(a[i] - b[i]) / (1.0 + std::abs(b[i])));
+  }
+  return largest;
+}
+
+// What all ranks of a job throw; "" for none.
+std::string ErrorOf(const JobOptions& options, int ranks) {
+  std::vector<std::string> errors(static_cast<size_t>(ranks));
+  OnRanks(ranks, [&](Communicator& communicator) {
+    CommGroup group(communicator);
+    try {
+      RunJob(options, &group);
+    } catch (const Error& error) {
+      errors[static_cast<size_t>(communicator.rank())] =
+          std::to_string(static_cast<int>(error.code())) + ": " + error.what();
+    }
+  });
+  for (const std::string& error : errors) EXPECT_EQ(error, errors[0]);
+  return errors[0];
+}
+
+struct Ranks {
+  int ranks;
+  size_t bucket_bytes;
+};
+
+class AllreduceTraining : public ::testing::TestWithParam<Ranks> {
+ protected:
+  JobOptions options() const { return {.allreduce = {.bucket_bytes = GetParam().bucket_bytes}}; }
+};
+
+// 150 samples in batches of 64: the last batch has 22, unevenly spread. Dropout on.
+TEST_P(AllreduceTraining, FollowsOneRankOnTheWholeBatch) {
+  const JobResult one = RunJob(options());
+  const std::vector<JobResult> all = RunJobOnThreads(options(), GetParam().ranks);
+  for (const JobResult& rank : all) {
+    EXPECT_LT(Difference(rank.values, one.values), 1e-6);
+    EXPECT_EQ(rank.values, all[0].values);  // every rank holds the same bits
+    EXPECT_EQ(rank.evaluation.count, 150);
+    EXPECT_NEAR(rank.evaluation.loss, one.evaluation.loss, 1e-5 * one.evaluation.loss);
+    EXPECT_EQ(rank.evaluation.metric, one.evaluation.metric);
+    EXPECT_EQ(rank.clock.iteration, 6);
+  }
+}
+
+TEST_P(AllreduceTraining, LeavesOutIgnoredRowsWhereverTheyAre) {
+  JobOptions job = options();
+  job.change = [](Tensor*, Tensor* labels) {
+    const auto values = labels->values<int32_t>();
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (i % 3 == 0 || i > 100) values[i] = -1;
+    }
+  };
+  const JobResult one = RunJob(job);
+  for (const JobResult& rank : RunJobOnThreads(job, GetParam().ranks)) {
+    EXPECT_LT(Difference(rank.values, one.values), 1e-6);
+    EXPECT_EQ(rank.evaluation.count, one.evaluation.count);
+  }
+}
+
+// 129 samples leave one for the last batch: all ranks but one have none of it.
+TEST_P(AllreduceTraining, GoesOnWhereTheLastBatchIsSmallerThanTheRanks) {
+  for (const bool pictures : {false, true}) {
+    JobOptions job = options();
+    job.samples = 129;
+    job.pictures = pictures;
+    const std::vector<JobResult> all = RunJobOnThreads(job, GetParam().ranks);
+    for (const JobResult& rank : all) {
+      EXPECT_EQ(rank.values, all[0].values);
+      EXPECT_EQ(rank.evaluation.count, 129);
+    }
+  }
+}
+
+// Over all ranks batch normalisation sees the whole batch, as one rank does.
+TEST_P(AllreduceTraining, NormOverRanksIsThatOfTheWholeBatch) {
+  JobOptions job = options();
+  job.pictures = true;
+  const JobResult one = RunJob(job);
+  job.network.norm_over_ranks = true;
+  for (const JobResult& rank : RunJobOnThreads(job, GetParam().ranks)) {
+    EXPECT_LT(Difference(rank.values, one.values), 2e-4);
+  }
+}
+
+// With statistics of its own samples each rank's running ones are averaged, exactly once a step.
+TEST_P(AllreduceTraining, RunningStatisticsAreTheMeanOverRanks) {
+  JobOptions job = options();
+  job.pictures = true;
+  job.epochs = 1;
+  const std::vector<JobResult> averaged = RunJobOnThreads(job, GetParam().ranks);
+  for (const JobResult& rank : averaged) EXPECT_EQ(rank.values, averaged[0].values);
+  job.allreduce.average_states = false;
+  const std::vector<JobResult> own = RunJobOnThreads(job, GetParam().ranks);
+  if (GetParam().ranks == 1) return;
+  EXPECT_NE(own[0].values, own[1].values);
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, AllreduceTraining,
+                         ::testing::Values(Ranks{1, 0}, Ranks{2, 0}, Ranks{2, 64}, Ranks{3, 1000},
+                                           Ranks{4, size_t{4} << 20}, Ranks{5, 4}),
+                         [](const auto& info) {
+                           return std::to_string(info.param.ranks) + "Ranks" +
+                                  std::to_string(info.param.bucket_bytes) + "Bytes";
+                         });
+
+TEST(AllreduceTrainingErrors, ABadValueOnOneRankStopsAllAndNamesIt) {
+  JobOptions job;
+  job.prepare = [](Trainer& trainer) {
+    if (trainer.network().group().rank() != 1) return;
+    // Stands in for a rank whose arithmetic has gone wrong.
+    const Variables::Entry& bias = trainer.network().variables().Find("l1/b");
+    static_cast<float*>(bias.data)[0] = std::numeric_limits<float>::quiet_NaN();
+  };
+  EXPECT_THAT(ErrorOf(job, 3), HasSubstr("65: rank 1: the loss is "));
+  EXPECT_THAT(ErrorOf(job, 3), HasSubstr("l1/b is not finite"));
+}
+
+TEST(AllreduceTrainingErrors, TheBadRowIsNamedByTheRankThatHasIt) {
+  for (const int lanes : {0, 6}) {
+    JobOptions job;
+    job.network.lanes = lanes;
+    job.change = [](Tensor* features, Tensor*) {
+      features->values<float>()[21 * 77] = std::numeric_limits<float>::infinity();
+    };
+    EXPECT_THAT(ErrorOf(job, 3), HasSubstr("row 77")) << lanes << " lanes";
+  }
+}
+
+TEST(AllreduceTrainingStop, OneRankThatIsAskedStopsAllAfterTheSameStep) {
+  std::vector<JobResult> results(3);
+  OnRanks(3, [&](Communicator& communicator) {
+    CommGroup group(communicator);
+    JobOptions job{.epochs = 50};
+    int asked = 0;
+    if (communicator.rank() == 2) job.should_stop = [&] { return ++asked > 4; };
+    results[static_cast<size_t>(communicator.rank())] = RunJob(job, &group);
+  });
+  for (const JobResult& rank : results) {
+    EXPECT_TRUE(rank.stopped);
+    EXPECT_EQ(rank.clock.iteration, results[0].clock.iteration);
+    EXPECT_EQ(rank.values, results[0].values);
+  }
+  EXPECT_LT(results[0].clock.iteration, 6);
+}
+
+// A rank that is gone is an error of the others, not a wait.
+TEST(AllreduceTrainingErrors, ARankThatGivesUpEndsTheOthers) {
+  std::atomic<int> told = 0;
+  OnRanks(3, [&](Communicator& communicator) {
+    CommGroup group(communicator);
+    JobOptions job{.epochs = 50};
+    if (communicator.rank() == 1) {
+      communicator.Abort("out of memory");
+      return;
+    }
+    try {
+      RunJob(job, &group);
+    } catch (const CommError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("out of memory"));
+      EXPECT_EQ(error.code(), ExitCode::kPeerLost);
+      ++told;
+    }
+  });
+  EXPECT_EQ(told, 2);
+}
+
+}  // namespace
+}  // namespace lockstep::testing

@@ -1,0 +1,103 @@
+#include "tests/comm/training_job.h"
+
+#include <random>
+
+#include "data/batch_iterator.h"
+#include "engine/graph/layers.h"
+#include "tests/comm/ranks.h"
+
+namespace lockstep::testing {
+namespace {
+
+constexpr int64_t kClasses = 5;
+
+Dataset MakeData(const JobOptions& options) {
+  std::mt19937 random(11);
+  std::normal_distribution<float> normal;
+  const Shape shape =
+      options.pictures ? Shape({options.samples, 3, 7, 9}) : Shape({options.samples, 21});
+  Tensor features(DType::kFloat32, shape), labels(DType::kInt32, Shape({options.samples}));
+  for (float& value : features.values<float>()) value = normal(random);
+  for (int32_t& label : labels.values<int32_t>()) {
+    label = static_cast<int32_t>(random() % static_cast<unsigned>(kClasses));
+  }
+  if (options.change) options.change(&features, &labels);
+  return {features, labels, {}};
+}
+
+std::vector<double> AllValues(const Variables& variables) {
+  std::vector<double> all;
+  for (const Variables::Entry& entry : variables.entries()) {
+    const Tensor tensor = variables.Get(entry.name).Cast(DType::kFloat64);
+    all.insert(all.end(), tensor.values<double>().begin(), tensor.values<double>().end());
+  }
+  return all;
+}
+
+}  // namespace
+
+std::unique_ptr<Graph> MakeJobGraph(const JobOptions& options) {
+  auto graph = std::make_unique<Graph>();
+  Var h;
+  if (options.pictures) {
+    h = graph->Input("x", {Shape({3, 7, 9}), DType::kFloat32});
+    h = Relu(BatchNorm(Conv2d(h, {.out_channels = 8, .pad_h = 1, .pad_w = 1, .bias = false}, "c1"),
+                       {}, "bn1"));
+    if (options.dropout) h = Dropout(h, 0.3, "drop");
+    h = Relu(BatchNorm(Conv2d(h, {.out_channels = 16, .pad_h = 1, .pad_w = 1}, "c2"), {}, "bn2"));
+    h = MaxPool2d(h, {.cover_all = true});
+  } else {
+    h = graph->Input("x", {Shape({21}), DType::kFloat32});
+    h = Relu(Linear(h, {.out = 33}, "l1"));
+    if (options.dropout) h = Dropout(h, 0.2, "drop");
+    h = Relu(Linear(h, {.out = 17}, "l2"));
+  }
+  h = Linear(h, {.out = kClasses}, "fc");
+  graph->SetOutput(h);
+  graph->SetLoss(SoftmaxCrossEntropy(h, graph->Input("t", {Shape({}), DType::kInt32})));
+  return graph;
+}
+
+JobResult RunJob(const JobOptions& options, CommGroup* group) {
+  const auto graph = MakeJobGraph(options);
+  const auto backend = MakeCpuBackend(options.threads);
+  NetworkOptions network_options = options.network;
+  network_options.group = group;
+  Network network(*graph, *backend, network_options);
+  SourceOptions source_options{.batch_size = options.batch_size, .seed = 5};
+  if (group != nullptr) {
+    source_options.rank = group->rank();
+    source_options.ranks = group->size();
+  }
+  if (network_options.lanes > 0) {
+    source_options.cut = LaneRunner::CutOf(network_options.lanes, network_options.lane_norm);
+  }
+  DatasetSource source(MakeData(options), source_options);
+  Updater updater(network.variables(), *backend, MakeMomentum(0.9), {.weight_decay = 5e-4});
+  const auto schedule = MakeConstantSchedule();
+  LocalSync alone;
+  std::unique_ptr<AllreduceSync> together;
+  if (group != nullptr) together = std::make_unique<AllreduceSync>(*group, options.allreduce);
+  ParamSync& sync = together ? static_cast<ParamSync&>(*together) : alone;
+  Trainer trainer(
+      network, source, updater, *schedule, sync,
+      {.epochs = options.epochs, .learning_rate = 0.05, .should_stop = options.should_stop});
+  if (options.prepare) options.prepare(trainer);
+  trainer.Run();
+  JobResult result{.values = AllValues(network.variables()),
+                   .clock = trainer.clock(),
+                   .stopped = trainer.stopped()};
+  result.evaluation = *EvaluateAll(network, source);
+  return result;
+}
+
+std::vector<JobResult> RunJobOnThreads(const JobOptions& options, int ranks) {
+  std::vector<JobResult> results(static_cast<size_t>(ranks));
+  OnRanks(ranks, [&](Communicator& communicator) {
+    CommGroup group(communicator);
+    results[static_cast<size_t>(communicator.rank())] = RunJob(options, &group);
+  });
+  return results;
+}
+
+}  // namespace lockstep::testing

@@ -1,0 +1,49 @@
+// A small training job for tests of several ranks: made-up data, one network, one recipe.
+#ifndef LOCKSTEP_TESTS_COMM_TRAINING_JOB_H_
+#define LOCKSTEP_TESTS_COMM_TRAINING_JOB_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "comm/allreduce_sync.h"
+#include "data/dataset.h"
+#include "engine/graph/graph.h"
+#include "engine/train/trainer.h"
+
+namespace lockstep::testing {
+
+struct JobOptions {
+  int64_t samples = 150;
+  int64_t batch_size = 64;
+  int64_t epochs = 2;
+  bool pictures = false;  // convolutions, batch normalisation and dropout; else an MLP
+  bool dropout = true;
+  int threads = 1;
+  NetworkOptions network = {.seed = 5, .exact_math = true};
+  AllreduceOptions allreduce = {};
+  // Applied to the made-up data before it is used; on every rank.
+  std::function<void(Tensor* features, Tensor* labels)> change = nullptr;
+  // Called with the trainer before it runs.
+  std::function<void(Trainer&)> prepare = nullptr;
+  std::function<bool()> should_stop = nullptr;
+};
+
+struct JobResult {
+  std::vector<double> values = {};  // all parameters and running statistics
+  LossSums evaluation = {};         // over the training data
+  TrainingClock clock = {};
+  bool stopped = false;
+};
+
+std::unique_ptr<Graph> MakeJobGraph(const JobOptions& options);
+
+// The job's part of this rank; null: the only one.
+JobResult RunJob(const JobOptions& options, CommGroup* group = nullptr);
+// The same on threads: what each rank ends with.
+std::vector<JobResult> RunJobOnThreads(const JobOptions& options, int ranks);
+
+}  // namespace lockstep::testing
+
+#endif  // LOCKSTEP_TESTS_COMM_TRAINING_JOB_H_
