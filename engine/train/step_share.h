@@ -11,7 +11,7 @@ namespace lockstep {
 
 // Travels as its bytes: ranks run the same program.
 struct StepShare {
-  LossSums sums;
+  LossSums sums = {};
   int64_t state_rows = 0;       // samples that the running statistics followed
   uint8_t stop = 0;             // training is to end behind this step
   uint8_t failed = 0;           // this rank has met an error,
@@ -19,7 +19,7 @@ struct StepShare {
 };
 
 struct AgreedStep {
-  LossSums sums;
+  LossSums sums = {};
   int64_t state_rows = 0;
   bool stop = false;
   int failed_rank = -1;  // whose error to tell; -1: none

@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
 #include "engine/graph/layers.h"
 #include "kernels/error.h"
 #include "tests/engine/compare.h"
@@ -300,6 +305,46 @@ TEST(Plan, OutputMayBeTheInputItself) {
   NetworkRunner runner(device, graph, DType::kFloat32);
   const Tensor values = RandomNormal({2, 3}, 1).Cast(DType::kFloat32);
   EXPECT_TRUE(SameBits(runner.Predict(values), values));
+}
+
+// What is said to be ready does not change until the run ends, and all of it is in the end.
+void ExpectReadyGradientsAreFinal(const Graph& graph, const std::set<std::string>& frozen) {
+  TestDevice device;
+  NetworkRunner runner(device, graph, DType::kFloat32, frozen);
+  const NamedTensors inputs = CastInputs(graph, 3, DType::kFloat32);
+  const auto plan = runner.MakePlan({.batch = 3});
+  for (const auto& [name, tensor] : inputs) plan->SetInput(name, tensor.data());
+  const float* const gradients = static_cast<const float*>(runner.variables.gradients());
+  std::vector<std::vector<float>> ready;
+  plan->Run({}, {.gradients_ready = [&](int64_t end) {
+              ready.emplace_back(gradients, gradients + end);
+            }});
+  ASSERT_GT(ready.size(), 4U);
+  for (size_t i = 0; i < ready.size(); ++i) {
+    EXPECT_GT(ready[i].size(), i > 0 ? ready[i - 1].size() : 0);
+    EXPECT_TRUE(std::equal(ready[i].begin(), ready[i].end(), gradients)) << i;
+  }
+  EXPECT_EQ(static_cast<int64_t>(ready.back().size()), runner.variables.flat_size());
+}
+
+TEST(Plan, GradientsAreReadyLayerByLayer) {
+  Graph vgg, zoo;
+  AddMiniVgg(vgg);
+  AddZoo(zoo);
+  ExpectReadyGradientsAreFinal(vgg, {});
+  ExpectReadyGradientsAreFinal(vgg, {"fc2/W", "b3/bn/gamma", "b1/conv/W"});
+  ExpectReadyGradientsAreFinal(zoo, {});
+}
+
+// A parameter that is used twice is ready behind its last use.
+TEST(Plan, GradientsOfSharedParametersAreReadyLast) {
+  Graph graph;
+  Var x = graph.Input("x", {{6}, DType::kFloat32});
+  for (const char* name : {"l1", "shared", "l2", "shared", "l3", "l4"}) {
+    x = Tanh(Linear(x, {.out = 6}, name));
+  }
+  LabelLoss(graph, x);
+  ExpectReadyGradientsAreFinal(graph, {});
 }
 
 }  // namespace

@@ -20,9 +20,9 @@ printf '%s|' "$@" >>"$CALLS"
 echo "base=$SAGEMAKER_BASE_DIR sm=$(env | grep -c '^SM_')" >>"$CALLS"
 [ "$1" != train ] || mkdir -p "$9"
 END
-chmod +x "$place/bin/cmake" "$place/bin/ctest" "$root/build/release/tools/lockstep"
-git -C "$root" init -q
-git -C "$root" -c user.name=test -c user.email=test@localhost commit -q --allow-empty -m empty
+# A machine that the source came to as an archive has no git.
+printf '#!/bin/sh\necho 0123456789abcdef\n' >"$place/bin/git"
+chmod +x "$place/bin/"* "$root/build/release/tools/lockstep"
 
 cd "$place/else where"
 export CALLS="$place/calls" PATH="$place/bin:$PATH" CDPATH="$place"
