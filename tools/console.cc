@@ -29,7 +29,8 @@ std::string_view CutToColumns(std::string_view line, int columns) {
 
 }  // namespace
 
-Console::Console(int fd) : fd_(fd), terminal_(::isatty(fd) == 1) {}
+Console::Console(int fd, Kind kind)
+    : fd_(fd), terminal_(kind == Kind::kWhatItIs && ::isatty(fd) == 1) {}
 
 void Console::Write(std::string_view text) noexcept {
   const std::lock_guard lock(mutex_);

@@ -2,6 +2,7 @@
 #ifndef LOCKSTEP_TOOLS_CONSOLE_H_
 #define LOCKSTEP_TOOLS_CONSOLE_H_
 
+#include <cstdint>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -15,8 +16,12 @@ namespace lockstep::tools {
 // status line's place. Any thread may write.
 class Console {
  public:
+  // A launcher gives its processes terminals of its own, which are no person's screen.
+  enum class Kind : uint8_t { kWhatItIs, kNoTerminal };
+  static constexpr int kNowhere = -1;
+
   // The descriptor stays the caller's.
-  explicit Console(int fd = 1);
+  explicit Console(int fd = 1, Kind kind = Kind::kWhatItIs);
   Console(const Console&) = delete;
   Console& operator=(const Console&) = delete;
 

@@ -18,6 +18,8 @@
 #include "tools/failure.h"
 #include "tools/failure_file.h"
 #include "tools/file_roles.h"
+#include "tools/job_ranks.h"
+#include "tools/program_hash.h"
 #include "tools/recipe.h"
 #include "tools/signals.h"
 #include "tools/text.h"
@@ -71,29 +73,43 @@ std::string UnscaledText(const Dataset& dataset) {
          "(for pictures of 0 to 255, --stddev 255)";
 }
 
-// One training job, from its options to its files.
+// One rank's part of a training job, from its options to its files. Only the first rank has a store
+// and directories to write to.
 class TrainJob {
  public:
-  TrainJob(TrainOptions options, Console* console, StopSignals* signals)
-      : o_(std::move(options)), console_(console), signals_(signals) {}
+  TrainJob(TrainOptions options, const JobRanks* ranks, Console* console, StopSignals* signals)
+      : o_(std::move(options)), ranks_(*ranks), console_(console), signals_(signals) {
+    if (ranks_.is_first()) return;
+    o_.output_data_dir = o_.checkpoint_dir = "";
+    o_.snapshot_every = 0;
+  }
 
   void Run() {
-    PrepareDirectories();
     {
       const StopSignals::NothingToSave nothing(*signals_);
-      LoadData();
+      const int threads = ranks_.Threads(o_.threads);
+      ranks_.Together([&] {
+        PrepareDirectories();
+        LoadData();
+        MakeModel(threads);
+      });
+      ranks_.RequireEqual(Facts());
       BuildNetwork();
-      MakeTrainer();
+      ranks_.Together([&] { MakeTrainer(); });
       Resume();
+      if (ranks_.size() > 1) {
+        ranks_.RequireEqual({{"the weights to start from", WeightsHash(network_->variables())}});
+      }
     }
     PrintHead();
-    WriteGraph();
+    ranks_.Together([&] { WriteGraph(); });
     CompleteLog();
     RunTrainer();
     // Start values are no model.
     if (trainer_->clock().iteration == 0) {
-      throw Error(ExitCode::kNotSaved, StopSignals::kNothingToSave);
+      throw AgreedError(ExitCode::kNotSaved, StopSignals::kNothingToSave);
     }
+    if (!ranks_.is_first()) return;
     SaveAll();
     if (trainer_->stopped()) SayHowItStopped();
   }
@@ -116,6 +132,7 @@ class TrainJob {
 
   // Before anything that takes time: a job must not find out at its end.
   void PrepareDirectories() {
+    if (!ranks_.is_first()) return;
     CheckTrainingFiles(o_);
     if (o_.checkpoint_dir.empty()) return;
     store_.emplace(o_.checkpoint_dir,
@@ -152,10 +169,30 @@ class TrainJob {
                                            SourceOptions{.batch_size = o_.batch_size,
                                                          .seed = o_.seed,
                                                          .shuffle = training && o_.shuffle,
+                                                         .rank = ranks_.rank(),
+                                                         .ranks = ranks_.size(),
+                                                         .cut = Cut(),
                                                          .transform = transform});
   }
 
+  LaneNorm lane_norm() const { return o_.lane_norm == "lane" ? LaneNorm::kLane : LaneNorm::kSync; }
+  BatchCut Cut() const {
+    return o_.reproducible ? LaneRunner::CutOf(o_.lanes, lane_norm()) : BatchCut{};
+  }
+  // A rank without any rows would only wait.
+  void CheckParts() const {
+    const int64_t parts = Cut().PiecesOf(o_.batch_size);
+    if (ranks_.size() <= parts) return;
+    throw ConfigError(
+        std::to_string(ranks_.size()) + " processes for a batch of " +
+        std::to_string(o_.batch_size) +
+        (o_.reproducible ? ", which runs as " + std::to_string(parts) + " lanes" : std::string()) +
+        ": some would have nothing to do; start fewer or raise --batch-size" +
+        (o_.reproducible ? " or --lanes" : ""));
+  }
+
   void LoadData() {
+    CheckParts();
     train_ = MakeSource(o_.train, "train", true);
     if (train_->size() < o_.batch_size) {
       throw FormatError(o_.train + " has " + std::to_string(train_->size()) +
@@ -172,8 +209,8 @@ class TrainJob {
     }
   }
 
-  void BuildNetwork() {
-    backend_ = MakeCpuBackend(static_cast<int>(o_.threads));
+  void MakeModel(int threads) {
+    backend_ = MakeCpuBackend(threads);
     model_ = BuildModel({.name = o_.model,
                          .in_shape = train_->sample_type().shape,
                          .classes = o_.classes,
@@ -183,16 +220,48 @@ class TrainJob {
       train_->dataset().CheckLabels(static_cast<int32_t>(o_.classes));
       if (test_) test_->dataset().CheckLabels(static_cast<int32_t>(o_.classes));
     }
-    network_ = std::make_unique<Network>(
-        *model_.graph, *backend_,
-        NetworkOptions{.dtype = dtype(),
-                       .seed = o_.seed,
-                       .frozen = Frozen(),
-                       .lanes = o_.reproducible ? o_.lanes : 0,
-                       .lane_norm = o_.lane_norm == "lane" ? LaneNorm::kLane : LaneNorm::kSync,
-                       .exact_math = o_.exact_math,
-                       .algorithm_file = o_.algorithm_file,
-                       .should_hurry = ShouldStop()});
+  }
+
+  // What must be the same on all ranks for them to train one model.
+  JobRanks::Facts Facts() const {
+    if (ranks_.size() == 1) return {};
+    JobRanks::Facts facts{{"the program", ProgramHash()},
+                          {"the network", std::to_string(model_.graph->Hash())},
+                          {"the training data", DataText(*train_)},
+                          {"the validation data", test_ ? DataText(*test_) : "none"}};
+    if (o_.reproducible) facts.emplace_back("the processor", backend_->fingerprint());
+    for (const auto& [option, value] : RecipeOf(o_)) facts.emplace_back("--" + option, value);
+    facts.emplace_back("--iterations", std::to_string(o_.iterations));
+    facts.emplace_back("--bucket-bytes", std::to_string(o_.bucket_bytes));
+    facts.emplace_back("--sync-batch-norm", o_.sync_batch_norm ? "True" : "False");
+    facts.emplace_back("--average-statistics", o_.average_statistics ? "True" : "False");
+    return facts;
+  }
+
+  static std::string DataText(const DatasetSource& source) {
+    const TensorType sample = source.dataset().sample_type();
+    char fingerprint[32];
+    std::snprintf(fingerprint, sizeof fingerprint, "%016llx",
+                  static_cast<unsigned long long>(source.fingerprint()));
+    return std::to_string(source.size()) + " samples " + sample.shape.ToString() + " " +
+           std::string(Name(sample.dtype)) + " " + fingerprint;
+  }
+
+  void BuildNetwork() {
+    network_ = std::make_unique<Network>(*model_.graph, *backend_,
+                                         NetworkOptions{.dtype = dtype(),
+                                                        .seed = o_.seed,
+                                                        .frozen = Frozen(),
+                                                        .lanes = o_.reproducible ? o_.lanes : 0,
+                                                        .lane_norm = lane_norm(),
+                                                        .exact_math = o_.exact_math,
+                                                        .group = &ranks_.group(),
+                                                        .norm_over_ranks = o_.sync_batch_norm,
+                                                        .algorithm_file = o_.algorithm_file,
+                                                        .should_hurry = ShouldStop()});
+  }
+
+  void StartWeights() {
     if (!o_.init_from.empty()) {
       const LoadNpzReport report =
           LoadModelNpz(o_.init_from, network_->variables(), {.strict = o_.strict_init});
@@ -200,6 +269,9 @@ class TrainJob {
           " arrays loaded, " + std::to_string(report.missing.size()) + " missing, " +
           std::to_string(report.extra) + " not used");
     }
+  }
+
+  void MakeUpdater() {
     updater_ = std::make_unique<Updater>(
         network_->variables(), *backend_, MakeOptimizer(o_),
         UpdateHooks{.weight_decay = o_.optimizer == "adamw" ? 0.0 : o_.weight_decay,
@@ -223,7 +295,9 @@ class TrainJob {
   }
 
   void MakeTrainer() {
-    trainer_ = std::make_unique<Trainer>(*network_, *train_, *updater_, *schedule_, sync_,
+    StartWeights();
+    MakeUpdater();
+    trainer_ = std::make_unique<Trainer>(*network_, *train_, *updater_, *schedule_, ranks_.sync(),
                                          TrainerOptions{.epochs = o_.epochs,
                                                         .iterations = o_.iterations,
                                                         .learning_rate = o_.learning_rate,
@@ -255,15 +329,23 @@ class TrainJob {
     return kept;
   }
 
+  std::optional<LoadedCheckpoint> LoadNewest() {
+    if (!store_ || o_.resume == false) return std::nullopt;
+    std::optional<LoadedCheckpoint> newest = store_->LoadNewest();
+    if (newest || o_.resume != true) return newest;
+    throw IoError(o_.checkpoint_dir + " holds no checkpoint to resume from", ExitCode::kNoInput);
+  }
+
   void Resume() {
-    if (!store_ || o_.resume == false) return;
-    const std::optional<LoadedCheckpoint> newest = store_->LoadNewest();
-    if (!newest) {
-      if (o_.resume != true) return;
-      throw IoError(o_.checkpoint_dir + " holds no checkpoint to resume from", ExitCode::kNoInput);
-    }
-    const std::string warning = RequireSameRecipe(RecipeOf(o_), newest->contents, newest->path);
-    trainer_->Restore(newest->contents);
+    std::optional<LoadedCheckpoint> newest;
+    ranks_.Together([&] { newest = LoadNewest(); });
+    newest = ranks_.FromFirst(std::move(newest));
+    if (!newest) return;
+    std::string warning;
+    ranks_.Together([&] {
+      warning = RequireSameRecipe(RecipeOf(o_), newest->contents, newest->path);
+      trainer_->Restore(newest->contents);
+    });
     if (!warning.empty()) Say("warning: " + warning);
     Say("# resumed from " + newest->path + " at iteration " +
         std::to_string(newest->tag.iteration));
@@ -312,7 +394,10 @@ class TrainJob {
           std::to_string(trainer_->clock().iteration));
     }
     Say("# device: " + backend_->fingerprint() + ", " + std::to_string(backend_->threads()) +
-        " threads");
+        " threads" + (ranks_.size() > 1 ? " in each process" : ""));
+    if (ranks_.size() == 1) return;
+    Say("# processes: " + std::to_string(ranks_.size()) + ", exchanging gradients by " +
+        ranks_.name());
   }
 
   InputTransform Input() const {
@@ -333,7 +418,8 @@ class TrainJob {
       failure_.Try([] { throw; });
       // Weights that are no numbers are no model, and no state.
       if (!failure_.Try([this] { trainer_->State(); }).empty()) failure_.Throw();
-      SaveAll();
+      if (ranks_.is_first()) SaveAll();
+      throw;
     }
   }
 
@@ -365,6 +451,10 @@ class TrainJob {
 
   void SayHowItStopped() const {
     const auto stop = signals_->stop();
+    if (!stop) {
+      return Say("stopped by a signal to another process at iteration " +
+                 std::to_string(trainer_->clock().iteration) + "; everything was saved");
+    }
     Say("stopped by " + SignalName(stop->signal) + " at iteration " +
         std::to_string(trainer_->clock().iteration) +
         Format(", %.2f s after it", std::chrono::duration<double>(*heard_ - stop->when).count()) +
@@ -375,6 +465,7 @@ class TrainJob {
   }
 
   TrainOptions o_;
+  const JobRanks& ranks_;
   Console* console_;
   StopSignals* signals_;
   std::optional<Clock::time_point> heard_;  // when training stopped for a signal
@@ -385,7 +476,6 @@ class TrainJob {
   std::unique_ptr<Network> network_;
   std::unique_ptr<Updater> updater_;
   std::unique_ptr<Schedule> schedule_;
-  LocalSync sync_;
   std::vector<LogEntry> log_;
   std::unique_ptr<Trainer> trainer_;
   Extension* evaluation_ = nullptr;     // the trainer's; null without validation data
@@ -394,6 +484,16 @@ class TrainJob {
   FirstFailure failure_;                // the job ends with it, when all is saved that can be
   bool saved_ = false;
 };
+
+bool IsAgreed(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const AgreedError&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
 
 // Where the failure file goes, also when the rest of the environment cannot be understood.
 std::string FailureDirectory(const Variables& variables) {
@@ -408,8 +508,9 @@ std::string FailureDirectory(const Variables& variables) {
 
 int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
   signals.Catch();
-  Console console(1);
   const Variables variables = ProcessVariables();
+  std::optional<Console> console;
+  std::optional<JobRanks> ranks;
   std::optional<TrainJob> job;
   try {
     TrainOptions options = ParseTrainOptions(arguments, ReadEnvironment(variables));
@@ -417,16 +518,27 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
       PrintResult(options.help);
       return 0;
     }
-    job.emplace(std::move(options), &console, &signals);
+    ranks.emplace(JobRanksOptions{.communicator = options.communicator,
+                                  .bucket_bytes = options.bucket_bytes,
+                                  .average_statistics = options.average_statistics});
+    console.emplace(ranks->is_first() ? 1 : Console::kNowhere,
+                    ranks->size() > 1 ? Console::Kind::kNoTerminal : Console::Kind::kWhatItIs);
+    job.emplace(std::move(options), &*ranks, &*console, &signals);
     job->Run();
     return 0;
   } catch (...) {
-    console.Status("");
+    if (console) console->Status("");
     Failure failure = DescribeFailure(std::current_exception());
     const bool saved = job && job->saved();
     if (signals.requested() && !saved && IsTrouble(failure.code))
       failure.code = ExitCode::kNotSaved;
     WriteFailureFile(FailureDirectory(variables), failure.text);
+    if (ranks && IsAgreed(std::current_exception())) {
+      // The first rank says it for all.
+      if (!ranks->is_first()) return static_cast<int>(failure.code);
+    } else if (ranks) {
+      ranks->Abort(failure.text);
+    }
     throw Error(failure.code, failure.text);
   }
 }

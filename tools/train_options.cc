@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "comm/names.h"
 #include "kernels/error.h"
 #include "tools/algorithm_file.h"
 #include "tools/option_values.h"
@@ -16,6 +17,7 @@ namespace lockstep::tools {
 namespace {
 
 // Beyond these, products with the number of samples would leave int64_t.
+constexpr double kMostBucketBytes = 1e12;
 constexpr double kMostEpochs = 1e9, kMostIterations = 1e15, kMostSamples = 1e9, kMostPixels = 65536;
 // Samples are float32: beyond these a byte, or its distance from the mean, would leave its range.
 constexpr double kMostScale = 1e36, kMostMean = 1e38, kLeastDeviation = 1e-37;
@@ -81,7 +83,7 @@ void DeclareTraining(Options& options, TrainOptions* o) {
   options.Add("iterations", &o->iterations, "stop after so many steps; 0: no limit")
       .Min(0)
       .Max(kMostIterations);
-  options.Add("batch-size", &o->batch_size, "samples in a step")
+  options.Add("batch-size", &o->batch_size, "samples in a step, of all processes together")
       .Min(1)
       .Max(kMostSamples)
       .Alias("batchsize")
@@ -115,13 +117,32 @@ void DeclareTraining(Options& options, TrainOptions* o) {
   options.Add("warm-up", &o->warm_up, "steps of linear warm-up").Min(0).Max(kMostIterations);
   options.Add("seed", &o->seed, "of start values, order, dropout and cropping");
   options.Add("dtype", &o->dtype, "of weights and arithmetic").OneOf({"float32", "float64"});
-  options.Add("threads", &o->threads, "kernel threads; 0: one a core").Min(0).Max(1024);
-  options.Add("reproducible", &o->reproducible, "the same bits on any number of threads");
+  options.Add("threads", &o->threads, "kernel threads; 0: one a core that is this process's")
+      .Min(0)
+      .Max(1024);
+  options.Add("reproducible", &o->reproducible,
+              "the same bits from any number of processes and threads");
   options.Add("lanes", &o->lanes, "reproducible: parts that a batch is cut into").Min(1).Max(1024);
   options.Add("lane-norm", &o->lane_norm, "reproducible: batch statistics of all lanes or of each")
       .OneOf({"sync", "lane"});
   options.Add("exact-math", &o->exact_math, "no Winograd convolutions");
   options.Add("algorithm-file", &o->algorithm_file, "where algorithm choices are remembered");
+}
+
+void DeclareRanks(Options& options, TrainOptions* o) {
+  options.Group("Several processes (started by mpirun)");
+  options
+      .Add("communicator", &o->communicator,
+           "how they exchange gradients: auto (shared memory, MPI between hosts), mpi, shm, or a "
+           "name of ChainerMN's")
+      .OneOf(TransportNames());
+  options.Add("bucket-bytes", &o->bucket_bytes, "size of the pieces of gradients; 0: all at once")
+      .Min(0)
+      .Max(kMostBucketBytes);
+  options.Add("sync-batch-norm", &o->sync_batch_norm,
+              "batch statistics of all processes, not of each");
+  options.Add("average-statistics", &o->average_statistics,
+              "running statistics are the mean over processes; else those of the first are saved");
 }
 
 void DeclareOutput(Options& options, TrainOptions* o) {
@@ -176,19 +197,13 @@ std::string LocalDirectory(const std::string& option, const std::string& given,
   return *platform;
 }
 
-void RequireOneProcess(const Environment& environment) {
-  std::string found;
-  if (environment.hosts.size() > 1) {
-    found = std::to_string(environment.hosts.size()) + " hosts (" +
-            OneLine(Join(environment.hosts, ", "), 200) + ")";
-  } else if (environment.processes > 1) {
-    found = std::to_string(environment.processes) + " processes started by MPI";
-  } else {
-    return;
-  }
-  throw ConfigError("the job has " + found +
-                        ", each of which would train a model of its own: this build trains in one "
-                        "process on one host; ask for one instance and start it without mpirun",
+// Hosts that nobody brings together would each train a model of their own.
+void RequireLauncher(const Environment& environment) {
+  if (environment.hosts.size() == 1 || environment.processes > 1) return;
+  throw ConfigError("the job has " + std::to_string(environment.hosts.size()) + " hosts (" +
+                        OneLine(Join(environment.hosts, ", "), 200) +
+                        "), each of which would train a model of its own: start it with mpirun (on "
+                        "the platform, MPI as the distribution), or ask for one instance",
                     ExitCode::kBadCluster);
 }
 
@@ -247,6 +262,7 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
   DeclareModel(options, &o);
   DeclareData(options, &o);
   DeclareTraining(options, &o);
+  DeclareRanks(options, &o);
   DeclareOutput(options, &o);
   bool no_strict = false;
   options.Add("no-strict", &no_strict, "the same as --init-strict false");
@@ -255,7 +271,7 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
     o.help = options.Help();
     return o;
   }
-  RequireOneProcess(environment);
+  RequireLauncher(environment);
   if (no_strict) o.strict_init = false;
   o.unknown = options.unknown();
   FillFromEnvironment(environment, &o);

@@ -61,6 +61,12 @@ struct TrainOptions {
   std::string lane_norm = "sync";
   std::string algorithm_file;
 
+  // Over several processes.
+  std::string communicator = "auto";
+  int64_t bucket_bytes = int64_t{4} << 20;
+  bool sync_batch_norm = false;
+  bool average_statistics = true;
+
   // Where to.
   std::string model_dir, output_data_dir, checkpoint_dir;
   std::string checkpoint_every;  // "500" iterations, "30s", "10min", "1h"; "": once an epoch
@@ -74,7 +80,8 @@ struct TrainOptions {
 };
 
 // Throws ConfigError for values that cannot be, and for missing directories names the option, the
-// variable and the channels that are there; 78 for a cluster of several machines or processes.
+// variable and the channels that are there; 78 for a cluster of several machines that no launcher
+// has started the job on.
 TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
                                const Environment& environment);
 

@@ -122,20 +122,38 @@ CheckpointContents ReadAll(const Source& source, CheckpointTable* header = nullp
   return contents;
 }
 
+// Header, then arrays at their places, to write(data, bytes).
+template <typename Write>
+void Emit(const CheckpointContents& contents, CheckpointTable* table, const Write& write) {
+  const std::vector<std::byte> header = EncodeCheckpointTable(table);
+  write(header.data(), header.size());
+  uint64_t at = header.size();
+  constexpr std::array<std::byte, kCheckpointAlignment> kZeros{};
+  for (const CheckpointArray& array : table->arrays) {
+    write(kZeros.data(), array.offset - at);
+    const Tensor& tensor = contents.tensors.at(array.name);
+    write(tensor.data(), tensor.bytes());
+    at = array.offset + tensor.bytes();
+  }
+}
+
 }  // namespace
 
 CheckpointTable WriteCheckpoint(const std::string& path, const CheckpointContents& contents) {
   CheckpointTable table = MakeCheckpointTable(contents);
   Publisher file(path, static_cast<int64_t>(table.file_bytes));
-  file.Write(EncodeCheckpointTable(&table));
-  constexpr std::array<std::byte, kCheckpointAlignment> kZeros{};
-  for (const CheckpointArray& array : table.arrays) {
-    file.Write(std::span(kZeros).first(array.offset - static_cast<uint64_t>(file.size())));
-    const Tensor& tensor = contents.tensors.at(array.name);
-    file.Write(tensor.data(), tensor.bytes());
-  }
+  Emit(contents, &table, [&](const void* data, size_t bytes) { file.Write(data, bytes); });
   file.Commit();
   return table;
+}
+
+std::string SerializeCheckpoint(const CheckpointContents& contents) {
+  CheckpointTable table = MakeCheckpointTable(contents);
+  std::string file;
+  file.reserve(table.file_bytes);
+  Emit(contents, &table,
+       [&](const void* data, size_t bytes) { file.append(static_cast<const char*>(data), bytes); });
+  return file;
 }
 
 CheckpointContents ReadCheckpoint(const std::string& path, CheckpointTable* table) {

@@ -15,6 +15,8 @@ namespace lockstep {
 // returns. Throws what Publisher throws. Returns what was written.
 CheckpointTable WriteCheckpoint(const std::string& path, const CheckpointContents& contents);
 
+// The same as bytes in memory.
+std::string SerializeCheckpoint(const CheckpointContents& contents);
 // Reads and verifies a file; the arrays own their memory. Throws FormatError (65) naming the byte
 // or the array that is damaged, NewerVersionError (65), IoError (66 missing, 74 unreadable).
 // `table`, where given, receives the header, whose `values` are then in the contents.

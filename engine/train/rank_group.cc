@@ -81,7 +81,7 @@ void ThrowFailureOf(RankGroup& group, int rank, const std::exception_ptr& mine) 
   if (group.rank() == rank) failure = Describe(mine);
   group.Broadcast(&failure.code, sizeof failure.code, rank);
   const std::string text = BroadcastText(group, failure.text, rank);
-  throw Error(failure.code, "rank " + std::to_string(rank) + ": " + text);
+  throw AgreedError(failure.code, "rank " + std::to_string(rank) + ": " + text);
 }
 
 }  // namespace lockstep

@@ -10,6 +10,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "kernels/error.h"
+
 namespace lockstep {
 
 // The ranks that train one network together. Every rank calls the same functions in the same order
@@ -54,9 +56,15 @@ std::string BroadcastText(RankGroup& group, const std::string& mine, int root);
 // Whether any rank says so.
 bool AnyRank(RankGroup& group, bool mine);
 
+// What every rank of a group throws alike: nobody needs to be told.
+class AgreedError : public Error {
+ public:
+  using Error::Error;
+};
+
 // Every rank says what it has met, null for nothing wrong. Where anything is wrong anywhere, all
-// throw the error of the first such rank: "rank 1: ...", with its exit code. A single rank throws
-// what it has met.
+// throw AgreedError, the words of the first such rank: "rank 1: ...", with its exit code. A single
+// rank throws what it has met.
 void AgreeOnFailure(RankGroup& group, const std::exception_ptr& mine);
 // The second half of that, where it is known already that `rank` has met something.
 [[noreturn]] void ThrowFailureOf(RankGroup& group, int rank, const std::exception_ptr& mine);

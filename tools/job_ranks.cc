@@ -1,0 +1,130 @@
+#include "tools/job_ranks.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "comm/allreduce_sync.h"
+#include "comm/layered.h"
+#include "comm/world.h"
+#include "engine/train/checkpoint_file.h"
+#include "kernels/cpu/cores.h"
+#include "tools/text.h"
+
+namespace lockstep::tools {
+namespace {
+
+// Which processors this process may run on, of which host.
+std::string PlaceOfProcess() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::string place = HostKey();
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return place;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &set)) place += " " + std::to_string(cpu);
+  }
+  return place;
+}
+
+std::string TextOf(const JobRanks::Facts& facts) {
+  std::string text;
+  for (const auto& [name, value] : facts) text += name + '\0' + value + '\0';
+  return text;
+}
+
+std::vector<std::string> Fields(const std::string& text) {
+  std::vector<std::string> fields;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = text.find('\0', at);
+    fields.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return fields;
+}
+
+// "--seed is 1 on rank 0, 2 on rank 1": the ranks that say the same as one before are left out.
+std::string Difference(const std::string& name, const std::vector<std::string>& values) {
+  std::string text;
+  for (size_t rank = 0; rank < values.size(); ++rank) {
+    if (std::find(values.begin(), values.begin() + static_cast<ptrdiff_t>(rank), values[rank]) !=
+        values.begin() + static_cast<ptrdiff_t>(rank)) {
+      continue;
+    }
+    const std::string value = values[rank].empty() ? "''" : OneLine(values[rank], 100);
+    text += (text.empty() ? "" : ", ") + value + " on rank " + std::to_string(rank);
+  }
+  return name + " is " + text;
+}
+
+}  // namespace
+
+JobRanks::JobRanks(const JobRanksOptions& options)
+    : world_(MakeWorld({.transport = TransportOf(options.communicator)})) {
+  if (world_->size() == 1) {
+    sync_ = std::make_unique<LocalSync>();
+  } else {
+    comm_group_ = std::make_unique<CommGroup>(*world_);
+    sync_ = std::make_unique<AllreduceSync>(
+        *comm_group_, AllreduceOptions{.bucket_bytes = static_cast<size_t>(options.bucket_bytes),
+                                       .average_states = options.average_statistics});
+  }
+  group_ = &sync_->group();
+}
+
+// A launcher may give each rank processors of its own, or all the same ones.
+int JobRanks::Threads(int64_t wanted) const {
+  if (wanted > 0 || size() == 1) return static_cast<int>(wanted);
+  const std::string mine = PlaceOfProcess();
+  const std::vector<std::string> places = GatherTexts(group(), mine);
+  const auto sharers = std::count(places.begin(), places.end(), mine);
+  return std::max(1, cpu::UsableCores() / static_cast<int>(sharers));
+}
+
+void JobRanks::Together(const std::function<void()>& action) const {
+  std::exception_ptr failure;
+  try {
+    action();
+  } catch (const std::exception&) {
+    failure = std::current_exception();
+  }
+  AgreeOnFailure(group(), failure);
+}
+
+void JobRanks::RequireEqual(const Facts& facts) const {
+  if (size() == 1) return;
+  std::vector<std::vector<std::string>> of_rank;
+  for (const std::string& text : GatherTexts(group(), TextOf(facts))) {
+    of_rank.push_back(Fields(text));
+    if (of_rank.back().size() != of_rank.front().size()) {
+      throw AgreedError(ExitCode::kDisagree, "the ranks run different programs; install the same");
+    }
+  }
+  std::vector<std::string> differences;
+  for (size_t i = 0; i < of_rank.front().size(); i += 2) {
+    std::vector<std::string> values;
+    for (const auto& fields : of_rank) values.push_back(fields[i + 1]);
+    if (std::count(values.begin(), values.end(), values.front()) == std::ssize(values)) continue;
+    differences.push_back(Difference(of_rank.front()[i], values));
+  }
+  if (differences.empty()) return;
+  throw AgreedError(ExitCode::kDisagree,
+                    "the ranks do not train the same: " + Join(differences, "; ") +
+                        "; start all of them with the same options, data and program");
+}
+
+std::optional<LoadedCheckpoint> JobRanks::FromFirst(std::optional<LoadedCheckpoint> loaded) const {
+  if (size() == 1) return loaded;
+  const std::string bytes =
+      BroadcastText(group(), loaded ? SerializeCheckpoint(loaded->contents) : "", 0);
+  const std::string path = BroadcastText(group(), loaded ? loaded->path : "", 0);
+  if (is_first() || bytes.empty()) return loaded;
+  LoadedCheckpoint mine;
+  mine.path = path;
+  mine.contents = ParseCheckpoint(std::as_bytes(std::span(bytes)), path);
+  return mine;
+}
+
+void JobRanks::Abort(const std::string& why) const noexcept { world_->Abort(why); }
+
+}  // namespace lockstep::tools

@@ -1,0 +1,63 @@
+// The processes that run one training job together.
+#ifndef LOCKSTEP_TOOLS_JOB_RANKS_H_
+#define LOCKSTEP_TOOLS_JOB_RANKS_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "comm/comm_group.h"
+#include "engine/train/checkpoint_index.h"
+#include "engine/train/param_sync.h"
+
+namespace lockstep::tools {
+
+struct JobRanksOptions {
+  std::string communicator = "auto";  // comm/names.h
+  int64_t bucket_bytes = int64_t{4} << 20;
+  bool average_statistics = true;
+};
+
+// This process's place among them. A job that no launcher started is one rank, and starts nothing.
+class JobRanks {
+ public:
+  // Name and value of what must be the same on every rank.
+  using Facts = std::vector<std::pair<std::string, std::string>>;
+
+  // Brings the ranks together; collective. Throws what MakeWorld throws.
+  explicit JobRanks(const JobRanksOptions& options);
+
+  int rank() const { return group().rank(); }
+  int size() const { return group().size(); }
+  // Rank 0 prints and writes, for all.
+  bool is_first() const { return rank() == 0; }
+  RankGroup& group() const { return *group_; }
+  ParamSync& sync() const { return *sync_; }
+  std::string name() const { return world_->name(); }
+
+  // `wanted`, or for 0 this rank's share of the processors that it may use.
+  int Threads(int64_t wanted) const;
+
+  // What only this process does; then all throw AgreedError where it failed on any.
+  void Together(const std::function<void()>& action) const;
+  // Throws AgreedError (76) with a table of what differs.
+  void RequireEqual(const Facts& facts) const;
+  // What rank 0 has loaded, on every rank.
+  std::optional<LoadedCheckpoint> FromFirst(std::optional<LoadedCheckpoint> loaded) const;
+  // Tells the others that this rank ends.
+  void Abort(const std::string& why) const noexcept;
+
+ private:
+  std::unique_ptr<Communicator> world_;
+  std::unique_ptr<CommGroup> comm_group_;  // null for one rank
+  std::unique_ptr<ParamSync> sync_;
+  RankGroup* group_ = nullptr;
+};
+
+}  // namespace lockstep::tools
+
+#endif  // LOCKSTEP_TOOLS_JOB_RANKS_H_
