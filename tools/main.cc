@@ -47,8 +47,9 @@ std::string Usage() {
   return text;
 }
 
+// An empty text was said by another process of the job.
 int Fail(const Failure& failure) {
-  Console(2).Write("lockstep: " + OneLine(failure.text) + "\n");
+  if (!failure.text.empty()) Console(2).Write("lockstep: " + OneLine(failure.text) + "\n");
   return static_cast<int>(failure.code);
 }
 

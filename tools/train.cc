@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "data/batch_iterator.h"
@@ -495,6 +496,18 @@ bool IsAgreed(const std::exception_ptr& thrown) {
   }
 }
 
+// What all know already the first rank says for all: the others keep silent, and do not end before
+// it, since a launcher then ends it in the middle of its words.
+void TellRanks(const JobRanks& ranks, bool agreed, const StopSignals& signals, Failure* failure) {
+  if (!agreed) return ranks.Abort(failure->text);
+  if (ranks.is_first()) return;
+  failure->text.clear();
+  const auto start = Clock::now();
+  while (!signals.requested() && SecondsSince(start) < 2.0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
 // Where the failure file goes, also when the rest of the environment cannot be understood.
 std::string FailureDirectory(const Variables& variables) {
   const auto get = [&](const char* name, const std::string& otherwise) {
@@ -533,12 +546,7 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
     if (signals.requested() && !saved && IsTrouble(failure.code))
       failure.code = ExitCode::kNotSaved;
     WriteFailureFile(FailureDirectory(variables), failure.text);
-    if (ranks && IsAgreed(std::current_exception())) {
-      // The first rank says it for all.
-      if (!ranks->is_first()) return static_cast<int>(failure.code);
-    } else if (ranks) {
-      ranks->Abort(failure.text);
-    }
+    if (ranks) TellRanks(*ranks, IsAgreed(std::current_exception()), signals, &failure);
     throw Error(failure.code, failure.text);
   }
 }

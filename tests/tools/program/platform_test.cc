@@ -97,7 +97,7 @@ TEST_F(Platform, ItsCheckpointDirectoryIsUsedAndResumedFrom) {
                                      "/checkpoint_5.lsc at iteration 5\n"));
 }
 
-TEST_F(Platform, SeveralHostsOrProcessesAreRefused) {
+TEST_F(Platform, SeveralHostsWithoutALauncherAreRefused) {
   auto variables = Variables();
   variables["SM_HOSTS"] = R"(["algo-1", "algo-2"])";
   variables["SM_CURRENT_HOST"] = "algo-2";
@@ -105,7 +105,7 @@ TEST_F(Platform, SeveralHostsOrProcessesAreRefused) {
   for (const char* size : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}) {
     variables = Variables();
     variables[size] = "2";
-    ExpectRefusal(Run(TrainWithoutChannels(), variables), 78, {"2 processes", "mpirun"});
+    ExpectRefusal(Run(TrainWithoutChannels(), variables), 78, {"2 ranks", "mpirun"});
     variables[size] = "1";
     RunWell(TrainWithoutChannels(), variables);
   }

@@ -1,0 +1,198 @@
+// Jobs of several processes under the real mpirun.
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include <chrono>
+#include <random>
+#include <thread>
+
+#include "tests/tools/program/workplace.h"
+
+namespace lockstep::tools {
+namespace {
+
+using testing::Each;
+using testing::HasSubstr;
+using testing::Not;
+
+// What is in it between `begin` and `end`.
+std::string Between(const std::string& text, const std::string& begin, const std::string& end) {
+  const size_t from = text.find(begin);
+  if (from == std::string::npos) return "";
+  return text.substr(from, text.find(end, from) - from);
+}
+
+// Dropout, batch normalisation, random crops and flips on 70 pictures in batches of 16.
+class Ranks : public PictureWorkplace {
+ protected:
+  static ProgramSetting Under(ProgramSetting setting, int ranks) {
+    setting.launcher = {
+        LOCKSTEP_MPIRUN, "--allow-run-as-root", "--oversubscribe", "--timeout", "100",
+        "-np",           std::to_string(ranks)};
+    return setting;
+  }
+  // Every rank writes its process id to pid.RANK first; on rank 1 `change` comes behind the
+  // options.
+  ProgramSetting Wrapped(int ranks, const std::string& change = "") const {
+    ProgramSetting setting = Under(Setting(), ranks);
+    const std::string script = "echo $$ > " + Dir("pid.$OMPI_COMM_WORLD_RANK") +
+                               "; if [ $OMPI_COMM_WORLD_RANK = 1 ]; then exec \"$@\" " + change +
+                               "; fi; exec \"$@\"";
+    setting.launcher.insert(setting.launcher.end(), {"/bin/sh", "-c", script, "sh"});
+    return setting;
+  }
+  Outcome RunOn(int ranks, const Arguments& arguments) const {
+    if (ranks == 1) return RunProgram(arguments, Setting());
+    return RunProgram(arguments, Under(Setting(), ranks));
+  }
+  // The same, which must end well.
+  Outcome RunWellOn(int ranks, const Arguments& arguments) const {
+    Outcome outcome = RunOn(ranks, arguments);
+    EXPECT_EQ(outcome.code, 0) << ranks << " ranks\n" << outcome.out << outcome.err;
+    EXPECT_EQ(outcome.err, "");
+    return outcome;
+  }
+  pid_t PidOf(int rank) const {
+    return static_cast<pid_t>(std::stol(ReadWhole(Dir("pid." + std::to_string(rank)))));
+  }
+  // lockstep's own line on stderr, among what mpirun says.
+  static void ExpectJobFails(const Outcome& outcome, int code, const std::string& text) {
+    EXPECT_EQ(outcome.code, code) << outcome.err;
+    EXPECT_THAT(Between(outcome.err, "lockstep: ", "\n"), HasSubstr(text)) << outcome.err;
+  }
+  Arguments Reproducible(const std::string& job = "", const Arguments& more = {}) const {
+    return Train(Arguments{"--reproducible", "True", "--lanes", "4"} + more, job);
+  }
+};
+
+TEST_F(Ranks, AnyNumberOfThemGivesTheSameBits) {
+  for (const std::string norm : {"sync", "lane"}) {
+    const Arguments job = Reproducible("", {"--lane-norm", norm});
+    // A lane has at least 8 samples there, so that a batch of 16 is two.
+    const int most = norm == "sync" ? 4 : 2;
+    const std::string hash = RunWell(job).WeightsHash();
+    for (int ranks = 2; ranks <= most; ++ranks) {
+      EXPECT_EQ(RunWellOn(ranks, job).WeightsHash(), hash) << ranks << " ranks, norm " << norm;
+    }
+    EXPECT_EQ(RunWellOn(2, job + Arguments{"--communicator", "mpi", "--bucket-bytes", "1000"})
+                  .WeightsHash(),
+              hash);
+    EXPECT_EQ(RunWellOn(2, With(job, "--threads", "2")).WeightsHash(), hash);
+  }
+}
+
+TEST_F(Ranks, TheFirstPrintsAndWritesForAll) {
+  for (const char* norm : {"False", "True"}) {
+    const Outcome outcome = RunWellOn(3, Train({"--sync-batch-norm", norm}, "job"));
+    EXPECT_THAT(outcome.out, HasSubstr("# processes: 3, exchanging gradients by shm\n"));
+    const std::string saved = "model saved to";
+    EXPECT_EQ(outcome.out.find(saved), outcome.out.rfind(saved));
+    EXPECT_THAT(outcome.out, Not(HasSubstr("samples/s")));  // no progress bar
+    for (const char* file : {"jobmodel/model.npz", "jobout/log", "jobout/accuracy.png",
+                             "jobout/loss.png", "jobout/cg.dot", "job/checkpoint_10.lsc"}) {
+      EXPECT_TRUE(Exists(file)) << file;
+    }
+    // It is a model like any other.
+    RunWell({"predict", "--model-dir", Dir("jobmodel"), "--input", Dir("test/data.npz"), "--output",
+             Dir("predictions.npy")});
+    std::filesystem::remove_all(Dir("job"));
+  }
+}
+
+TEST_F(Ranks, TheLogDoesNotDependOnThem) {
+  const auto log_of = [&](int ranks) {
+    RunWellOn(ranks, Reproducible());
+    std::string log = ReadWhole(Dir("out/log"));
+    for (size_t at; (at = log.find("\"elapsed_time\"")) != std::string::npos;) {
+      log.erase(at, log.find('\n', at) - at);
+    }
+    return log;
+  };
+  const std::string one = log_of(1);
+  EXPECT_THAT(one, HasSubstr("validation/main/loss"));
+  EXPECT_EQ(log_of(2), one);
+  EXPECT_EQ(log_of(3), one);
+}
+
+TEST_F(Ranks, WhatDiffersBetweenThemIsNamedBeforeTheFirstStep) {
+  ExpectJobFails(RunProgram(Train(), Wrapped(3, "--learning-rate 0.125")), 76,
+                 "the ranks do not train the same: --learning-rate is 0.05 on rank 0, 0.125 on "
+                 "rank 1; start all of them with the same");
+  const Outcome two = RunProgram(Train(), Wrapped(2, "--seed 7 --width 0.125"));
+  ExpectJobFails(two, 76, "the network is ");
+  ExpectJobFails(two, 76, "--seed is 0 on rank 0, 7 on rank 1");
+  const std::string other = Channel("other", Pictures(70, 2));
+  ExpectJobFails(RunProgram(Train(), Wrapped(2, "--train " + other)), 76, "the training data is ");
+  ExpectJobFails(RunProgram(Train(), Wrapped(2, "--bucket-bytes 17")), 76, "--bucket-bytes is ");
+  RunWell(Train());
+  const Arguments start{"--init-from", Dir("model/model.npz")};
+  ExpectJobFails(RunProgram(Train(), Wrapped(2, "--init-from " + Dir("model/model.npz"))), 76,
+                 "the weights to start from is ");
+  RunWellOn(2, Train(start));
+}
+
+TEST_F(Ranks, WhatFailsOnOneEndsAll) {
+  ExpectJobFails(RunProgram(Train(), Wrapped(3, "--train " + Dir("nowhere"))), 66, "rank 1: ");
+  EXPECT_FALSE(Exists("model/model.npz"));
+  const Arguments labels = {"--train", Channel("bad", [] {
+                              Arrays arrays = Pictures(70);
+                              arrays["labels"].values<int32_t>()[3] = 99;
+                              return arrays;
+                            }())};
+  ExpectJobFails(RunOn(2, With(Train(), "--train", labels[1])), 65, "99");
+}
+
+TEST_F(Ranks, NeedSomethingToDo) {
+  ExpectJobFails(RunOn(3, With(Train(), "--batch-size", "2")), 64,
+                 "3 processes for a batch of 2: some would have nothing to do");
+  ExpectJobFails(RunOn(3, Reproducible("", {"--lane-norm", "lane"})), 64,
+                 "3 processes for a batch of 16, which runs as 2 lanes");
+}
+
+// A signal to any one of them is a signal to the job.
+TEST_F(Ranks, TermToOneStopsAllAfterTheSameStep) {
+  const std::string hash = RunWell(Reproducible("whole", {"--epochs", "3"})).WeightsHash();
+  const Arguments job = With(Reproducible("job", {"--checkpoint-every", "1"}), "--epochs", "3");
+  for (const int rank : {0, 1}) {
+    Program program(job, Wrapped(2));
+    ASSERT_TRUE(program.WaitUntil([&] { return Exists("job/checkpoint_2.lsc"); }));
+    ::kill(PidOf(rank), SIGTERM);
+    const Outcome stopped = program.Wait();
+    EXPECT_EQ(stopped.code, 0) << stopped.out << stopped.err;
+    EXPECT_THAT(stopped.out, HasSubstr(rank == 0 ? "stopped by SIGTERM at iteration"
+                                                 : "stopped by a signal to another process"));
+    EXPECT_EQ(RunWellOn(3, job).WeightsHash(), hash);
+    std::filesystem::remove_all(Dir("job"));
+  }
+}
+
+// At any moment, any of them; and the job goes on with another number of them.
+TEST_F(Ranks, KilledTenTimesTheyGiveTheBitsOfAnUnbrokenRun) {
+  const auto job = [&](const std::string& name) {
+    return Reproducible(name, {"--epochs", "4", "--checkpoint-every", "1"});
+  };
+  const auto start = std::chrono::steady_clock::now();
+  const std::string hash = RunWellOn(2, job("whole")).WeightsHash();
+  const std::chrono::duration<double> whole = std::chrono::steady_clock::now() - start;
+  std::mt19937 random(std::random_device{}());
+  for (int kill = 0; kill < 10; ++kill) {
+    const int ranks = 1 + static_cast<int>(random() % 3);
+    for (int rank = 0; rank < ranks; ++rank) {
+      std::filesystem::remove(Dir("pid." + std::to_string(rank)));
+    }
+    ProgramSetting setting = Wrapped(ranks);
+    Program program(job("job"), setting);
+    const std::string last = "pid." + std::to_string(ranks - 1);
+    ASSERT_TRUE(program.WaitUntil([&] { return Exists(last); }));
+    std::this_thread::sleep_for(whole * (0.8 * static_cast<double>(random() % 1000) / 1e3));
+    const pid_t victim = PidOf(static_cast<int>(random() % static_cast<unsigned>(ranks)));
+    ::kill(victim, SIGKILL);
+    const Outcome outcome = program.Wait();
+    SCOPED_TRACE(std::to_string(ranks) + " ranks: " + outcome.out + outcome.err);
+    EXPECT_NE(outcome.code, -1);
+  }
+  EXPECT_EQ(RunWellOn(1 + static_cast<int>(random() % 3), job("job")).WeightsHash(), hash);
+}
+
+}  // namespace
+}  // namespace lockstep::tools
