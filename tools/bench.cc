@@ -20,6 +20,7 @@
 #include "models/model.h"
 #include "tools/algorithm_file.h"
 #include "tools/console.h"
+#include "tools/job_ranks.h"
 #include "tools/options.h"
 #include "tools/peak.h"
 #include "tools/text.h"
@@ -33,7 +34,7 @@ constexpr int32_t kClasses = 10;
 struct BenchOptions {
   std::string model = "vgg";
   std::string train;
-  int64_t batch_size = 64;
+  int64_t batch_size = 64;  // of all processes together
   int64_t steps = 20;
   int64_t warm_up = 3;
   int64_t threads = 0;
@@ -44,6 +45,8 @@ struct BenchOptions {
   bool profile = false;
   bool first_step = false;
   std::string algorithm_file;
+  JobRanksOptions ranks;
+  bool sync_batch_norm = false;
 };
 
 Shape DefaultSample(const std::string& model) {
@@ -109,16 +112,23 @@ class Bench {
  public:
   explicit Bench(const BenchOptions& options)
       : options_(options),
-        backend_(MakeCpuBackend(static_cast<int>(options.threads))),
-        source_(MakeDataset(options), {.batch_size = options.batch_size, .drop_last = true}),
+        ranks_(options.ranks),
+        backend_(MakeCpuBackend(ranks_.Threads(options.threads))),
+        source_(MakeDataset(options), {.batch_size = options.batch_size,
+                                       .drop_last = true,
+                                       .rank = ranks_.rank(),
+                                       .ranks = ranks_.size(),
+                                       .cut = CutOf(options)}),
         model_(MakeModel(options, source_.sample_type().shape)),
         network_(*model_.graph, *backend_,
                  {.lanes = static_cast<int>(options.lanes),
                   .exact_math = options.exact,
+                  .group = &ranks_.group(),
+                  .norm_over_ranks = options.sync_batch_norm,
                   .algorithm_file = options.algorithm_file}),
         updater_(network_.variables(), *backend_, MakeMomentum(0.9), {.weight_decay = 5e-4}),
         schedule_(MakeConstantSchedule()),
-        trainer_(network_, source_, updater_, *schedule_, sync_,
+        trainer_(network_, source_, updater_, *schedule_, ranks_.sync(),
                  {.epochs = 0, .learning_rate = 0.001}) {}
 
   double FirstStepMilliseconds() {
@@ -127,6 +137,7 @@ class Bench {
   }
 
   std::vector<double> Milliseconds() {
+    trainer_.Prepare();
     for (int64_t i = 0; i < options_.warm_up; ++i) trainer_.Step();
     std::vector<double> times;
     for (int64_t i = 0; i < options_.steps; ++i) {
@@ -163,8 +174,13 @@ class Bench {
   }
 
   const Backend& backend() const { return *backend_; }
+  const JobRanks& ranks() const { return ranks_; }
 
  private:
+  static BatchCut CutOf(const BenchOptions& options) {
+    if (options.lanes == 0) return {};
+    return LaneRunner::CutOf(static_cast<int>(options.lanes), LaneNorm::kSync);
+  }
   static Model MakeModel(const BenchOptions& options, const Shape& sample) {
     const bool regression = options.model == "dnn";
     return BuildModel(
@@ -176,13 +192,13 @@ class Bench {
   }
 
   BenchOptions options_;
+  JobRanks ranks_;
   std::unique_ptr<Backend> backend_;
   DatasetSource source_;
   Model model_;
   Network network_;
   Updater updater_;
   std::unique_ptr<Schedule> schedule_;
-  LocalSync sync_;
   Trainer trainer_;
 };
 
@@ -234,7 +250,9 @@ int BenchTrain(std::span<const std::string> arguments) {
   Options options("lockstep bench train", "Measures training steps on data in memory.");
   options.Add("model", &bench.model, "vgg, mlp, lenet or dnn (7-10-10-1 regression)");
   options.Add("train", &bench.train, "channel to train on; without it, made-up samples");
-  options.Add("batch-size", &bench.batch_size, "samples in a step").Min(1).Max(1e9);
+  options.Add("batch-size", &bench.batch_size, "samples in a step, of all processes together")
+      .Min(1)
+      .Max(1e9);
   options.Add("steps", &bench.steps, "steps that are timed").Min(1).Max(1e9);
   options.Add("warm-up", &bench.warm_up, "steps before them").Min(0).Max(1e9);
   options.Add("threads", &bench.threads, "kernel threads; 0: one a core").Min(0).Max(1024);
@@ -242,6 +260,13 @@ int BenchTrain(std::span<const std::string> arguments) {
   options.Add("width", &bench.width, "factor of all channel counts (vgg, lenet)").Above(0);
   options.Add("first-step", &bench.first_step,
               "measure only from the start of the process to the end of the first step");
+  options.Add("communicator", &bench.ranks.communicator,
+              "under mpirun: how gradients are exchanged (auto, mpi, shm)");
+  options
+      .Add("bucket-bytes", &bench.ranks.bucket_bytes, "under mpirun: of the pieces; 0: one piece")
+      .Min(0)
+      .Max(1e12);
+  options.Add("sync-batch-norm", &bench.sync_batch_norm, "batch statistics of all processes");
   options.Add("exact", &bench.exact, "no Winograd convolutions");
   options.Add("json", &bench.json, "print one JSON object");
   options.Add("profile", &bench.profile, "print every line of the plan with its share of the peak");
@@ -259,11 +284,16 @@ int BenchTrain(std::span<const std::string> arguments) {
     throw ConfigError("--profile times the plan of the fast mode and does not go with --lanes");
   }
   Bench run(bench);
+  if (bench.profile && run.ranks().size() > 1) {
+    throw ConfigError("--profile times the plan of one process; start it without mpirun");
+  }
   if (bench.first_step) {
-    PrintResult(FirstStepText(bench, run.backend(), run.FirstStepMilliseconds()));
+    const double first = run.FirstStepMilliseconds();
+    if (run.ranks().is_first()) PrintResult(FirstStepText(bench, run.backend(), first));
     return 0;
   }
   const std::vector<double> times = run.Milliseconds();
+  if (!run.ranks().is_first()) return 0;
   Console out(1);
   out.Write(bench.json ? Json(bench, run.backend(), times) : Summary(bench, run.backend(), times));
   if (bench.profile) out.Write(run.Profile());

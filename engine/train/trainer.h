@@ -47,6 +47,8 @@ class Trainer {
   // Extensions run in this order.
   void Extend(std::unique_ptr<Extension> extension);
 
+  // Compiles what batches run on, and chooses algorithms, before the first step; Run() does it.
+  void Prepare();
   // Until a limit is reached or should_stop says so; then finishes the extensions. Throws
   // FormatError (65) when a weight is not finite in the end.
   void Run();
@@ -83,7 +85,6 @@ class Trainer {
  private:
   ScheduleTime Now() const;
   bool AskToStop();
-  void Prepare();
   const Batch& FetchBatch();
   StepShare Compute(const Batch& batch);
   void CheckFinite(const LossSums& sums, const Batch& batch, StepShare* share) const;
