@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <random>
+#include <sstream>
 #include <thread>
 
 #include "tests/tools/program/workplace.h"
@@ -11,7 +12,6 @@
 namespace lockstep::tools {
 namespace {
 
-using testing::Each;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -78,6 +78,40 @@ TEST_F(Ranks, AnyNumberOfThemGivesTheSameBits) {
                   .WeightsHash(),
               hash);
     EXPECT_EQ(RunWellOn(2, With(job, "--threads", "2")).WeightsHash(), hash);
+  }
+}
+
+TEST_F(Ranks, EveryCommunicatorOfChainerMnTrains) {
+  const Arguments job = Reproducible("", {"--epochs", "1"});
+  const std::string hash = RunWell(job).WeightsHash();
+  for (const std::string name : {"naive", "flat", "hierarchical", "two_dimensional", "single_node",
+                                 "non_cuda_aware", "pure_nccl", "dummy"}) {
+    EXPECT_EQ(RunWellOn(2, job + Arguments{"--communicator", name}).WeightsHash(), hash) << name;
+  }
+  ExpectJobFails(RunOn(2, job + Arguments{"--communicator", "carrier_pigeon"}), 64,
+                 "carrier_pigeon");
+}
+
+// As the platform's toolkit starts it (Open MPI's --tag-output marks each line with its rank).
+TEST_F(Ranks, TheToolkitsLineOfMpirunStartsThem) {
+  ProgramSetting setting = Setting({{"SM_HOSTS", R"(["localhost"])"},
+                                    {"SM_CURRENT_HOST", "localhost"},
+                                    {"SM_NETWORK_INTERFACE_NAME", "lo"}});
+  setting.launcher = {LOCKSTEP_MPIRUN};
+  std::istringstream options(
+      "--host localhost:2 -np 2 --allow-run-as-root --display-map --tag-output -mca "
+      "btl_tcp_if_include lo -mca oob_tcp_if_include lo -mca plm_rsh_no_tree_spawn 1 -bind-to none "
+      "-map-by slot -mca pml ob1 -mca btl ^openib -mca orte_abort_on_non_zero_status 1 -mca "
+      "btl_vader_single_copy_mechanism none -x NCCL_MIN_NRINGS=4 -x PATH -x SM_HOSTS -x "
+      "SM_CURRENT_HOST");
+  for (std::string option; options >> option;) setting.launcher.push_back(option);
+  const std::string hash = RunWell(Reproducible()).WeightsHash();
+  for (const char* communicator : {"auto", "mpi"}) {
+    const Outcome outcome = RunProgram(Reproducible("", {"--communicator", communicator}), setting);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(outcome.WeightsHash(), hash);
+    EXPECT_THAT(outcome.out, HasSubstr("[1,0]<stdout>:model saved"));
+    EXPECT_THAT(outcome.out, Not(HasSubstr("[1,1]<stdout>:")));
   }
 }
 
