@@ -8,9 +8,11 @@
 #include <thread>
 #include <vector>
 
+#include "comm/world.h"
 #include "data/batch_iterator.h"
 #include "data/value_range.h"
 #include "engine/train/publish.h"
+#include "engine/train/rank_check.h"
 #include "kernels/error.h"
 #include "models/model_directory.h"
 #include "models/model_file.h"
@@ -20,6 +22,7 @@
 #include "tools/failure_file.h"
 #include "tools/file_roles.h"
 #include "tools/job_ranks.h"
+#include "tools/launch.h"
 #include "tools/program_hash.h"
 #include "tools/recipe.h"
 #include "tools/signals.h"
@@ -233,6 +236,7 @@ class TrainJob {
     if (o_.reproducible) facts.emplace_back("the processor", backend_->fingerprint());
     for (const auto& [option, value] : RecipeOf(o_)) facts.emplace_back("--" + option, value);
     facts.emplace_back("--iterations", std::to_string(o_.iterations));
+    facts.emplace_back("--check-every", std::to_string(o_.check_every));
     facts.emplace_back("--bucket-bytes", std::to_string(o_.bucket_bytes));
     facts.emplace_back("--sync-batch-norm", o_.sync_batch_norm ? "True" : "False");
     facts.emplace_back("--average-statistics", o_.average_statistics ? "True" : "False");
@@ -303,6 +307,9 @@ class TrainJob {
                                                         .iterations = o_.iterations,
                                                         .learning_rate = o_.learning_rate,
                                                         .should_stop = ShouldStopLoop()});
+    if (ranks_.size() > 1 && o_.check_every > 0) {
+      trainer_->Extend(std::make_unique<RankCheck>(o_.check_every));
+    }
     if (test_) {
       evaluation_ = Extend(MakeEvaluation(test_.get(), model_.classifier, ShouldStop()));
     }
@@ -530,6 +537,9 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
     if (!options.help.empty()) {
       PrintResult(options.help);
       return 0;
+    }
+    if (options.ranks > 1 && LaunchedRanks() == 1) {
+      return LaunchRanks(options.ranks, arguments, signals);
     }
     ranks.emplace(JobRanksOptions{.communicator = options.communicator,
                                   .bucket_bytes = options.bucket_bytes,

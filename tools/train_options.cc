@@ -18,6 +18,7 @@ namespace {
 
 // Beyond these, products with the number of samples would leave int64_t.
 constexpr double kMostBucketBytes = 1e12;
+constexpr double kMostRanks = 1024;
 constexpr double kMostEpochs = 1e9, kMostIterations = 1e15, kMostSamples = 1e9, kMostPixels = 65536;
 // Samples are float32: beyond these a byte, or its distance from the mean, would leave its range.
 constexpr double kMostScale = 1e36, kMostMean = 1e38, kLeastDeviation = 1e-37;
@@ -130,12 +131,21 @@ void DeclareTraining(Options& options, TrainOptions* o) {
 }
 
 void DeclareRanks(Options& options, TrainOptions* o) {
-  options.Group("Several processes (started by mpirun)");
+  options.Group("Several processes");
+  options
+      .Add("ranks", &o->ranks, "how many to start on this host; 0: those that mpirun has started")
+      .Min(0)
+      .Max(kMostRanks);
   options
       .Add("communicator", &o->communicator,
            "how they exchange gradients: auto (shared memory, MPI between hosts), mpi, shm, or a "
            "name of ChainerMN's")
       .OneOf(TransportNames());
+  options
+      .Add("check-every", &o->check_every,
+           "steps between comparisons of the processes' weights; 0: never")
+      .Min(0)
+      .Max(kMostIterations);
   options.Add("bucket-bytes", &o->bucket_bytes, "size of the pieces of gradients; 0: all at once")
       .Min(0)
       .Max(kMostBucketBytes);
@@ -207,6 +217,13 @@ void RequireLauncher(const Environment& environment) {
                     ExitCode::kBadCluster);
 }
 
+void RequireSameRanks(const Environment& environment, int ranks) {
+  if (ranks == 0 || environment.processes == 1 || environment.processes == ranks) return;
+  throw ConfigError("--ranks " + std::to_string(ranks) + ", but a launcher has started " +
+                    std::to_string(environment.processes) +
+                    " processes; leave --ranks out or start it without the launcher");
+}
+
 // The directory of a channel: given, or the platform's.
 std::string ChannelDir(const std::string& given, const std::string& name,
                        const Environment& environment, bool required) {
@@ -272,6 +289,7 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
     return o;
   }
   RequireLauncher(environment);
+  RequireSameRanks(environment, o.ranks);
   if (no_strict) o.strict_init = false;
   o.unknown = options.unknown();
   FillFromEnvironment(environment, &o);

@@ -62,6 +62,8 @@ struct TrainOptions {
   std::string algorithm_file;
 
   // Over several processes.
+  int ranks = 0;  // to start; 0: those that a launcher has started
+  int64_t check_every = 100;
   std::string communicator = "auto";
   int64_t bucket_bytes = int64_t{4} << 20;
   bool sync_batch_norm = false;

@@ -8,7 +8,7 @@
 #include <cmath>
 #include <limits>
 
-#include "comm/self_communicator.h"
+#include "engine/train/rank_check.h"
 #include "kernels/error.h"
 #include "tests/comm/ranks.h"
 #include "tests/comm/training_job.h"
@@ -162,6 +162,44 @@ TEST(AllreduceTrainingErrors, TheBadRowIsNamedByTheRankThatHasIt) {
     };
     EXPECT_THAT(ErrorOf(job, 3), HasSubstr("row 77")) << lanes << " lanes";
   }
+}
+
+// Flips the lowest bit of an element of `data` behind step `at`.
+class FlipABit : public Extension {
+ public:
+  FlipABit(int64_t at, void* data) : at_(at), data_(data) {}
+  std::string name() const override { return "flip"; }
+  Trigger trigger() const override { return Trigger::Iterations(1); }
+  void Invoke(Trainer& trainer) override {
+    if (trainer.clock().iteration == at_) static_cast<uint32_t*>(data_)[3] ^= 1U;
+  }
+
+ private:
+  int64_t at_;
+  void* data_;
+};
+
+TEST(AllreduceTrainingErrors, AFlippedBitIsFoundAndItsRankNamed) {
+  for (const int ranks : {2, 3, 4}) {
+    for (const bool of_optimizer : {false, true}) {
+      JobOptions job{.epochs = 10};
+      job.prepare = [&](Trainer& trainer) {
+        void* data = trainer.network().variables().Find("l2/W").data;
+        if (of_optimizer) data = trainer.updater().StateView("l2/W", "v").data();
+        if (trainer.network().group().rank() == 1) {
+          trainer.Extend(std::make_unique<FlipABit>(8, data));
+        }
+        trainer.Extend(std::make_unique<RankCheck>(5));
+      };
+      const std::string error = ErrorOf(job, ranks);
+      EXPECT_THAT(error, HasSubstr(ranks == 2 ? "76: ranks 0 and 1 hold different values in "
+                                              : "76: rank 1 holds other values than most in "));
+      EXPECT_THAT(error, HasSubstr("at iteration 10, as they did not 5 steps before"));
+    }
+  }
+  JobOptions job;
+  job.prepare = [](Trainer& trainer) { trainer.Extend(std::make_unique<RankCheck>(1)); };
+  EXPECT_EQ(ErrorOf(job, 3), "");
 }
 
 TEST(AllreduceTrainingStop, OneRankThatIsAskedStopsAllAfterTheSameStep) {

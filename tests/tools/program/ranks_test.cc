@@ -200,6 +200,65 @@ TEST_F(Ranks, TermToOneStopsAllAfterTheSameStep) {
   }
 }
 
+// `lockstep train --ranks N` starts mpirun itself.
+class OwnRanks : public Ranks {
+ protected:
+  static Arguments On(int ranks, const Arguments& job) {
+    return job + Arguments{"--ranks", std::to_string(ranks)};
+  }
+};
+
+TEST_F(OwnRanks, GiveTheSameBits) {
+  const std::string hash = RunWell(Reproducible()).WeightsHash();
+  for (const int ranks : {1, 2, 4}) {
+    const Outcome outcome = RunWell(On(ranks, Reproducible()));
+    EXPECT_EQ(outcome.WeightsHash(), hash) << ranks;
+  }
+  // Where a launcher has started as many, these are the ones.
+  EXPECT_EQ(RunWellOn(2, On(2, Reproducible())).WeightsHash(), hash);
+  ExpectJobFails(RunOn(2, On(3, Reproducible())), 64, "--ranks 3, but a launcher has started 2");
+}
+
+TEST_F(OwnRanks, FailuresAreOneLineAndTheirOwnCode) {
+  ExpectRefusal(Run(On(3, With(Train(), "--batch-size", "2"))), 64,
+                {"3 processes for a batch of 2"});
+  ExpectRefusal(Run(On(2, With(Train(), "--train", Dir("nowhere")))), 66, {"nowhere"});
+  ExpectRefusal(Run(On(2, Train()), {{"PATH", "/nowhere"}}), 78, {"--ranks 2", "openmpi-bin"});
+}
+
+// The signal goes to the program that was started, which owns the grace and the exit code.
+TEST_F(OwnRanks, TermSavesAndEndsWellAndTheJobGoesOnWithOtherRanks) {
+  const std::string hash = RunWell(Reproducible("whole", {"--epochs", "3"})).WeightsHash();
+  const Arguments job = Reproducible("job", {"--checkpoint-every", "1", "--epochs", "3"});
+  for (const int signal : {SIGTERM, SIGINT}) {
+    Program program(On(2, job), Setting());
+    ASSERT_TRUE(program.WaitUntil([&] { return Exists("job/checkpoint_2.lsc"); }));
+    program.Signal(signal);
+    const Outcome stopped = program.Wait();
+    EXPECT_EQ(stopped.code, 0) << stopped.out << stopped.err;
+    EXPECT_EQ(stopped.err, "");
+    EXPECT_THAT(stopped.out, HasSubstr("stopped by SIGUSR1 at iteration"));
+    EXPECT_EQ(RunWell(On(3, job)).WeightsHash(), hash);
+    std::filesystem::remove_all(Dir("job"));
+  }
+}
+
+TEST_F(OwnRanks, EndWithTheProgramThatStartedThem) {
+  Program program(On(2, With(Train({"--checkpoint-every", "1"}, "job"), "--epochs", "100000")),
+                  Setting());
+  ASSERT_TRUE(program.WaitUntil([&] { return Exists("job/checkpoint_2.lsc"); }));
+  program.Signal(SIGKILL);
+  EXPECT_EQ(program.Wait().signal, SIGKILL);
+  // The lock on the directory is free again when the last of them has gone.
+  const auto start = std::chrono::steady_clock::now();
+  Outcome next;
+  do {
+    next = Run(With(Train({}, "job"), "--epochs", "1"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  } while (next.code == 73 && std::chrono::steady_clock::now() - start < std::chrono::seconds(20));
+  EXPECT_EQ(next.code, 0) << next.err;
+}
+
 // At any moment, any of them; and the job goes on with another number of them.
 TEST_F(Ranks, KilledTenTimesTheyGiveTheBitsOfAnUnbrokenRun) {
   const auto job = [&](const std::string& name) {
