@@ -25,9 +25,11 @@ void AllreduceSync::Ready(Variables& variables, int64_t end) {
   const WireType wire = WireOf(variables.dtype());
   while (sent_ < all && (sent_ + bucket <= end || end == all)) {
     const int64_t count = std::min(bucket, all - sent_);
-    std::byte* data = static_cast<std::byte*>(variables.gradients()) + sent_ * element;
+    const std::shared_ptr<std::byte> data(
+        variables.shared_gradients(),
+        static_cast<std::byte*>(variables.gradients()) + sent_ * element);
     last_ = group_.Submit(
-        [=](Communicator& ranks) { ranks.Allreduce(data, count, wire, ReduceOp::kSum); });
+        [=](Communicator& ranks) { ranks.Allreduce(data.get(), count, wire, ReduceOp::kSum); });
     sent_ += count;
   }
 }

@@ -7,7 +7,15 @@
 #include <memory>
 #include <string>
 
+#include "kernels/error.h"
+
 namespace lockstep {
+
+// Another rank gave up, and says why itself.
+class GaveUpError : public CommError {
+ public:
+  using CommError::CommError;
+};
 
 // Elements as they travel. Halves are widened to float32 for each addition and rounded to nearest
 // even once, after the last.
@@ -58,7 +66,7 @@ class Communicator {
   // rank calls it with the same size. It may outlive the communicator.
   virtual std::shared_ptr<std::byte> Allocate(size_t bytes) = 0;
 
-  // This rank gives up: what ranks of this host wait for, now or later, fails with CommError and
+  // This rank gives up: what ranks of this host wait for, now or later, fails with GaveUpError and
   // `why`. Ranks on other hosts learn it from the launcher when this process ends. Any thread.
   virtual void Abort(const std::string& why) noexcept = 0;
 };

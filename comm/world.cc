@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "comm/layered.h"
 #include "comm/mpi/mpi_world.h"
@@ -20,6 +21,22 @@ int LaunchedRanks() {
   return 1;
 }
 
+namespace {
+
+// Else they would wait for each other in different places.
+void RequireSameTransport(Communicator& ranks, Transport mine) {
+  std::vector<Transport> all(static_cast<size_t>(ranks.size()));
+  ranks.Allgather(&mine, sizeof mine, all.data());
+  for (size_t rank = 1; rank < all.size(); ++rank) {
+    if (all[rank] == all[0]) continue;
+    throw CommError("ranks 0 and " + std::to_string(rank) +
+                        " ask for different communicators; start all with the same",
+                    ExitCode::kDisagree);
+  }
+}
+
+}  // namespace
+
 std::unique_ptr<Communicator> MakeWorld(const WorldOptions& options) {
   if (LaunchedRanks() == 1) return MakeSelfCommunicator();
   std::unique_ptr<Communicator> mpi = MakeMpiWorld();
@@ -30,6 +47,7 @@ std::unique_ptr<Communicator> MakeWorld(const WorldOptions& options) {
             "was built with",
         ExitCode::kBadCluster);
   }
+  RequireSameTransport(*mpi, options.transport);
   if (options.transport == Transport::kMpi) return mpi;
   const int rank = mpi->rank();
   const int per_host = options.ranks_per_host;

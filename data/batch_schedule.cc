@@ -24,7 +24,7 @@ int64_t BatchSchedule::epoch_samples() const {
 }
 
 int64_t BatchSchedule::largest_part() const {
-  return MyRows(std::min(options_.batch_size, options_.size)).size();
+  return std::max(MyRows(std::min(options_.batch_size, options_.size)).size(), tail_part());
 }
 
 int64_t BatchSchedule::tail_part() const {

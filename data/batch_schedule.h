@@ -44,7 +44,8 @@ class BatchSchedule {
   void Seek(SourcePosition position);
   // Samples an epoch hands out: all, or all whole batches.
   int64_t epoch_samples() const;
-  // Ids of this rank in a full batch, the most that there are, and in the last of an epoch.
+  // The most ids of one batch of this rank, and those in the smaller batch at the end of an epoch:
+  // with whole lanes, or more than four ranks, that may be more than in a full one.
   int64_t largest_part() const;
   int64_t tail_part() const;
 

@@ -22,7 +22,7 @@ void Checkpoints::SaveLast(Trainer& trainer) {
 
 void Checkpoints::SaveNow(Trainer& trainer) {
   store_->Save(trainer.State(), {.iteration = trainer.clock().iteration,
-                                 .world_size = 1,
+                                 .world_size = trainer.network().group().size(),
                                  .config_hash = std::to_string(trainer.network().graph().Hash())});
   saved_at_ = Clock::now();
   saved_iteration_ = trainer.clock().iteration;

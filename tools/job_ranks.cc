@@ -33,14 +33,33 @@ std::string TextOf(const JobRanks::Facts& facts) {
   return text;
 }
 
-std::vector<std::string> Fields(const std::string& text) {
+JobRanks::Facts FactsIn(const std::string& text) {
   std::vector<std::string> fields;
   for (size_t at = 0; at < text.size();) {
     const size_t end = text.find('\0', at);
     fields.push_back(text.substr(at, end - at));
     at = end + 1;
   }
-  return fields;
+  JobRanks::Facts facts;
+  for (size_t i = 0; i + 1 < fields.size(); i += 2) facts.emplace_back(fields[i], fields[i + 1]);
+  return facts;
+}
+
+std::string ValueIn(const JobRanks::Facts& facts, const std::string& name) {
+  const auto found = std::find_if(facts.begin(), facts.end(),
+                                  [&](const auto& fact) { return fact.first == name; });
+  return found == facts.end() ? "not set" : found->second;
+}
+
+// The names in any of them, in the order in which they come.
+std::vector<std::string> NamesIn(const std::vector<JobRanks::Facts>& of_rank) {
+  std::vector<std::string> names;
+  for (const JobRanks::Facts& facts : of_rank) {
+    for (const auto& [name, value] : facts) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    }
+  }
+  return names;
 }
 
 // "--seed is 1 on rank 0, 2 on rank 1": the ranks that say the same as one before are left out.
@@ -74,9 +93,10 @@ JobRanks::JobRanks(const JobRanksOptions& options)
 
 // A launcher may give each rank processors of its own, or all the same ones.
 int JobRanks::Threads(int64_t wanted) const {
-  if (wanted > 0 || size() == 1) return static_cast<int>(wanted);
+  if (size() == 1) return static_cast<int>(wanted);
   const std::string mine = PlaceOfProcess();
   const std::vector<std::string> places = GatherTexts(group(), mine);
+  if (wanted > 0) return static_cast<int>(wanted);
   const auto sharers = std::count(places.begin(), places.end(), mine);
   return std::max(1, cpu::UsableCores() / static_cast<int>(sharers));
 }
@@ -93,19 +113,16 @@ void JobRanks::Together(const std::function<void()>& action) const {
 
 void JobRanks::RequireEqual(const Facts& facts) const {
   if (size() == 1) return;
-  std::vector<std::vector<std::string>> of_rank;
+  std::vector<Facts> of_rank;
   for (const std::string& text : GatherTexts(group(), TextOf(facts))) {
-    of_rank.push_back(Fields(text));
-    if (of_rank.back().size() != of_rank.front().size()) {
-      throw AgreedError(ExitCode::kDisagree, "the ranks run different programs; install the same");
-    }
+    of_rank.push_back(FactsIn(text));
   }
   std::vector<std::string> differences;
-  for (size_t i = 0; i < of_rank.front().size(); i += 2) {
+  for (const std::string& name : NamesIn(of_rank)) {
     std::vector<std::string> values;
-    for (const auto& fields : of_rank) values.push_back(fields[i + 1]);
+    for (const Facts& theirs : of_rank) values.push_back(ValueIn(theirs, name));
     if (std::count(values.begin(), values.end(), values.front()) == std::ssize(values)) continue;
-    differences.push_back(Difference(of_rank.front()[i], values));
+    differences.push_back(Difference(name, values));
   }
   if (differences.empty()) return;
   throw AgreedError(ExitCode::kDisagree,

@@ -96,6 +96,7 @@ class TrainJob {
         PrepareDirectories();
         LoadData();
         MakeModel(threads);
+        frozen_ = Frozen();
       });
       ranks_.RequireEqual(Facts());
       BuildNetwork();
@@ -191,8 +192,8 @@ class TrainJob {
         std::to_string(ranks_.size()) + " processes for a batch of " +
         std::to_string(o_.batch_size) +
         (o_.reproducible ? ", which runs as " + std::to_string(parts) + " lanes" : std::string()) +
-        ": some would have nothing to do; start fewer or raise --batch-size" +
-        (o_.reproducible ? " or --lanes" : ""));
+        ": some would have nothing to do; start fewer or raise " +
+        (o_.reproducible && o_.lanes == parts ? "--lanes" : "--batch-size"));
   }
 
   void LoadData() {
@@ -256,7 +257,7 @@ class TrainJob {
     network_ = std::make_unique<Network>(*model_.graph, *backend_,
                                          NetworkOptions{.dtype = dtype(),
                                                         .seed = o_.seed,
-                                                        .frozen = Frozen(),
+                                                        .frozen = frozen_,
                                                         .lanes = o_.reproducible ? o_.lanes : 0,
                                                         .lane_norm = lane_norm(),
                                                         .exact_math = o_.exact_math,
@@ -459,7 +460,7 @@ class TrainJob {
 
   void SayHowItStopped() const {
     const auto stop = signals_->stop();
-    if (!stop) {
+    if (!stop || !heard_) {
       return Say("stopped by a signal to another process at iteration " +
                  std::to_string(trainer_->clock().iteration) + "; everything was saved");
     }
@@ -481,6 +482,7 @@ class TrainJob {
   std::unique_ptr<DatasetSource> train_, test_;
   std::unique_ptr<Backend> backend_;
   Model model_;
+  std::set<std::string> frozen_;
   std::unique_ptr<Network> network_;
   std::unique_ptr<Updater> updater_;
   std::unique_ptr<Schedule> schedule_;
@@ -493,21 +495,25 @@ class TrainJob {
   bool saved_ = false;
 };
 
-bool IsAgreed(const std::exception_ptr& thrown) {
+// Whether another rank says what has happened: the first, where all know it, or the one that gave
+// up.
+bool AnotherSaysIt(const JobRanks& ranks, const std::exception_ptr& thrown) {
   try {
     std::rethrow_exception(thrown);
   } catch (const AgreedError&) {
+    return !ranks.is_first();
+  } catch (const GaveUpError&) {
     return true;
   } catch (...) {
+    ranks.Abort(DescribeFailure(thrown).text);
     return false;
   }
 }
 
-// What all know already the first rank says for all: the others keep silent, and do not end before
-// it, since a launcher then ends it in the middle of its words.
-void TellRanks(const JobRanks& ranks, bool agreed, const StopSignals& signals, Failure* failure) {
-  if (!agreed) return ranks.Abort(failure->text);
-  if (ranks.is_first()) return;
+// Who has nothing to say does not end before who has: a launcher takes the exit code of the first
+// that ends, and ends the others in the middle of their words.
+void TellRanks(const JobRanks& ranks, const StopSignals& signals, Failure* failure) {
+  if (!AnotherSaysIt(ranks, std::current_exception())) return;
   failure->text.clear();
   const auto start = Clock::now();
   while (!signals.requested() && SecondsSince(start) < 2.0) {
@@ -556,7 +562,7 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
     if (signals.requested() && !saved && IsTrouble(failure.code))
       failure.code = ExitCode::kNotSaved;
     WriteFailureFile(FailureDirectory(variables), failure.text);
-    if (ranks) TellRanks(*ranks, IsAgreed(std::current_exception()), signals, &failure);
+    if (ranks) TellRanks(*ranks, signals, &failure);
     throw Error(failure.code, failure.text);
   }
 }

@@ -290,6 +290,11 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
   }
   RequireLauncher(environment);
   RequireSameRanks(environment, o.ranks);
+  if (o.reproducible && (o.sync_batch_norm || !o.average_statistics)) {
+    throw ConfigError(
+        "--sync-batch-norm and --average-statistics are of the fast mode; with "
+        "--reproducible, --lane-norm says what batch statistics are taken over");
+  }
   if (no_strict) o.strict_init = false;
   o.unknown = options.unknown();
   FillFromEnvironment(environment, &o);

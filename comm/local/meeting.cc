@@ -11,6 +11,7 @@
 #include <climits>
 #include <cstring>
 
+#include "comm/communicator.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -115,7 +116,8 @@ void Meeting::Sleep(const char* what) {
 
 void Meeting::Check(const char* what) const {
   if (head_->abort.load(std::memory_order_acquire) == Head::kWritten) {
-    Throw(what, "rank " + std::to_string(head_->aborted_by.load()) + " gave up: " + head_->why);
+    throw GaveUpError(Where(what) + "rank " + std::to_string(head_->aborted_by.load()) +
+                      " gave up: " + head_->why);
   }
 }
 
@@ -154,7 +156,11 @@ std::string Meeting::Describe(int rank) const {
 }
 
 void Meeting::Throw(const char* what, const std::string& found) const {
-  throw CommError(std::string(what) + " on rank " + std::to_string(who_.world_rank) + ": " + found);
+  throw CommError(Where(what) + found);
+}
+
+std::string Meeting::Where(const char* what) const {
+  return std::string(what) + " on rank " + std::to_string(who_.world_rank) + ": ";
 }
 
 }  // namespace lockstep

@@ -52,6 +52,7 @@ class Meeting {
   void CheckPeers(const char* what, bool ask_system) const;
   void WakeAll() noexcept;
   [[noreturn]] void Throw(const char* what, const std::string& found) const;
+  std::string Where(const char* what) const;
 
   Head* head_;
   const Who who_;

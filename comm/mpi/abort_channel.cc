@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "comm/communicator.h"
 #include "comm/mpi/abort_channel_internal.h"
 #include "kernels/error.h"
 
@@ -39,7 +40,7 @@ void AbortChannel::Check(const char* what, int world_rank) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (reason_.empty()) Receive();
   if (reason_.empty()) return;
-  throw CommError(std::string(what) + " on rank " + std::to_string(world_rank) + ": " + reason_);
+  throw GaveUpError(std::string(what) + " on rank " + std::to_string(world_rank) + ": " + reason_);
 }
 
 }  // namespace lockstep::mpi

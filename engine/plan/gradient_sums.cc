@@ -116,10 +116,9 @@ int GradientSums::NotFinite() const {
   return -1;
 }
 
-void GradientSums::ThrowNotFinite() const {
-  throw FormatError("the gradient of " +
-                    variables_.entries()[static_cast<size_t>(NotFinite())].name +
-                    " is not finite: training diverged; lower the learning rate");
+std::string GradientSums::NotFiniteText() const {
+  return "the gradient of " + variables_.entries()[static_cast<size_t>(NotFinite())].name +
+         " is not finite: training diverged; lower the learning rate";
 }
 
 void GradientSums::UpdateExponents() {

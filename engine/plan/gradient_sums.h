@@ -52,8 +52,8 @@ class GradientSums {
   // The first entry of Variables::entries() with a gradient that is not finite, or -1: nothing of
   // this step may be used then.
   int NotFinite() const;
-  // Throws FormatError (65) naming it.
-  [[noreturn]] void ThrowNotFinite() const;
+  // Names it, and says what to do.
+  std::string NotFiniteText() const;
   // Whether an element was too large (or the exponents are not known yet): nothing of this step
   // may be used. The exponents then fit what was seen.
   bool Overflowed() const { return overflowed_.load(); }

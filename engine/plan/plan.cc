@@ -187,19 +187,27 @@ LossSums Plan::Run(const RunInputs& inputs, const RunHooks& hooks) {
   int64_t ready = 0;
   for (size_t i = 0; i < instructions_.size(); ++i) {
     RunLineJoined(&context, i, hooks.exchange);
-    if (!hooks.gradients_ready || ready_after_[i] == ready) continue;
-    ready = ready_after_[i];
-    hooks.gradients_ready(ready);
+    TellReady(i, hooks, &ready);
   }
   return sums;
 }
 
-void Plan::RunJoinsOnly(LaneExchange* exchange) {
+void Plan::RunJoinsOnly(const RunHooks& hooks) {
   LossSums sums;
   const RunContext context = Start({}, &sums);
-  for (const auto& line : instructions_) {
-    if (line->join_size() > 0) RunJoin(*line, {}, context, exchange);
+  int64_t ready = 0;
+  for (size_t i = 0; i < instructions_.size(); ++i) {
+    if (instructions_[i]->join_size() > 0) {
+      RunJoin(*instructions_[i], {}, context, hooks.exchange);
+    }
+    TellReady(i, hooks, &ready);
   }
+}
+
+void Plan::TellReady(size_t line, const RunHooks& hooks, int64_t* told) const {
+  if (!hooks.gradients_ready || ready_after_[line] == *told) return;
+  *told = ready_after_[line];
+  hooks.gradients_ready(*told);
 }
 
 LossSums Plan::RunTimed(const RunInputs& inputs, std::vector<double>* seconds) {

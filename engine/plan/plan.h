@@ -63,8 +63,9 @@ class Plan {
   // Executes every line. In kTrain the gradients of the *sum* of the losses are then in Variables;
   // returns the sums of the batch (zeros in kPredict).
   LossSums Run(const RunInputs& inputs, const RunHooks& hooks = {});
-  // Takes part in the joins of a batch of which no lane runs here.
-  void RunJoinsOnly(LaneExchange* exchange);
+  // Takes part in the joins of a batch of which no lane runs here; gradients are said to be ready
+  // between the same joins as in Run.
+  void RunJoinsOnly(const RunHooks& hooks);
   // The same, and adds each line's seconds to `seconds` (one entry a line).
   LossSums RunTimed(const RunInputs& inputs, std::vector<double>* seconds);
 
@@ -100,6 +101,7 @@ class Plan {
   void CheckInputs() const;
   void FindReadyLines();
   void RunLine(RunContext* context, size_t i);
+  void TellReady(size_t line, const RunHooks& hooks, int64_t* told) const;
   void RunLineJoined(RunContext* context, size_t i, LaneExchange* exchange);
   Tensor Copy(ValueId id) const;
 

@@ -64,6 +64,8 @@ class Variables {
   DType dtype() const { return dtype_; }
   void* parameters() const { return parameters_.get(); }
   void* gradients() const { return gradients_.get(); }
+  // The same, for who reads or writes them from another thread: it may outlive the variables.
+  const std::shared_ptr<void>& shared_gradients() const { return gradients_; }
 
  private:
   void Allocate(const std::function<std::shared_ptr<void>(size_t)>& gradient_memory);

@@ -13,7 +13,8 @@ namespace lockstep {
 class GroupExchange : public LaneExchange {
  public:
   // `most_lanes`: of any one rank. The group must outlive this.
-  GroupExchange(RankGroup& group, size_t most_lanes = 1) : group_(group), most_(most_lanes) {}
+  explicit GroupExchange(RankGroup& group, size_t most_lanes = 1)
+      : group_(group), most_(most_lanes) {}
 
   std::span<const double> Exchange(std::span<const double> mine, int64_t size) override;
   // Of the last Exchange.

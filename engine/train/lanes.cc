@@ -163,7 +163,7 @@ void LaneRunner::JoinOthers(Mode mode, const Batch& batch, const std::string& x,
   Plan* const plan = PlanFor(mode, 0, 1);
   plan->SetInput(x, batch.x);
   plan->SetInput(labels, batch.labels);
-  plan->RunJoinsOnly(exchange_.get());
+  plan->RunJoinsOnly({.exchange = exchange_.get()});
 }
 
 LossSums LaneRunner::Train(const Batch& batch, uint64_t seed, const std::string& x,
@@ -179,7 +179,7 @@ LossSums LaneRunner::Train(const Batch& batch, uint64_t seed, const std::string&
     gradient_sums_.Agree();
     if (gradient_sums_.NotFinite() >= 0 || !std::isfinite(total.loss)) {
       states.Restore();
-      if (std::isfinite(total.loss)) gradient_sums_.ThrowNotFinite();
+      if (std::isfinite(total.loss)) ThrowNotFinite();
       return total;
     }
     const bool fits = !gradient_sums_.Overflowed();
@@ -191,6 +191,13 @@ LossSums LaneRunner::Train(const Batch& batch, uint64_t seed, const std::string&
     if (fits) return total;
     states.Restore();  // the step is done again, from where it began
   }
+}
+
+// Every rank knows it.
+void LaneRunner::ThrowNotFinite() const {
+  const std::string text = gradient_sums_.NotFiniteText();
+  if (group_.size() > 1) throw AgreedError(ExitCode::kBadData, text);
+  throw FormatError(text);
 }
 
 LossSums LaneRunner::Evaluate(const Batch& batch, const std::string& x, const std::string& labels) {

@@ -72,6 +72,7 @@ class LaneRunner {
   void RunLines(const std::vector<Lane>& lanes, std::vector<RunContext>* contexts);
   // A part without lanes: takes part in the joins of the others.
   void JoinOthers(Mode mode, const Batch& batch, const std::string& x, const std::string& labels);
+  [[noreturn]] void ThrowNotFinite() const;
   LossSums AddUp(const std::vector<LossSums>& mine);
 
   const Graph& graph_;

@@ -21,9 +21,10 @@ std::string ReadIfThere(const std::string& path) {
   }
 }
 
-// Gradients lie where sums over ranks need no copies; for one rank anywhere.
-std::function<std::shared_ptr<void>(size_t)> GradientMemory(RankGroup& group) {
-  if (group.size() == 1) return nullptr;
+// Gradients lie where sums over ranks need no copies. Those of one rank are not summed, and of
+// lanes other numbers are (GradientSums).
+std::function<std::shared_ptr<void>(size_t)> GradientMemory(RankGroup& group, int lanes) {
+  if (group.size() == 1 || lanes > 0) return nullptr;
   return [&group](size_t bytes) { return group.Allocate(bytes); };
 }
 
@@ -38,7 +39,8 @@ Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
       backend_(backend),
       options_(std::move(options)),
       group_(options_.group != nullptr ? options_.group : &alone_),
-      variables_(graph, backend, options_.dtype, options_.frozen, GradientMemory(*group_)),
+      variables_(graph, backend, options_.dtype, options_.frozen,
+                 GradientMemory(*group_, options_.lanes)),
       arena_(backend),
       cache_(backend.fingerprint() + " threads " + std::to_string(backend.threads())),
       chooser_(backend, cache_,
@@ -122,7 +124,7 @@ void Network::ClearGradients() {
 
 LossSums Network::Train(const Batch& batch, const GradientsReady& ready) {
   if (lanes_) return lanes_->Train(batch, options_.seed, options_.x, options_.labels);
-  if (batch.rows == 0) return TrainOnNothing(batch);
+  if (batch.rows == 0) return TrainOnNothing(batch, ready);
   const SavedStates states(variables_);
   const LossSums sums =
       Run(Mode::kTrain, batch, {.gradients_ready = ready, .exchange = exchange_.get()});
@@ -131,13 +133,13 @@ LossSums Network::Train(const Batch& batch, const GradientsReady& ready) {
 }
 
 // This rank's part of the batch is empty; the others may still need it in their joins.
-LossSums Network::TrainOnNothing(const Batch& batch) {
+LossSums Network::TrainOnNothing(const Batch& batch, const GradientsReady& ready) {
   ClearGradients();
   if (!exchange_) return {};
   Plan& plan = this->plan(Mode::kTrain, 1);
   plan.SetInput(options_.x, batch.x);
   plan.SetInput(options_.labels, batch.labels);
-  plan.RunJoinsOnly(exchange_.get());
+  plan.RunJoinsOnly({.gradients_ready = ready, .exchange = exchange_.get()});
   return {};
 }
 

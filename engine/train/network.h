@@ -87,7 +87,7 @@ class Network {
 
  private:
   LossSums Run(Mode mode, const Batch& batch, const RunHooks& hooks = {});
-  LossSums TrainOnNothing(const Batch& batch);
+  LossSums TrainOnNothing(const Batch& batch, const GradientsReady& ready);
   void Compile(std::span<const int64_t> rows);
   void RequireFits(const std::string& input, const TensorType& found, const char* what) const;
 

@@ -10,7 +10,6 @@ AgreedStep ExchangeShares(RankGroup& group, const StepShare& mine, bool sums_are
     const StepShare& share = shares[rank];
     if (!sums_are_whole || rank == 0) step.sums += share.sums;
     step.state_rows += share.state_rows;
-    step.stop |= share.stop != 0;
     if (share.failed == 0) continue;
     if (step.failed_rank < 0 || (share.names_the_cause != 0 && !cause_named)) {
       step.failed_rank = static_cast<int>(rank);

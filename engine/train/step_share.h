@@ -13,7 +13,6 @@ namespace lockstep {
 struct StepShare {
   LossSums sums = {};
   int64_t state_rows = 0;       // samples that the running statistics followed
-  uint8_t stop = 0;             // training is to end behind this step
   uint8_t failed = 0;           // this rank has met an error,
   uint8_t names_the_cause = 0;  // that says more than what the others see of it
 };
@@ -21,7 +20,6 @@ struct StepShare {
 struct AgreedStep {
   LossSums sums = {};
   int64_t state_rows = 0;
-  bool stop = false;
   int failed_rank = -1;  // whose error to tell; -1: none
 };
 

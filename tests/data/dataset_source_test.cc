@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "data/batch_iterator.h"
+#include "data/batch_schedule.h"
 #include "data/epoch_order.h"
 #include "data/run_threads.h"
 #include "data/synthetic.h"
@@ -249,6 +250,34 @@ TEST(RunThreads, DoesEveryJobWithoutThreads) {
   std::vector<int> done(50);
   RunThreads(done.size(), 4, [&](size_t i) { ++done[i]; });
   EXPECT_EQ(done, std::vector<int>(50, 1));
+}
+
+// A part of the last, smaller batch may be larger than that of a full one.
+TEST(DatasetSource, NoPartIsLargerThanTheLargest) {
+  for (const int lanes : {0, 1, 3, 5, 8}) {
+    for (const int64_t lane_rows : {1, 8}) {
+      for (int ranks = 1; ranks <= 7; ++ranks) {
+        for (int64_t size = 16; size <= 31; ++size) {
+          int64_t handed_out = 0;
+          for (int rank = 0; rank < ranks; ++rank) {
+            BatchSchedule schedule({.size = size,
+                                    .batch_size = 16,
+                                    .rank = rank,
+                                    .ranks = ranks,
+                                    .cut = {.lanes = lanes, .min_lane_rows = lane_rows}});
+            for (bool last = false; !last;) {
+              const ScheduledBatch batch = schedule.Next();
+              EXPECT_LE(static_cast<int64_t>(batch.ids.size()), schedule.largest_part())
+                  << lanes << " lanes, rank " << rank << " of " << ranks << ", " << size;
+              handed_out += static_cast<int64_t>(batch.ids.size());
+              last = batch.last_of_epoch;
+            }
+          }
+          EXPECT_EQ(handed_out, size);
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <random>
 #include <sstream>
 #include <thread>
@@ -158,6 +159,11 @@ TEST_F(Ranks, WhatDiffersBetweenThemIsNamedBeforeTheFirstStep) {
   const std::string other = Channel("other", Pictures(70, 2));
   ExpectJobFails(RunProgram(Train(), Wrapped(2, "--train " + other)), 76, "the training data is ");
   ExpectJobFails(RunProgram(Train(), Wrapped(2, "--bucket-bytes 17")), 76, "--bucket-bytes is ");
+  ExpectJobFails(RunProgram(Train(), Wrapped(2, "--optimizer adam")), 76,
+                 "--optimizer is momentum on rank 0, adam on rank 1");
+  ExpectJobFails(RunProgram(Train(), Wrapped(2, "--communicator mpi")), 76,
+                 "ranks 0 and 1 ask for different communicators");
+  EXPECT_EQ(RunProgram(Train(), Wrapped(2, "--threads 2")).code, 0);
   RunWell(Train());
   const Arguments start{"--init-from", Dir("model/model.npz")};
   ExpectJobFails(RunProgram(Train(), Wrapped(2, "--init-from " + Dir("model/model.npz"))), 76,
@@ -168,6 +174,7 @@ TEST_F(Ranks, WhatDiffersBetweenThemIsNamedBeforeTheFirstStep) {
 TEST_F(Ranks, WhatFailsOnOneEndsAll) {
   ExpectJobFails(RunProgram(Train(), Wrapped(3, "--train " + Dir("nowhere"))), 66, "rank 1: ");
   EXPECT_FALSE(Exists("model/model.npz"));
+  ExpectJobFails(RunOn(2, Train({"--freeze", "nonsense"})), 64, "nonsense");
   const Arguments labels = {"--train", Channel("bad", [] {
                               Arrays arrays = Pictures(70);
                               arrays["labels"].values<int32_t>()[3] = 99;
@@ -176,11 +183,30 @@ TEST_F(Ranks, WhatFailsOnOneEndsAll) {
   ExpectJobFails(RunOn(2, With(Train(), "--train", labels[1])), 65, "99");
 }
 
+// The code of the rank that failed is that of the job, and its words are said once.
+TEST_F(Ranks, ADiskThatIsFullAtTheFirstIsTheirAnswer) {
+  if (std::system("unshare -m true 2>/dev/null") != 0) GTEST_SKIP() << "no mount namespaces here";
+  for (int run = 0; run < 3; ++run) {
+    std::filesystem::create_directories(Dir("job"));
+    ProgramSetting setting = Under(Setting(), 3);
+    // Room for one checkpoint.
+    const std::string mount = "mount -t tmpfs -o size=600k none " + Dir("job") + " && exec \"$@\"";
+    setting.launcher.insert(setting.launcher.begin(),
+                            {"/usr/bin/unshare", "-m", "/bin/sh", "-c", mount, "sh"});
+    const Outcome outcome = RunProgram(Train({"--checkpoint-every", "1"}, "job"), setting);
+    ExpectJobFails(outcome, 74, "No space left");
+    const size_t first = outcome.err.find("lockstep: ");
+    EXPECT_EQ(first, outcome.err.rfind("lockstep: ")) << outcome.err;
+  }
+}
+
 TEST_F(Ranks, NeedSomethingToDo) {
   ExpectJobFails(RunOn(3, With(Train(), "--batch-size", "2")), 64,
                  "3 processes for a batch of 2: some would have nothing to do");
   ExpectJobFails(RunOn(3, Reproducible("", {"--lane-norm", "lane"})), 64,
-                 "3 processes for a batch of 16, which runs as 2 lanes");
+                 "3 processes for a batch of 16, which runs as 2 lanes: some would have nothing to "
+                 "do; start fewer or raise --batch-size");
+  ExpectJobFails(RunOn(5, Reproducible()), 64, "start fewer or raise --lanes");
 }
 
 // A signal to any one of them is a signal to the job.
