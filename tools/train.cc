@@ -9,8 +9,6 @@
 #include <vector>
 
 #include "comm/world.h"
-#include "data/batch_iterator.h"
-#include "data/value_range.h"
 #include "engine/train/publish.h"
 #include "engine/train/rank_check.h"
 #include "kernels/error.h"
@@ -21,6 +19,7 @@
 #include "tools/failure.h"
 #include "tools/failure_file.h"
 #include "tools/file_roles.h"
+#include "tools/job_data.h"
 #include "tools/job_ranks.h"
 #include "tools/launch.h"
 #include "tools/program_hash.h"
@@ -46,37 +45,6 @@ std::string Format(const char* format, double value) {
   return text;
 }
 
-// The names of the files that were read, without their directories.
-std::string FilesText(const Dataset& dataset) {
-  constexpr size_t kShown = 5;
-  const std::vector<std::string> files = dataset.files();
-  std::string text;
-  for (size_t i = 0; i < std::min(files.size(), kShown); ++i) {
-    text += (i > 0 ? ", " : "") + OneLine(files[i].substr(files[i].rfind('/') + 1), 100);
-  }
-  if (files.size() <= kShown) return text;
-  return text + " and " + std::to_string(files.size() - kShown) + " more";
-}
-
-// (h, w, c) of a picture, where (c, h, w) was meant.
-bool LooksChannelsLast(const Shape& shape) {
-  return shape.ndim() == 3 && shape[2] <= 4 && shape[0] > 4 && shape[1] > 4;
-}
-
-// Numbers that were probably meant to be scaled, as pictures of 0 to 255 stored as floats: start
-// values suit numbers near 1. Those scaled to [0, 1] or to unit deviation stay far below 30, bytes
-// are above it in any picture. A look at some samples will do. "" where all is well.
-std::string UnscaledText(const Dataset& dataset) {
-  constexpr double kLargest = 30.0;
-  constexpr int64_t kRows = 1000;
-  if (!IsFloating(dataset.features().dtype())) return "";
-  const ValueRange range = RangeOf(dataset.Slice(0, std::min(kRows, dataset.size())).features());
-  if (range.largest <= kLargest && range.least >= -kLargest) return "";
-  return "samples hold numbers from " + FormatG(range.least) + " to " + FormatG(range.largest) +
-         " and are fed as they are; networks want them near 0 to 1: give --mean and --stddev "
-         "(for pictures of 0 to 255, --stddev 255)";
-}
-
 // One rank's part of a training job, from its options to its files. Only the first rank has a store
 // and directories to write to.
 class TrainJob {
@@ -94,7 +62,7 @@ class TrainJob {
       const int threads = ranks_.Threads(o_.threads);
       ranks_.Together([&] {
         PrepareDirectories();
-        LoadData();
+        data_.emplace(o_, ranks_, [this](const std::string& line) { Say("warning: " + line); });
         MakeModel(threads);
         frozen_ = Frozen();
       });
@@ -133,7 +101,6 @@ class TrainJob {
     };
   }
   void Say(const std::string& line) const { console_->Write(line + "\n"); }
-  DType dtype() const { return o_.dtype == "float64" ? DType::kFloat64 : DType::kFloat32; }
 
   // Before anything that takes time: a job must not find out at its end.
   void PrepareDirectories() {
@@ -146,84 +113,15 @@ class TrainJob {
                        .warn = [this](const std::string& line) { Say("warning: " + line); }});
   }
 
-  void CheckTargets(const Dataset& dataset, const std::string& dir) const {
-    const Shape found = dataset.label_type().shape;
-    if (dataset.has_classes() || found == Shape({o_.classes})) return;
-    throw ShapeError("the targets of " + dir + " are " + std::to_string(found.size()) +
-                         " numbers a row, shape " + found.ToString() + "; model " + o_.model +
-                         " predicts --classes " + std::to_string(o_.classes) +
-                         (found.ndim() == 1 ? ", so give --classes " + std::to_string(found[0])
-                                            : "; it wants one axis of them"),
-                     ExitCode::kBadData);
-  }
-
-  std::unique_ptr<DatasetSource> MakeSource(const std::string& dir, const std::string& split,
-                                            bool training) const {
-    ChannelOptions channel = o_.channel;
-    channel.split = split;
-    channel.warn = [this](const std::string& line) { Say("warning: " + line); };
-    channel.labels = FindModel(o_.model).classifier ? LabelKind::kClasses : LabelKind::kTargets;
-    TransformOptions transform = o_.transform;
-    transform.dtype = dtype();
-    if (!training) transform.random_crop = transform.flip = false;
-    Dataset dataset = LoadChannel(dir, channel);
-    CheckTargets(dataset, dir);
-    // ReLU hides what is not a number from the loss, but not from gradients.
-    dataset.CheckFinite(dtype());
-    return std::make_unique<DatasetSource>(std::move(dataset),
-                                           SourceOptions{.batch_size = o_.batch_size,
-                                                         .seed = o_.seed,
-                                                         .shuffle = training && o_.shuffle,
-                                                         .rank = ranks_.rank(),
-                                                         .ranks = ranks_.size(),
-                                                         .cut = Cut(),
-                                                         .transform = transform});
-  }
-
-  LaneNorm lane_norm() const { return o_.lane_norm == "lane" ? LaneNorm::kLane : LaneNorm::kSync; }
-  BatchCut Cut() const {
-    return o_.reproducible ? LaneRunner::CutOf(o_.lanes, lane_norm()) : BatchCut{};
-  }
-  // A rank without any rows would only wait.
-  void CheckParts() const {
-    const int64_t parts = Cut().PiecesOf(o_.batch_size);
-    if (ranks_.size() <= parts) return;
-    throw ConfigError(
-        std::to_string(ranks_.size()) + " processes for a batch of " +
-        std::to_string(o_.batch_size) +
-        (o_.reproducible ? ", which runs as " + std::to_string(parts) + " lanes" : std::string()) +
-        ": some would have nothing to do; start fewer or raise " +
-        (o_.reproducible && o_.lanes == parts ? "--lanes" : "--batch-size"));
-  }
-
-  void LoadData() {
-    CheckParts();
-    train_ = MakeSource(o_.train, "train", true);
-    if (train_->size() < o_.batch_size) {
-      throw FormatError(o_.train + " has " + std::to_string(train_->size()) +
-                        " rows, fewer than a batch of " + std::to_string(o_.batch_size) +
-                        "; lower --batch-size");
-    }
-    if (o_.test.empty()) return;
-    test_ = MakeSource(o_.test, "test", false);
-    if (!(test_->sample_type().shape == train_->sample_type().shape)) {
-      throw ShapeError("samples of " + o_.test + " have shape " +
-                           test_->sample_type().shape.ToString() + ", those of " + o_.train + " " +
-                           train_->sample_type().shape.ToString(),
-                       ExitCode::kBadData);
-    }
-  }
-
   void MakeModel(int threads) {
     backend_ = MakeCpuBackend(threads);
     model_ = BuildModel({.name = o_.model,
-                         .in_shape = train_->sample_type().shape,
+                         .in_shape = data_->train().sample_type().shape,
                          .classes = o_.classes,
                          .width = o_.width,
                          .hidden = o_.hidden});
     if (model_.classifier) {
-      train_->dataset().CheckLabels(static_cast<int32_t>(o_.classes));
-      if (test_) test_->dataset().CheckLabels(static_cast<int32_t>(o_.classes));
+      data_->CheckLabels(static_cast<int32_t>(o_.classes));
     }
   }
 
@@ -231,9 +129,8 @@ class TrainJob {
   JobRanks::Facts Facts() const {
     if (ranks_.size() == 1) return {};
     JobRanks::Facts facts{{"the program", ProgramHash()},
-                          {"the network", std::to_string(model_.graph->Hash())},
-                          {"the training data", DataText(*train_)},
-                          {"the validation data", test_ ? DataText(*test_) : "none"}};
+                          {"the network", std::to_string(model_.graph->Hash())}};
+    for (JobRanks::Facts data = data_->Facts(); const auto& fact : data) facts.push_back(fact);
     if (o_.reproducible) facts.emplace_back("the processor", backend_->fingerprint());
     for (const auto& [option, value] : RecipeOf(o_)) facts.emplace_back("--" + option, value);
     facts.emplace_back("--iterations", std::to_string(o_.iterations));
@@ -244,22 +141,13 @@ class TrainJob {
     return facts;
   }
 
-  static std::string DataText(const DatasetSource& source) {
-    const TensorType sample = source.dataset().sample_type();
-    char fingerprint[32];
-    std::snprintf(fingerprint, sizeof fingerprint, "%016llx",
-                  static_cast<unsigned long long>(source.fingerprint()));
-    return std::to_string(source.size()) + " samples " + sample.shape.ToString() + " " +
-           std::string(Name(sample.dtype)) + " " + fingerprint;
-  }
-
   void BuildNetwork() {
     network_ = std::make_unique<Network>(*model_.graph, *backend_,
-                                         NetworkOptions{.dtype = dtype(),
+                                         NetworkOptions{.dtype = DTypeOf(o_),
                                                         .seed = o_.seed,
                                                         .frozen = frozen_,
                                                         .lanes = o_.reproducible ? o_.lanes : 0,
-                                                        .lane_norm = lane_norm(),
+                                                        .lane_norm = LaneNormOf(o_),
                                                         .exact_math = o_.exact_math,
                                                         .group = &ranks_.group(),
                                                         .norm_over_ranks = o_.sync_batch_norm,
@@ -303,16 +191,17 @@ class TrainJob {
   void MakeTrainer() {
     StartWeights();
     MakeUpdater();
-    trainer_ = std::make_unique<Trainer>(*network_, *train_, *updater_, *schedule_, ranks_.sync(),
-                                         TrainerOptions{.epochs = o_.epochs,
-                                                        .iterations = o_.iterations,
-                                                        .learning_rate = o_.learning_rate,
-                                                        .should_stop = ShouldStopLoop()});
+    trainer_ =
+        std::make_unique<Trainer>(*network_, data_->train(), *updater_, *schedule_, ranks_.sync(),
+                                  TrainerOptions{.epochs = o_.epochs,
+                                                 .iterations = o_.iterations,
+                                                 .learning_rate = o_.learning_rate,
+                                                 .should_stop = ShouldStopLoop()});
     if (ranks_.size() > 1 && o_.check_every > 0) {
       trainer_->Extend(std::make_unique<RankCheck>(o_.check_every));
     }
-    if (test_) {
-      evaluation_ = Extend(MakeEvaluation(test_.get(), model_.classifier, ShouldStop()));
+    if (data_->test() != nullptr) {
+      evaluation_ = Extend(MakeEvaluation(data_->test(), model_.classifier, ShouldStop()));
     }
     report_ = Extend(MakeReport(console_, &log_, o_.output_data_dir, model_.classifier));
     if (store_) {
@@ -376,21 +265,7 @@ class TrainJob {
     if (!store_) Say("# no --checkpoint-dir: what is stopped cannot be resumed");
     Say("# model: " + o_.model + ", " + std::to_string(network_->variables().flat_size()) +
         " parameters");
-    Say("# data: " + std::to_string(train_->size()) + " training samples" +
-        (test_ ? ", " + std::to_string(test_->size()) + " for validation" : std::string()));
-    const TensorType sample = train_->dataset().sample_type();
-    Say("# samples: " + sample.shape.ToString() + " " + std::string(Name(sample.dtype)));
-    if (LooksChannelsLast(sample.shape)) {
-      Say("# warning: samples of " + sample.shape.ToString() +
-          " look like pictures with channels last; networks take (channels, height, width)");
-    }
-    const bool scaled = !o_.mean.empty() || !o_.stddev.empty();
-    // Weights that were trained before know what they were trained on.
-    const std::string unscaled =
-        scaled || !o_.init_from.empty() ? "" : UnscaledText(train_->dataset());
-    if (!unscaled.empty()) Say("# warning: " + unscaled);
-    Say("# files: " + FilesText(train_->dataset()) +
-        (test_ ? "; for validation " + FilesText(test_->dataset()) : std::string()));
+    for (const std::string& line : data_->Description(o_)) Say("# " + line);
     Say("# Minibatch-size: " + std::to_string(o_.batch_size));
     Say("# epoch: " + std::to_string(o_.epochs));
     Say("# learning rate: " + FormatG(o_.learning_rate) + " (" + schedule_->ToString() + ")");
@@ -410,7 +285,7 @@ class TrainJob {
   }
 
   InputTransform Input() const {
-    const bool bytes = train_->dataset().features().dtype() == DType::kUint8;
+    const bool bytes = data_->train().dataset().features().dtype() == DType::kUint8;
     return {.scale = bytes ? o_.transform.scale : 1.0,
             .mean = o_.mean,
             .stddev = o_.stddev,
@@ -479,7 +354,7 @@ class TrainJob {
   StopSignals* signals_;
   std::optional<Clock::time_point> heard_;  // when training stopped for a signal
   std::optional<CheckpointStore> store_;
-  std::unique_ptr<DatasetSource> train_, test_;
+  std::optional<JobData> data_;
   std::unique_ptr<Backend> backend_;
   Model model_;
   std::set<std::string> frozen_;

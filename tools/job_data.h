@@ -1,0 +1,45 @@
+// What a training job trains on and validates with.
+#ifndef LOCKSTEP_TOOLS_JOB_DATA_H_
+#define LOCKSTEP_TOOLS_JOB_DATA_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/batch_iterator.h"
+#include "engine/train/lanes.h"
+#include "tools/job_ranks.h"
+#include "tools/train_options.h"
+
+namespace lockstep::tools {
+
+LaneNorm LaneNormOf(const TrainOptions& options);
+DType DTypeOf(const TrainOptions& options);
+
+// This rank's parts of the batches of both channels.
+class JobData {
+ public:
+  using Warn = std::function<void(const std::string& line)>;
+
+  // Throws ConfigError (64) for more ranks than a batch has parts, FormatError, ShapeError (65) or
+  // IoError (66) for data that cannot be trained on.
+  JobData(const TrainOptions& options, const JobRanks& ranks, const Warn& warn);
+
+  DatasetSource& train() const { return *train_; }
+  DatasetSource* test() const { return test_.get(); }  // null without validation
+  // Throws FormatError (65) naming the first row with a label outside the classes.
+  void CheckLabels(int32_t classes) const;
+
+  // What must be the same on every rank.
+  JobRanks::Facts Facts() const;
+  // Lines for the head of the job's log; warnings of what is probably meant otherwise among them.
+  std::vector<std::string> Description(const TrainOptions& options) const;
+
+ private:
+  std::unique_ptr<DatasetSource> train_, test_;
+};
+
+}  // namespace lockstep::tools
+
+#endif  // LOCKSTEP_TOOLS_JOB_DATA_H_
