@@ -2,10 +2,13 @@
 #ifndef LOCKSTEP_LOCKSTEP_LOCKSTEP_H_
 #define LOCKSTEP_LOCKSTEP_LOCKSTEP_H_
 
+#include "comm/allreduce_sync.h"
+#include "comm/comm_group.h"
 #include "comm/comm_queue.h"
 #include "comm/communicator.h"
 #include "comm/self_communicator.h"
 #include "comm/thread/thread_communicator.h"
+#include "comm/world.h"
 #include "data/batch_iterator.h"
 #include "data/channel.h"
 #include "data/dataset.h"
@@ -23,6 +26,8 @@
 #include "engine/train/network.h"
 #include "engine/train/param_sync.h"
 #include "engine/train/publish.h"
+#include "engine/train/rank_check.h"
+#include "engine/train/rank_group.h"
 #include "engine/train/trainer.h"
 #include "kernels/backend.h"
 #include "kernels/dtype.h"
