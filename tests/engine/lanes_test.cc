@@ -272,11 +272,7 @@ TEST_F(GradientSumsTest, NamesAGradientThatIsNotFinite) {
   EXPECT_EQ(sums.NotFinite(), -1);
   sums.Add(id_, bad.data());
   EXPECT_GE(sums.NotFinite(), 0);
-  try {
-    sums.ThrowNotFinite();
-  } catch (const FormatError& error) {
-    EXPECT_NE(std::string(error.what()).find("l/W"), std::string::npos) << error.what();
-  }
+  EXPECT_NE(sums.NotFiniteText().find("l/W"), std::string::npos) << sums.NotFiniteText();
   sums.Begin();
   EXPECT_EQ(sums.NotFinite(), -1);
 }
