@@ -36,9 +36,10 @@ class Ranks : public PictureWorkplace {
   // options.
   ProgramSetting Wrapped(int ranks, const std::string& change = "") const {
     ProgramSetting setting = Under(Setting(), ranks);
-    const std::string script = "echo $$ > " + Dir("pid.$OMPI_COMM_WORLD_RANK") +
-                               "; if [ $OMPI_COMM_WORLD_RANK = 1 ]; then exec \"$@\" " + change +
-                               "; fi; exec \"$@\"";
+    const std::string script =
+        "echo $$ > " + Dir("new.$OMPI_COMM_WORLD_RANK") + " && mv " +
+        Dir("new.$OMPI_COMM_WORLD_RANK") + " " + Dir("pid.$OMPI_COMM_WORLD_RANK") +
+        "; if [ $OMPI_COMM_WORLD_RANK = 1 ]; then exec \"$@\" " + change + "; fi; exec \"$@\"";
     setting.launcher.insert(setting.launcher.end(), {"/bin/sh", "-c", script, "sh"});
     return setting;
   }
@@ -302,8 +303,12 @@ TEST_F(Ranks, KilledTenTimesTheyGiveTheBitsOfAnUnbrokenRun) {
     }
     ProgramSetting setting = Wrapped(ranks);
     Program program(job("job"), setting);
-    const std::string last = "pid." + std::to_string(ranks - 1);
-    ASSERT_TRUE(program.WaitUntil([&] { return Exists(last); }));
+    ASSERT_TRUE(program.WaitUntil([&] {
+      for (int rank = 0; rank < ranks; ++rank) {
+        if (!Exists("pid." + std::to_string(rank))) return false;
+      }
+      return true;
+    }));
     std::this_thread::sleep_for(whole * (0.8 * static_cast<double>(random() % 1000) / 1e3));
     const pid_t victim = PidOf(static_cast<int>(random() % static_cast<unsigned>(ranks)));
     ::kill(victim, SIGKILL);
