@@ -1,6 +1,7 @@
 #include "comm/allreduce_sync.h"
 
 #include <algorithm>
+#include <string>
 
 namespace lockstep {
 namespace {
@@ -28,8 +29,9 @@ void AllreduceSync::Ready(Variables& variables, int64_t end) {
     const std::shared_ptr<std::byte> data(
         variables.shared_gradients(),
         static_cast<std::byte*>(variables.gradients()) + sent_ * element);
-    last_ = group_.Submit(
-        [=](Communicator& ranks) { ranks.Allreduce(data.get(), count, wire, ReduceOp::kSum); });
+    last_ = group_.Submit("gradients " + std::to_string(sent_ / bucket), [=](Communicator& ranks) {
+      ranks.Allreduce(data.get(), count, wire, ReduceOp::kSum);
+    });
     sent_ += count;
   }
 }
@@ -68,10 +70,12 @@ void AllreduceSync::AverageStatesOf(Variables& variables, int64_t mine, int64_t 
                         [weight](T value) { return value * weight; });
   }
   group_
-      .Submit([=](Communicator& ranks) {
-        ranks.Allreduce(packed, size, WireOf(sizeof(T) == 8 ? DType::kFloat64 : DType::kFloat32),
-                        ReduceOp::kSum);
-      })
+      .Submit("running statistics",
+              [=](Communicator& ranks) {
+                ranks.Allreduce(packed, size,
+                                WireOf(sizeof(T) == 8 ? DType::kFloat64 : DType::kFloat32),
+                                ReduceOp::kSum);
+              })
       .Wait();
   const T* from = packed;
   for (const Variables::Entry& entry : variables.entries()) {

@@ -3,6 +3,8 @@
 #define LOCKSTEP_COMM_COMM_GROUP_H_
 
 #include <memory>
+#include <string_view>
+#include <utility>
 
 #include "comm/comm_queue.h"
 #include "engine/train/rank_group.h"
@@ -25,7 +27,11 @@ class CommGroup : public RankGroup {
   std::shared_ptr<std::byte> Allocate(size_t bytes) override;
 
   // A job beside computation; see CommQueue::Submit.
-  CommQueue::Handle Submit(CommQueue::Job job) { return queue_.Submit(std::move(job)); }
+  CommQueue::Handle Submit(std::string_view name, CommQueue::Job job) {
+    return queue_.Submit(name, std::move(job));
+  }
+  // Of that queue.
+  const ProgressBoard& progress() const { return queue_.progress(); }
 
  private:
   Communicator& communicator_;

@@ -4,6 +4,7 @@
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -51,16 +52,19 @@ class CommQueue::Impl {
     thread_.join();
   }
 
-  void Add(Job job, std::shared_ptr<Handle::State> state) {
+  const ProgressBoard& progress() const { return progress_; }
+
+  void Add(std::string_view name, Job job, std::shared_ptr<Handle::State> state) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      entries_.push_back({std::move(job), std::move(state)});
+      entries_.push_back({std::string(name), std::move(job), std::move(state)});
     }
     submitted_.notify_one();
   }
 
  private:
   struct Entry {
+    std::string name;
     Job job;
     std::shared_ptr<Handle::State> state;
   };
@@ -74,16 +78,19 @@ class CommQueue::Impl {
       Entry entry = std::move(entries_.front());
       entries_.pop_front();
       lock.unlock();
-      if (!failure) failure = Try(entry.job);
+      if (!failure) failure = Try(entry);
       // What the job holds is let go before its waiter goes on.
       entry.job = nullptr;
       entry.state->Finish(failure);
     }
   }
 
-  std::exception_ptr Try(const Job& job) {
+  // A job that throws was not finished.
+  std::exception_ptr Try(const Entry& entry) {
+    progress_.Enter(entry.name);
     try {
-      job(communicator_);
+      entry.job(communicator_);
+      progress_.Finish();
       return nullptr;
     } catch (...) {
       return std::current_exception();
@@ -91,6 +98,7 @@ class CommQueue::Impl {
   }
 
   Communicator& communicator_;
+  ProgressBoard progress_;
   std::mutex mutex_;
   std::condition_variable submitted_;
   std::deque<Entry> entries_;
@@ -102,11 +110,13 @@ CommQueue::CommQueue(Communicator& communicator) : impl_(std::make_unique<Impl>(
 
 CommQueue::~CommQueue() = default;
 
-CommQueue::Handle CommQueue::Submit(Job job) {
+CommQueue::Handle CommQueue::Submit(std::string_view name, Job job) {
   Handle handle;
   handle.state_ = std::make_shared<Handle::State>();
-  impl_->Add(std::move(job), handle.state_);
+  impl_->Add(name, std::move(job), handle.state_);
   return handle;
 }
+
+const ProgressBoard& CommQueue::progress() const { return impl_->progress(); }
 
 }  // namespace lockstep

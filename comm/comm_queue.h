@@ -4,7 +4,9 @@
 
 #include <functional>
 #include <memory>
+#include <string_view>
 
+#include "comm/comm_progress.h"
 #include "comm/communicator.h"
 
 namespace lockstep {
@@ -37,7 +39,11 @@ class CommQueue {
   CommQueue(const CommQueue&) = delete;
   CommQueue& operator=(const CommQueue&) = delete;
 
-  Handle Submit(Job job);
+  // `name` says what it is about, the same on every rank.
+  Handle Submit(std::string_view name, Job job);
+
+  // The newest job that was begun. It may be read from any thread, also while that job hangs.
+  const ProgressBoard& progress() const;
 
  private:
   class Impl;

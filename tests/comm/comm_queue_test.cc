@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -21,12 +22,12 @@ TEST(CommQueue, RunsJobsInOrderOnAThreadOfItsOwn) {
   std::vector<int> order;
   std::thread::id thread;
   for (int i = 0; i < 100; ++i) {
-    queue.Submit([&, i](Communicator& c) {
+    queue.Submit("a job", [&, i](Communicator& c) {
       EXPECT_EQ(&c, self.get());
       order.push_back(i);
     });
   }
-  queue.Submit([&](Communicator&) { thread = std::this_thread::get_id(); }).Wait();
+  queue.Submit("a job", [&](Communicator&) { thread = std::this_thread::get_id(); }).Wait();
   EXPECT_NE(thread, std::this_thread::get_id());
   ASSERT_EQ(order.size(), 100U);
   EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
@@ -36,7 +37,7 @@ TEST(CommQueue, SubmitDoesNotWaitForTheJob) {
   const auto self = MakeSelfCommunicator();
   CommQueue queue(*self);
   std::atomic<bool> go = false;
-  CommQueue::Handle handle = queue.Submit([&](Communicator&) {
+  CommQueue::Handle handle = queue.Submit("a job", [&](Communicator&) {
     while (!go) std::this_thread::yield();
   });
   EXPECT_FALSE(handle.done());
@@ -50,8 +51,9 @@ TEST(CommQueue, LaterJobsAreNotRunAfterOneThrew) {
   const auto self = MakeSelfCommunicator();
   CommQueue queue(*self);
   bool ran = false;
-  CommQueue::Handle first = queue.Submit([](Communicator&) { throw CommError("rank 1 has died"); });
-  CommQueue::Handle second = queue.Submit([&](Communicator&) { ran = true; });
+  CommQueue::Handle first =
+      queue.Submit("a job", [](Communicator&) { throw CommError("rank 1 has died"); });
+  CommQueue::Handle second = queue.Submit("a job", [&](Communicator&) { ran = true; });
   for (CommQueue::Handle* handle : {&first, &second}) {
     try {
       handle->Wait();
@@ -71,7 +73,7 @@ TEST(CommQueue, WaitsForWhatIsSubmittedWhenItEnds) {
   {
     CommQueue queue(*self);
     for (int i = 0; i < 10; ++i) {
-      handle = queue.Submit([&](Communicator&) {
+      handle = queue.Submit("a job", [&](Communicator&) {
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
         ++ran;
       });
@@ -85,7 +87,7 @@ TEST(CommQueue, WaitMayBeCalledFromAnyThread) {
   const auto self = MakeSelfCommunicator();
   CommQueue queue(*self);
   CommQueue::Handle handle = queue.Submit(
-      [](Communicator&) { std::this_thread::sleep_for(std::chrono::milliseconds(10)); });
+      "a job", [](Communicator&) { std::this_thread::sleep_for(std::chrono::milliseconds(10)); });
   std::vector<std::thread> waiters;
   waiters.reserve(4);
   for (int i = 0; i < 4; ++i) waiters.emplace_back([handle]() mutable { handle.Wait(); });
@@ -101,7 +103,7 @@ void SumBesideComputation(Communicator& c) {
   for (size_t b = 0; b < buckets.size(); ++b) {
     for (float& value : buckets[b])
       value = static_cast<float>(c.rank() + 1) * static_cast<float>(b);
-    handles.push_back(queue.Submit([&, b](Communicator& communicator) {
+    handles.push_back(queue.Submit("a job", [&, b](Communicator& communicator) {
       communicator.Allreduce(buckets[b].data(), 30000, WireType::kFloat32, ReduceOp::kSum);
     }));
   }
@@ -119,10 +121,62 @@ TEST(CommQueue, QueuesOfSeveralRanksSumTheirBuckets) {
   for (std::thread& rank : ranks) rank.join();
 }
 
+TEST(CommQueue, SaysWhichJobItIsIn) {
+  const auto self = MakeSelfCommunicator();
+  CommQueue queue(*self);
+  EXPECT_EQ(queue.progress().Read().state, CommProgress::State::kNone);
+  EXPECT_EQ(queue.progress().Read().number, 0U);
+  std::atomic<bool> go = false;
+  queue.Submit("gather", [](Communicator&) {}).Wait();
+  const auto before = std::chrono::steady_clock::now();
+  CommQueue::Handle handle = queue.Submit("gradients 3", [&](Communicator&) {
+    while (!go) std::this_thread::yield();
+  });
+  while (queue.progress().Read().number != 2) std::this_thread::yield();
+  const CommProgress inside = queue.progress().Read();
+  EXPECT_EQ(inside.name, "gradients 3");
+  EXPECT_EQ(inside.state, CommProgress::State::kInside);
+  EXPECT_GE(inside.since, before);
+  go = true;
+  handle.Wait();
+  const CommProgress finished = queue.progress().Read();
+  EXPECT_EQ(finished.state, CommProgress::State::kFinished);
+  EXPECT_EQ(finished.number, 2U);
+  EXPECT_GE(finished.since, inside.since);
+  EXPECT_THROW(queue.Submit("barrier", [](Communicator&) { throw CommError("no"); }).Wait(),
+               CommError);
+  EXPECT_EQ(queue.progress().Read().name, "barrier");
+  EXPECT_EQ(queue.progress().Read().state, CommProgress::State::kInside);
+}
+
+// What is read belongs together, however the reader and the writer meet.
+TEST(ProgressBoard, IsReadWhole) {
+  ProgressBoard board;
+  std::atomic<bool> stop = false;
+  std::thread reader([&] {
+    uint64_t newest = 0;
+    while (!stop) {
+      const CommProgress seen = board.Read();
+      ASSERT_GE(seen.number, newest);
+      newest = seen.number;
+      if (newest == 0) continue;
+      const std::string digits = std::to_string(seen.number);
+      ASSERT_EQ(seen.name, digits + std::string(CommProgress::kNameBytes - digits.size(), 'x'));
+    }
+  });
+  for (int i = 1; i <= 20000; ++i) {
+    board.Enter(std::to_string(i) + std::string(CommProgress::kNameBytes, 'x'));
+    board.Finish();
+  }
+  stop = true;
+  reader.join();
+  EXPECT_EQ(board.Read().number, 20000U);
+}
+
 TEST(CommQueue, AbortEndsTheWaitOfAJob) {
   auto ranks = MakeThreadCommunicators(2);
   CommQueue queue(*ranks[0]);
-  CommQueue::Handle handle = queue.Submit([](Communicator& c) { c.Barrier(); });
+  CommQueue::Handle handle = queue.Submit("a job", [](Communicator& c) { c.Barrier(); });
   ranks[1]->Abort("stopped by SIGTERM");
   EXPECT_THROW(handle.Wait(), CommError);
 }
