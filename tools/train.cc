@@ -133,6 +133,7 @@ class TrainJob {
     for (JobRanks::Facts data = data_->Facts(); const auto& fact : data) facts.push_back(fact);
     if (o_.reproducible) facts.emplace_back("the processor", backend_->fingerprint());
     for (const auto& [option, value] : RecipeOf(o_)) facts.emplace_back("--" + option, value);
+    facts.emplace_back("--accumulate", std::to_string(o_.accumulate));
     facts.emplace_back("--iterations", std::to_string(o_.iterations));
     facts.emplace_back("--check-every", std::to_string(o_.check_every));
     facts.emplace_back("--bucket-bytes", std::to_string(o_.bucket_bytes));
@@ -148,6 +149,7 @@ class TrainJob {
                                                         .frozen = frozen_,
                                                         .lanes = o_.reproducible ? o_.lanes : 0,
                                                         .lane_norm = LaneNormOf(o_),
+                                                        .accumulate = o_.accumulate,
                                                         .exact_math = o_.exact_math,
                                                         .group = &ranks_.group(),
                                                         .norm_over_ranks = o_.sync_batch_norm,
@@ -267,6 +269,10 @@ class TrainJob {
         " parameters");
     for (const std::string& line : data_->Description(o_)) Say("# " + line);
     Say("# Minibatch-size: " + std::to_string(o_.batch_size));
+    if (o_.accumulate > 1) {
+      Say("# accumulate: each process runs its samples of a step in " +
+          std::to_string(o_.accumulate) + " parts");
+    }
     Say("# epoch: " + std::to_string(o_.epochs));
     Say("# learning rate: " + FormatG(o_.learning_rate) + " (" + schedule_->ToString() + ")");
     Say("# optimizer: " + updater_->optimizer().ToString());

@@ -18,7 +18,7 @@ namespace {
 
 // Beyond these, products with the number of samples would leave int64_t.
 constexpr double kMostBucketBytes = 1e12;
-constexpr double kMostRanks = 1024;
+constexpr double kMostRanks = 1024, kMostParts = 1e6;
 constexpr double kMostEpochs = 1e9, kMostIterations = 1e15, kMostSamples = 1e9, kMostPixels = 65536;
 // Samples are float32: beyond these a byte, or its distance from the mean, would leave its range.
 constexpr double kMostScale = 1e36, kMostMean = 1e38, kLeastDeviation = 1e-37;
@@ -89,6 +89,11 @@ void DeclareTraining(Options& options, TrainOptions* o) {
       .Max(kMostSamples)
       .Alias("batchsize")
       .Short('b');
+  options
+      .Add("accumulate", &o->accumulate,
+           "parts in which each process runs its samples of a step, to save memory")
+      .Min(1)
+      .Max(kMostParts);
   options.Add("learning-rate", &o->learning_rate, "of the first step")
       .Above(0)
       .Alias("lr")
@@ -294,6 +299,11 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
     throw ConfigError(
         "--sync-batch-norm and --average-statistics are of the fast mode; with "
         "--reproducible, --lane-norm says what batch statistics are taken over");
+  }
+  if (o.accumulate > o.batch_size) {
+    throw ConfigError("--accumulate " + std::to_string(o.accumulate) + " parts of --batch-size " +
+                      std::to_string(o.batch_size) +
+                      ": a part has at least one sample; give fewer parts or a larger batch");
   }
   if (no_strict) o.strict_init = false;
   o.unknown = options.unknown();

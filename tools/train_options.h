@@ -39,6 +39,7 @@ struct TrainOptions {
   int64_t epochs = 50;
   int64_t iterations = 0;
   int64_t batch_size = 64;
+  int accumulate = 1;
   double learning_rate = 0.05;
   std::string optimizer = "momentum";
   double momentum = 0.9;

@@ -4,19 +4,12 @@
 #include <cmath>
 
 #include "engine/plan/join.h"
+#include "engine/train/accumulation.h"
 #include "engine/train/saved_states.h"
 #include "kernels/error.h"
 
 namespace lockstep {
 namespace {
-
-size_t RowBytes(const Graph& graph, const std::string& name, DType dtype) {
-  const int id = graph.Find(name);
-  if (id < 0) throw ConfigError("the network has no input named " + name);
-  const TensorType& type = graph.values()[static_cast<size_t>(id)].type;
-  const DType fed = IsFloating(type.dtype) ? dtype : type.dtype;
-  return static_cast<size_t>(type.shape.row_size()) * SizeOf(fed);
-}
 
 // The lanes of other ranks, to GradientSums.
 class GroupSums : public GradientSums::Others {
@@ -66,19 +59,35 @@ void LaneRunner::Prepare(std::span<const int64_t> rows) {
   for (const int64_t each : rows) Cut(Mode::kTrain, each);
 }
 
-Plan* LaneRunner::PlanFor(Mode mode, size_t lane, int64_t rows) {
-  auto& slot = plans_[{mode, lane, rows}];
-  if (!slot) {
+Plan* LaneRunner::PlanFor(Mode mode, size_t slot, int64_t rows) {
+  auto& plan = plans_[{mode, slot, rows}];
+  if (!plan) {
     // Kernels are made for one thread, as they will run.
     backend_.ForEachLane(1, [&](int) {
-      slot = std::make_unique<Plan>(graph_, variables_, backend_, *arenas_[lane], chooser_,
+      plan = std::make_unique<Plan>(graph_, variables_, backend_, *arenas_[slot], chooser_,
                                     PlanOptions{.mode = mode,
                                                 .batch = rows,
                                                 .lane_norm = options_.norm,
                                                 .fold_gradients = mode == Mode::kTrain});
     });
   }
-  return slot.get();
+  return plan.get();
+}
+
+size_t LaneRunner::activation_bytes() const {
+  size_t bytes = 0;
+  for (const auto& arena : arenas_) bytes += arena->size();
+  return bytes;
+}
+
+// Lanes that meet are all under way at once.
+int64_t LaneRunner::GroupsOf(Mode mode, int64_t lanes, int64_t rows) {
+  if (options_.accumulate == 1 || lanes == 0) return 1;
+  const Plan& plan = *PlanFor(mode, 0, rows);
+  for (size_t i = 0; i < plan.lines(); ++i) {
+    if (plan.line(i).join_size() > 0) return 1;
+  }
+  return std::min<int64_t>(options_.accumulate, lanes);
 }
 
 std::vector<LaneRunner::Lane> LaneRunner::Cut(Mode mode, int64_t rows) {
@@ -86,28 +95,21 @@ std::vector<LaneRunner::Lane> LaneRunner::Cut(Mode mode, int64_t rows) {
   const int64_t count = cut.PiecesOf(rows);
   const Range mine = PartOf(count, group_.rank(), group_.size());
   const int64_t first_row = mine.size() > 0 ? PartOf(rows, mine.begin, count).begin : 0;
+  const int64_t groups = GroupsOf(mode, mine.size(), PartOf(rows, mine.begin, count).size());
   std::vector<Lane> lanes;
-  for (int64_t i = mine.begin; i < mine.end; ++i) {
-    const Range lane = PartOf(rows, i, count);
-    Plan* plan = PlanFor(mode, lanes.size(), lane.size());
-    lanes.push_back({lane.begin - first_row, lane.size(), plan});
+  for (int64_t group = 0; group < groups; ++group) {
+    const Range places = PartOf(mine.size(), group, groups);
+    for (int64_t i = places.begin; i < places.end; ++i) {
+      const Range lane = PartOf(rows, mine.begin + i, count);
+      Plan* const plan = PlanFor(mode, static_cast<size_t>(i - places.begin), lane.size());
+      lanes.push_back({lane.begin - first_row, lane.size(), group, plan});
+    }
   }
   return lanes;
 }
 
-void LaneRunner::SetInputs(const std::vector<Lane>& lanes, const Batch& batch, const std::string& x,
-                           const std::string& labels) const {
-  const size_t x_bytes = RowBytes(graph_, x, variables_.dtype());
-  const size_t label_bytes = RowBytes(graph_, labels, variables_.dtype());
-  for (const Lane& lane : lanes) {
-    const auto begin = static_cast<size_t>(lane.begin);
-    lane.plan->SetInput(x, static_cast<const char*>(batch.x) + begin * x_bytes);
-    lane.plan->SetInput(labels, static_cast<const char*>(batch.labels) + begin * label_bytes);
-  }
-}
-
 // Up to the next line that joins the lanes they run apart; all plans have the same lines.
-void LaneRunner::RunLines(const std::vector<Lane>& lanes, std::vector<RunContext>* contexts) {
+void LaneRunner::RunLines(std::span<const Lane> lanes, std::vector<RunContext>* contexts) {
   Plan& first = *lanes.front().plan;
   for (size_t begin = 0; begin < first.lines();) {
     size_t end = begin;
@@ -124,16 +126,32 @@ void LaneRunner::RunLines(const std::vector<Lane>& lanes, std::vector<RunContext
 }
 
 LossSums LaneRunner::RunAll(const std::vector<Lane>& lanes, const RunInputs& inputs,
-                            GradientSums* gradient_sums) {
+                            const Feed& feed, GradientSums* gradient_sums) {
   std::vector<LossSums> sums(lanes.size());
+  for (size_t begin = 0, end = 0; begin < lanes.size(); begin = end) {
+    while (end < lanes.size() && lanes[end].group == lanes[begin].group) ++end;
+    RunGroup(std::span(lanes).subspan(begin, end - begin), inputs, feed, gradient_sums,
+             sums.data() + begin);
+  }
+  return AddUp(sums);
+}
+
+void LaneRunner::RunGroup(std::span<const Lane> lanes, const RunInputs& inputs, const Feed& feed,
+                          GradientSums* gradient_sums, LossSums* sums) {
+  const size_t x_bytes = RowBytes(graph_, feed.x, variables_.dtype());
+  const size_t label_bytes = RowBytes(graph_, feed.labels, variables_.dtype());
   std::vector<RunContext> contexts;
   for (size_t i = 0; i < lanes.size(); ++i) {
+    const Lane& lane = lanes[i];
+    const Batch rows =
+        RowsOf(feed.batch, {lane.begin, lane.begin + lane.rows}, x_bytes, label_bytes);
+    lane.plan->SetInput(feed.x, rows.x);
+    lane.plan->SetInput(feed.labels, rows.labels);
     RunInputs mine = inputs;
-    if (mine.ids != nullptr) mine.ids += lanes[i].begin;
-    contexts.push_back(lanes[i].plan->Start(mine, &sums[i], gradient_sums));
+    mine.ids = rows.ids.data();
+    contexts.push_back(lane.plan->Start(mine, &sums[i], gradient_sums));
   }
   RunLines(lanes, &contexts);
-  return AddUp(sums);
 }
 
 LossSums LaneRunner::AddUp(const std::vector<LossSums>& mine) {
@@ -158,24 +176,23 @@ LossSums LaneRunner::AddUp(const std::vector<LossSums>& mine) {
   return total;
 }
 
-void LaneRunner::JoinOthers(Mode mode, const Batch& batch, const std::string& x,
-                            const std::string& labels) {
+void LaneRunner::JoinOthers(Mode mode, const Feed& feed) {
   Plan* const plan = PlanFor(mode, 0, 1);
-  plan->SetInput(x, batch.x);
-  plan->SetInput(labels, batch.labels);
+  plan->SetInput(feed.x, feed.batch.x);
+  plan->SetInput(feed.labels, feed.batch.labels);
   plan->RunJoinsOnly({.exchange = exchange_.get()});
 }
 
 LossSums LaneRunner::Train(const Batch& batch, uint64_t seed, const std::string& x,
                            const std::string& labels) {
   const std::vector<Lane> lanes = Cut(Mode::kTrain, batch.job_rows());
-  SetInputs(lanes, batch, x, labels);
+  const Feed feed{batch, x, labels};
   const SavedStates states(variables_);
-  const RunInputs inputs = {.seed = seed, .epoch = batch.epoch, .ids = batch.ids.data()};
+  const RunInputs inputs = {.seed = seed, .epoch = batch.epoch};
   for (;;) {
     gradient_sums_.Begin();
-    if (lanes.empty()) JoinOthers(Mode::kTrain, batch, x, labels);
-    const LossSums total = lanes.empty() ? AddUp({}) : RunAll(lanes, inputs, &gradient_sums_);
+    if (lanes.empty()) JoinOthers(Mode::kTrain, feed);
+    const LossSums total = RunAll(lanes, inputs, feed, &gradient_sums_);
     gradient_sums_.Agree();
     if (gradient_sums_.NotFinite() >= 0 || !std::isfinite(total.loss)) {
       states.Restore();
@@ -202,9 +219,7 @@ void LaneRunner::ThrowNotFinite() const {
 
 LossSums LaneRunner::Evaluate(const Batch& batch, const std::string& x, const std::string& labels) {
   const std::vector<Lane> lanes = Cut(Mode::kEvaluate, batch.job_rows());
-  if (lanes.empty()) return AddUp({});
-  SetInputs(lanes, batch, x, labels);
-  return RunAll(lanes, {.epoch = batch.epoch, .ids = batch.ids.data()}, nullptr);
+  return RunAll(lanes, {.epoch = batch.epoch}, {batch, x, labels}, nullptr);
 }
 
 }  // namespace lockstep

@@ -24,6 +24,9 @@ namespace lockstep {
 struct LaneOptions {
   int lanes = 8;
   LaneNorm norm = LaneNorm::kSync;
+  // A rank runs its lanes in so many groups, one after the other, in the memory of one; at once
+  // where the network joins lanes (batch normalisation). The bits are the same.
+  int accumulate = 1;
   bool exact_math = false;
 };
 
@@ -53,25 +56,36 @@ class LaneRunner {
   // Compiles what training batches run on that have these numbers of rows in the whole job.
   void Prepare(std::span<const int64_t> rows);
 
+  // Memory for activations and scratch so far.
+  size_t activation_bytes() const;
   GradientSums& gradient_sums() { return gradient_sums_; }
   const LaneOptions& options() const { return options_; }
 
  private:
+  // What plans read: a batch as inputs of these names.
+  struct Feed {
+    const Batch& batch;
+    const std::string &x, &labels;
+  };
   struct Lane {
     int64_t begin = 0, rows = 0;  // of this rank's part of the batch
+    int64_t group = 0;
     Plan* plan = nullptr;
   };
-  // This rank's lanes of a batch that has `rows` in the whole job.
+  // This rank's lanes of a batch that has `rows` in the whole job. Those of different groups share
+  // plans.
   std::vector<Lane> Cut(Mode mode, int64_t rows);
-  Plan* PlanFor(Mode mode, size_t lane, int64_t rows);
-  void SetInputs(const std::vector<Lane>& lanes, const Batch& batch, const std::string& x,
-                 const std::string& labels) const;
+  Plan* PlanFor(Mode mode, size_t slot, int64_t rows);
+  // In how many groups `lanes` lanes of this many rows run.
+  int64_t GroupsOf(Mode mode, int64_t lanes, int64_t rows);
   // The lanes' sums added in their order; gradients go to `gradient_sums`, null in evaluation.
-  LossSums RunAll(const std::vector<Lane>& lanes, const RunInputs& inputs,
+  LossSums RunAll(const std::vector<Lane>& lanes, const RunInputs& inputs, const Feed& feed,
                   GradientSums* gradient_sums);
-  void RunLines(const std::vector<Lane>& lanes, std::vector<RunContext>* contexts);
+  void RunGroup(std::span<const Lane> lanes, const RunInputs& inputs, const Feed& feed,
+                GradientSums* gradient_sums, LossSums* sums);
+  void RunLines(std::span<const Lane> lanes, std::vector<RunContext>* contexts);
   // A part without lanes: takes part in the joins of the others.
-  void JoinOthers(Mode mode, const Batch& batch, const std::string& x, const std::string& labels);
+  void JoinOthers(Mode mode, const Feed& feed);
   [[noreturn]] void ThrowNotFinite() const;
   LossSums AddUp(const std::vector<LossSums>& mine);
 
@@ -84,8 +98,8 @@ class LaneRunner {
   std::unique_ptr<GroupExchange> exchange_;
   AlgorithmChooser chooser_;
   GradientSums gradient_sums_;
-  std::vector<std::unique_ptr<Arena>> arenas_;                                // one a lane
-  std::map<std::tuple<Mode, size_t, int64_t>, std::unique_ptr<Plan>> plans_;  // by lane and rows
+  std::vector<std::unique_ptr<Arena>> arenas_;  // by place in a group, as the next
+  std::map<std::tuple<Mode, size_t, int64_t>, std::unique_ptr<Plan>> plans_;  // and by rows
 };
 
 }  // namespace lockstep

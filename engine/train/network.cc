@@ -1,5 +1,6 @@
 #include "engine/train/network.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -48,16 +49,21 @@ Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
                 .fixed = options_.lanes > 0,
                 .should_hurry = options_.should_hurry}) {
   if (!options_.algorithm_file.empty()) cache_.Parse(ReadIfThere(options_.algorithm_file));
+  if (options_.accumulate < 1) throw ConfigError("--accumulate must be at least 1");
   variables_.Initialize(options_.seed);
   if (options_.lanes > 0) {
-    lanes_ = std::make_unique<LaneRunner>(
-        graph, variables_, backend, cache_,
-        LaneOptions{
-            .lanes = options_.lanes, .norm = options_.lane_norm, .exact_math = options_.exact_math},
-        *group_);
-  } else if (options_.norm_over_ranks && group_->size() > 1) {
+    lanes_ = std::make_unique<LaneRunner>(graph, variables_, backend, cache_,
+                                          LaneOptions{.lanes = options_.lanes,
+                                                      .norm = options_.lane_norm,
+                                                      .accumulate = options_.accumulate,
+                                                      .exact_math = options_.exact_math},
+                                          *group_);
+    return;
+  }
+  if (options_.norm_over_ranks && group_->size() > 1) {
     exchange_ = std::make_unique<GroupExchange>(*group_);
   }
+  if (options_.accumulate > 1) accumulation_ = std::make_unique<Accumulation>(variables_, backend);
 }
 
 Plan& Network::plan(Mode mode, int64_t rows) {
@@ -70,13 +76,18 @@ Plan& Network::plan(Mode mode, int64_t rows) {
   return *slot;
 }
 
+size_t Network::activation_bytes() const {
+  return lanes_ ? lanes_->activation_bytes() : arena_.size();
+}
+
 bool Network::meets_ranks() const {
   return exchange_ != nullptr || (lanes_ != nullptr && group_->size() > 1);
 }
 
 void Network::Compile(std::span<const int64_t> rows) {
   for (const int64_t each : rows) {
-    if (each > 0) plan(Mode::kTrain, each);
+    const int64_t parts = std::min<int64_t>(each, options_.accumulate);
+    for (int64_t i = 0; i < parts; ++i) plan(Mode::kTrain, PartOf(each, i, parts).size());
   }
 }
 
@@ -110,6 +121,15 @@ void Network::RequireFits(const std::string& input, const TensorType& found,
                    ExitCode::kBadData);
 }
 
+void Network::RequireParts(int64_t samples) const {
+  const int64_t parts = int64_t{options_.accumulate} * group_->size();
+  if (options_.accumulate == 1 || parts <= samples) return;
+  throw ConfigError("--accumulate " + std::to_string(options_.accumulate) + " on " +
+                    std::to_string(group_->size()) + " processes makes " + std::to_string(parts) +
+                    " parts of a batch of " + std::to_string(samples) +
+                    " samples; give fewer parts or a larger --batch-size");
+}
+
 LossSums Network::Run(Mode mode, const Batch& batch, const RunHooks& hooks) {
   Plan& plan = this->plan(mode, batch.rows);
   plan.SetInput(options_.x, batch.x);
@@ -122,30 +142,67 @@ void Network::ClearGradients() {
               static_cast<size_t>(variables_.flat_size()) * SizeOf(variables_.dtype()));
 }
 
+// As many as the rank with the most rows has rows, at most: every rank runs the same number of
+// them, so that ranks may meet in each, and only the first ones of a rank with fewer rows are
+// empty.
+int64_t Network::PartsOf(const Batch& batch) const {
+  const int64_t most_rows = (batch.job_rows() + group_->size() - 1) / group_->size();
+  return std::clamp<int64_t>(most_rows, 1, options_.accumulate);
+}
+
+Batch Network::PartOfBatch(const Batch& batch, int64_t part, int64_t parts) const {
+  if (parts == 1) return batch;
+  return RowsOf(batch, PartOf(batch.rows, part, parts),
+                RowBytes(graph_, options_.x, options_.dtype),
+                RowBytes(graph_, options_.labels, options_.dtype));
+}
+
 LossSums Network::Train(const Batch& batch, const GradientsReady& ready) {
   if (lanes_) return lanes_->Train(batch, options_.seed, options_.x, options_.labels);
-  if (batch.rows == 0) return TrainOnNothing(batch, ready);
   const SavedStates states(variables_);
-  const LossSums sums =
-      Run(Mode::kTrain, batch, {.gradients_ready = ready, .exchange = exchange_.get()});
+  const LossSums sums = TrainParts(batch, PartsOf(batch), ready);
   if (!std::isfinite(sums.loss)) states.Restore();
   return sums;
 }
 
+LossSums Network::TrainParts(const Batch& batch, int64_t parts, const GradientsReady& ready) {
+  if (parts == 1) return TrainPart(batch, ready);
+  accumulation_->Begin();
+  LossSums sums;
+  for (int64_t i = 0; i < parts - 1; ++i) {
+    const Batch part = PartOfBatch(batch, i, parts);
+    sums += TrainPart(part, part.rows > 0 ? accumulation_->Keep() : nullptr);
+  }
+  return sums += TrainPart(PartOfBatch(batch, parts - 1, parts), accumulation_->Finish(ready));
+}
+
+LossSums Network::TrainPart(const Batch& batch, const GradientsReady& ready) {
+  if (batch.rows > 0) {
+    return Run(Mode::kTrain, batch, {.gradients_ready = ready, .exchange = exchange_.get()});
+  }
+  TrainOnNothing(batch, ready);
+  return {};
+}
+
 // This rank's part of the batch is empty; the others may still need it in their joins.
-LossSums Network::TrainOnNothing(const Batch& batch, const GradientsReady& ready) {
+void Network::TrainOnNothing(const Batch& batch, const GradientsReady& ready) {
   ClearGradients();
-  if (!exchange_) return {};
+  if (!exchange_) return;
   Plan& plan = this->plan(Mode::kTrain, 1);
   plan.SetInput(options_.x, batch.x);
   plan.SetInput(options_.labels, batch.labels);
   plan.RunJoinsOnly({.gradients_ready = ready, .exchange = exchange_.get()});
-  return {};
 }
 
 LossSums Network::Evaluate(const Batch& batch) {
   if (lanes_) return lanes_->Evaluate(batch, options_.x, options_.labels);
-  return batch.rows == 0 ? LossSums{} : Run(Mode::kEvaluate, batch);
+  const int64_t parts = PartsOf(batch);
+  LossSums sums;
+  for (int64_t i = 0; i < parts; ++i) {
+    const Batch part = PartOfBatch(batch, i, parts);
+    if (part.rows > 0) sums += Run(Mode::kEvaluate, part);
+  }
+  return sums;
 }
 
 Tensor Network::Predict(const Tensor& x) {

@@ -15,6 +15,7 @@
 #include "engine/plan/chooser.h"
 #include "engine/plan/plan.h"
 #include "engine/plan/variables.h"
+#include "engine/train/accumulation.h"
 #include "engine/train/batch_source.h"
 #include "engine/train/group_exchange.h"
 #include "engine/train/lanes.h"
@@ -29,6 +30,10 @@ struct NetworkOptions {
   // The reproducible mode: batches run as this many lanes (engine/train/lanes.h); 0: the fast one.
   int lanes = 0;
   LaneNorm lane_norm = LaneNorm::kSync;
+  // Each rank runs its rows of a batch in so many parts, one after the other, in the memory that
+  // one of them takes; gradients are still those of the whole batch. In the fast mode batch
+  // normalisation sees a part, and running statistics follow each.
+  int accumulate = 1;
   bool exact_math = false;  // no Winograd: errors of an ordinary sum of products
   // The ranks that train this network together, which must outlive it; null: one.
   RankGroup* group = nullptr;
@@ -63,6 +68,9 @@ class Network {
   // Throws ShapeError (65) naming found and wanted unless batches of the source are what the
   // graph's inputs take: a batch is bare memory, so nothing could tell later.
   void RequireFits(const BatchSource& source) const;
+  // Throws ConfigError where training batches of `samples` in the whole job have fewer than one for
+  // each part of each rank.
+  void RequireParts(int64_t samples) const;
 
   // Compiles and times what training batches with these numbers of rows run on, which takes seconds
   // for a large network the first time. Ranks take turns, and later ones take over the choices of
@@ -80,6 +88,8 @@ class Network {
   Variables& variables() { return variables_; }
   const NetworkOptions& options() const { return options_; }
   AlgorithmCache& algorithms() { return cache_; }
+  // Memory for activations and scratch so far.
+  size_t activation_bytes() const;
   // Null in the fast mode.
   LaneRunner* lanes() { return lanes_.get(); }
   // Writes the choices made since the file was read, if any; never fails the caller.
@@ -87,7 +97,12 @@ class Network {
 
  private:
   LossSums Run(Mode mode, const Batch& batch, const RunHooks& hooks = {});
-  LossSums TrainOnNothing(const Batch& batch, const GradientsReady& ready);
+  // In how many parts every rank runs its rows of a batch with so many in the whole job.
+  int64_t PartsOf(const Batch& batch) const;
+  Batch PartOfBatch(const Batch& batch, int64_t part, int64_t parts) const;
+  LossSums TrainParts(const Batch& batch, int64_t parts, const GradientsReady& ready);
+  LossSums TrainPart(const Batch& batch, const GradientsReady& ready);
+  void TrainOnNothing(const Batch& batch, const GradientsReady& ready);
   void Compile(std::span<const int64_t> rows);
   void RequireFits(const std::string& input, const TensorType& found, const char* what) const;
 
@@ -102,7 +117,8 @@ class Network {
   AlgorithmChooser chooser_;
   std::map<std::pair<Mode, int64_t>, std::unique_ptr<Plan>> plans_;
   std::unique_ptr<LaneRunner> lanes_;
-  std::unique_ptr<GroupExchange> exchange_;  // of norm_over_ranks
+  std::unique_ptr<GroupExchange> exchange_;     // of norm_over_ranks
+  std::unique_ptr<Accumulation> accumulation_;  // null where batches are run at once
 };
 
 }  // namespace lockstep

@@ -51,6 +51,7 @@ Trainer::Trainer(Network& network, BatchSource& source, Updater& updater, const 
     options_.learning_rate = updater_.optimizer().default_learning_rate();
   }
   network_.RequireFits(source_);
+  network_.RequireParts(source_.batch_size());
 }
 
 void Trainer::Extend(std::unique_ptr<Extension> extension) {

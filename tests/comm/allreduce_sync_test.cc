@@ -83,14 +83,30 @@ TEST_P(AllreduceTraining, LeavesOutIgnoredRowsWhereverTheyAre) {
   }
 }
 
+// A rank's rows in parts; the last batch has 22 samples, so that parts are uneven and some empty.
+TEST_P(AllreduceTraining, PartsOneAfterTheOtherFollowTheWholeBatch) {
+  const JobResult one = RunJob(options());
+  for (const int parts : {2, 3, 11}) {
+    JobOptions job = options();
+    job.network.accumulate = parts;
+    const std::vector<JobResult> all = RunJobOnThreads(job, GetParam().ranks);
+    for (const JobResult& rank : all) {
+      EXPECT_LT(Difference(rank.values, one.values), 1e-6);
+      EXPECT_EQ(rank.values, all[0].values);
+      EXPECT_EQ(rank.evaluation.count, 150);
+    }
+  }
+}
+
 // 129 samples leave one for the last batch: all ranks but one have none of it.
 TEST_P(AllreduceTraining, GoesOnWhereTheLastBatchIsSmallerThanTheRanks) {
-  for (const int kind : {0, 1, 2}) {
+  for (const int kind : {0, 1, 2, 3}) {
     JobOptions job = options();
     job.samples = 129;
     job.pictures = kind > 0;
+    job.network.accumulate = kind == 3 ? 4 : 1;
     // Ranks without a row still take part in the sums of batch statistics, in the same order.
-    job.network.norm_over_ranks = kind == 2;
+    job.network.norm_over_ranks = kind >= 2;
     const std::vector<JobResult> all = RunJobOnThreads(job, GetParam().ranks);
     for (const JobResult& rank : all) {
       EXPECT_EQ(rank.values, all[0].values);
@@ -142,6 +158,14 @@ INSTANTIATE_TEST_SUITE_P(Of, AllreduceTraining,
                            return std::to_string(info.param.ranks) + "Ranks" +
                                   std::to_string(info.param.bucket_bytes) + "Bytes";
                          });
+
+TEST(AllreduceTrainingErrors, FewerSamplesThanPartsOfAllRanksAreRefused) {
+  JobOptions job;
+  job.network.accumulate = 30;
+  EXPECT_EQ(ErrorOf(job, 3),
+            "64: --accumulate 30 on 3 processes makes 90 parts of a batch of 64 samples; give "
+            "fewer parts or a larger --batch-size");
+}
 
 TEST(AllreduceTrainingErrors, ABadValueOnOneRankStopsAllAndNamesIt) {
   JobOptions job;

@@ -35,6 +35,7 @@ TEST_P(Lockstep, BitsDoNotDependOnRanksOrThreads) {
       for (const int threads : {1, 2}) {
         job.threads = threads;
         job.allreduce.bucket_bytes = threads == 1 ? 0 : size_t{64} << 10;
+        job.network.accumulate = 1 + ranks * threads % 4;
         for (const JobResult& rank : RunJobOnThreads(job, ranks)) {
           EXPECT_EQ(rank.values, one.values) << ranks << " ranks of " << threads << " threads";
           EXPECT_EQ(rank.evaluation.loss, one.evaluation.loss);

@@ -171,6 +171,22 @@ TEST_F(Checkpoints, NumbersOfTheOptimizerAndScheduleInUseAreCompared) {
   EXPECT_EQ(Run(Train(job + Arguments{"--rho", "0.95"}, "job")).code, 0);
 }
 
+TEST_F(Checkpoints, AccumulationLeavesNoTraceInReproducibleBits) {
+  const Arguments job{"--reproducible", "True", "--epochs", "3"};
+  const std::string hash = RunWell(Train(job)).WeightsHash();
+  RunSevenSteps(job + Arguments{"--accumulate", "4"});
+  const Outcome outcome = RunWell(Train(job + Arguments{"--accumulate", "3"}, "job"));
+  EXPECT_THAT(outcome.out, HasSubstr("runs its samples of a step in 3 parts"));
+  EXPECT_EQ(outcome.WeightsHash(), hash);
+}
+
+TEST_F(Checkpoints, JobsInPartsGoOnInOthers) {
+  RunSevenSteps({"--accumulate", "4"});
+  EXPECT_THAT(RunWell(Train({"--accumulate", "16"}, "job")).out, HasSubstr("at iteration 7\n"));
+  ExpectRefusal(Run(Train({"--accumulate", "17"})), 64,
+                {"--accumulate 17 parts of --batch-size 16"});
+}
+
 TEST_F(Checkpoints, MoreEpochsGoOnAsIfTheyHadBeenAskedForAtFirst) {
   const std::string hash = RunWell(Train({"--epochs", "4"})).WeightsHash();
   RunWell(Train({"--epochs", "2"}, "job"));
