@@ -157,6 +157,7 @@ DatasetSource::~DatasetSource() = default;
 TensorType DatasetSource::sample_type() const { return impl_->output(); }
 TensorType DatasetSource::label_type() const { return impl_->label_type(); }
 int64_t DatasetSource::size() const { return impl_->dataset().size(); }
+int64_t DatasetSource::epoch_samples() const { return impl_->schedule().epoch_samples(); }
 int64_t DatasetSource::batch_size() const { return impl_->options().batch_size; }
 uint64_t DatasetSource::fingerprint() const { return impl_->fingerprint(); }
 int64_t DatasetSource::max_rows() const { return impl_->schedule().largest_part(); }
@@ -169,7 +170,7 @@ const Dataset& DatasetSource::dataset() const { return impl_->dataset(); }
 
 int64_t DatasetSource::batches_per_epoch() const {
   const int64_t batch = impl_->options().batch_size;
-  return (impl_->schedule().epoch_samples() + batch - 1) / batch;
+  return (epoch_samples() + batch - 1) / batch;
 }
 
 }  // namespace lockstep

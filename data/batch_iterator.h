@@ -41,6 +41,7 @@ class DatasetSource : public BatchSource {
   TensorType sample_type() const override;
   TensorType label_type() const override;
   int64_t size() const override;
+  int64_t epoch_samples() const override;
   int64_t batch_size() const override;
   uint64_t fingerprint() const override;
   int64_t max_rows() const override;

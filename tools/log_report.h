@@ -13,20 +13,22 @@
 namespace lockstep::tools {
 
 // Whole numbers (epoch, iteration) print without a point. A float32 goes in as its double, which
-// is how Chainer prints numpy.float32.
-using LogNumber = std::variant<int64_t, double>;
+// is how Chainer prints numpy.float32. Text is for what is compared, not drawn.
+using LogValue = std::variant<int64_t, double, std::string>;
 
 // Named numbers in the order they are written: main/loss, main/accuracy, validation/main/loss,
-// validation/main/accuracy, lr where reported, then epoch, iteration, elapsed_time (seconds).
+// validation/main/accuracy, lr where reported, then epoch, iteration, elapsed_time (seconds); of
+// jobs of several ranks also the ledger of the epoch's samples.
 struct LogEntry {
-  std::vector<std::pair<std::string, LogNumber>> values;
+  std::vector<std::pair<std::string, LogValue>> values;
 
-  void Add(std::string name, LogNumber value) { values.emplace_back(std::move(name), value); }
+  void Add(std::string name, LogValue value) { values.emplace_back(std::move(name), value); }
   // Null where the entry does not have it.
-  const LogNumber* Find(std::string_view name) const;
+  const LogValue* Find(std::string_view name) const;
 };
 
-double AsDouble(const LogNumber& number);
+// NaN of text.
+double AsDouble(const LogValue& value);
 
 // Python's json.dump(entries, indent=4): floats as repr() prints them, NaN, Infinity.
 std::string LogJson(std::span<const LogEntry> entries);

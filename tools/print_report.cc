@@ -41,7 +41,7 @@ void PrintReport::Print(const LogEntry& entry) {
   }
   text += "\033[J";
   for (const std::string& column : columns_) {
-    const LogNumber* const number = entry.Find(column);
+    const LogValue* const number = entry.Find(column);
     const std::string value = number == nullptr ? "" : FormatG(AsDouble(*number));
     text += LeftAligned(value, std::max(kMinWidth, column.size())) + "  ";
   }

@@ -255,8 +255,8 @@ class TrainJob {
   // step the weights are those that it is about.
   void CompleteLog() {
     if (evaluation_ == nullptr || log_.empty() || log_.back().Find("validation/main/loss")) return;
-    const LogNumber* iteration = log_.back().Find("iteration");
-    if (!iteration || *iteration != LogNumber(trainer_->clock().iteration)) return;
+    const LogValue* iteration = log_.back().Find("iteration");
+    if (!iteration || *iteration != LogValue(trainer_->clock().iteration)) return;
     evaluation_->Invoke(*trainer_);
     report_->Invoke(*trainer_);
   }

@@ -90,6 +90,10 @@ class Report : public Extension {
     entry.Add("epoch", trainer.clock().epoch);
     entry.Add("iteration", trainer.clock().iteration);
     entry.Add("elapsed_time", Elapsed());
+    if (const auto& ledger = trainer.epoch_ledger();
+        ledger && trainer.network().group().size() > 1) {
+      entry.Add("ledger", ledger->ToString());
+    }
     AddValidation(trainer, &entry);
     Write(std::move(entry));
   }
@@ -114,7 +118,7 @@ class Report : public Extension {
   double Elapsed() const { return before_ + SecondsSince(start_); }
   // Whether the last entry is that of this iteration.
   bool IsOf(const TrainingClock& clock) const {
-    const LogNumber* last = entries_->empty() ? nullptr : entries_->back().Find("iteration");
+    const LogValue* last = entries_->empty() ? nullptr : entries_->back().Find("iteration");
     return last != nullptr && AsDouble(*last) == static_cast<double>(clock.iteration);
   }
   // Behind the two values of training, as Chainer orders them.
@@ -198,7 +202,7 @@ class Snapshots : public Extension {
   void SaveSnapshot(Trainer& trainer) const {
     const TrainingClock& clock = trainer.clock();
     const int64_t size = trainer.source().size();
-    const LogNumber* elapsed = log_->empty() ? nullptr : log_->back().Find("elapsed_time");
+    const LogValue* elapsed = log_->empty() ? nullptr : log_->back().Find("elapsed_time");
     SaveChainerSnapshot(
         directory_ + "/" + kSnapshotPrefix + std::to_string(clock.iteration),
         trainer.network().variables(), trainer.updater(),

@@ -14,7 +14,7 @@ constexpr char kIteration[] = "iteration";
 // Whether entries differ in their epochs: where the log is kept every few iterations they do not.
 const char* XName(std::span<const LogEntry> log) {
   for (size_t i = 0; i < log.size(); ++i) {
-    const LogNumber* const epoch = log[i].Find(kEpoch);
+    const LogValue* const epoch = log[i].Find(kEpoch);
     if (epoch == nullptr) return kIteration;
     if (i > 0 && *epoch == *log[i - 1].Find(kEpoch)) return kIteration;
   }
@@ -50,8 +50,8 @@ LinePlot PlotOf(std::span<const LogEntry> log, const std::string& title, const s
   for (const auto& [name, key] : curves) {
     Series series{.name = name, .note = "", .x = {}, .y = {}, .best = {}};
     for (const LogEntry& entry : log) {
-      const LogNumber* const x = entry.Find(x_name);
-      const LogNumber* const y = entry.Find(key);
+      const LogValue* const x = entry.Find(x_name);
+      const LogValue* const y = entry.Find(key);
       if (x == nullptr || y == nullptr) continue;
       series.x.push_back(AsDouble(*x));
       series.y.push_back(AsDouble(*y));

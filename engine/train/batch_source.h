@@ -42,6 +42,8 @@ class BatchSource {
   // int32 () classes, or targets, floating as the samples are.
   virtual TensorType label_type() const = 0;
   virtual int64_t size() const = 0;
+  // Samples of the whole job that an epoch hands out: all, or those of whole batches.
+  virtual int64_t epoch_samples() const = 0;
   // Samples in a batch of the whole job, whatever part of it is handed out here.
   virtual int64_t batch_size() const = 0;
   // Of all samples and labels of the whole job as stored, in their order: the same on any rank and

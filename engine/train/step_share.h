@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "engine/train/ledger.h"
 #include "engine/train/rank_group.h"
 #include "kernels/softmax.h"
 
@@ -12,6 +13,7 @@ namespace lockstep {
 // Travels as its bytes: ranks run the same program.
 struct StepShare {
   LossSums sums = {};
+  Ledger used = {};             // the samples of this rank's part
   int64_t state_rows = 0;       // samples that the running statistics followed
   uint8_t failed = 0;           // this rank has met an error,
   uint8_t names_the_cause = 0;  // that says more than what the others see of it
@@ -19,6 +21,7 @@ struct StepShare {
 
 struct AgreedStep {
   LossSums sums = {};
+  Ledger used = {};
   int64_t state_rows = 0;
   int failed_rank = -1;  // whose error to tell; -1: none
 };

@@ -142,10 +142,12 @@ void Trainer::Step() {
   StepShare mine;
   std::exception_ptr failure;
   bool last_of_epoch = false;
+  ledger_.GoOnFrom(source_.position());
   try {
     const Batch& batch = FetchBatch();
     last_of_epoch = batch.last_of_epoch;
     mine = Compute(batch);
+    mine.used.Add(batch.ids);
     CheckFinite(mine.sums, batch, &mine);
   } catch (const Error&) {
     // A rank that leaves without a word lets the others wait in the sums that follow. Where ranks
@@ -165,7 +167,8 @@ void Trainer::Step() {
   Report(step.sums);
   ++clock_.iteration;
   clock_.epoch_ended = last_of_epoch;
-  if (last_of_epoch) ++clock_.epoch;
+  ledger_.Add(step.used, source_.position());
+  if (last_of_epoch) ledger_.EndEpoch(source_, ++clock_.epoch);
   for (const auto& extension : extensions_) {
     if (extension->trigger().Fires(clock_)) extension->Invoke(*this);
   }
@@ -233,6 +236,7 @@ CheckpointContents Trainer::State() const {
   values["trainer/interval_loss"] = interval_.loss;
   values["trainer/interval_metric"] = interval_.metric;
   values["trainer/interval_batches"] = interval_.batches;
+  ledger_.Save(&contents);
   for (const auto& [name, value] : observation_) values["observation/" + name] = value;
   for (const auto& extension : extensions_) extension->Save(&contents);
   return contents;
@@ -259,6 +263,7 @@ void Trainer::Restore(const CheckpointContents& contents) {
       .metric = FiniteReal(contents, "trainer/interval_metric"),
       .batches = IntegerIn(contents, "trainer/interval_batches", kMostSteps)};
   std::map<std::string, double> observation = Observation(contents);
+  EpochLedger ledger = EpochLedger::Restored(contents, position);
 
   source_.Seek(position);  // the last that can refuse
   RestoreVariables(contents, &network_.variables());
@@ -267,6 +272,7 @@ void Trainer::Restore(const CheckpointContents& contents) {
   network_.algorithms().ParseUsed(algorithms);
   clock_ = clock;
   interval_ = interval;
+  ledger_ = ledger;
   observation_ = std::move(observation);
   for (const auto& extension : extensions_) extension->Restore(contents);
 }

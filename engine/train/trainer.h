@@ -15,6 +15,7 @@
 #include "engine/train/batch_source.h"
 #include "engine/train/checkpoint_contents.h"
 #include "engine/train/extension.h"
+#include "engine/train/ledger.h"
 #include "engine/train/network.h"
 #include "engine/train/param_sync.h"
 #include "engine/train/step_share.h"
@@ -55,7 +56,8 @@ class Trainer {
   // One batch: forward, backward, update, due extensions. Throws FormatError (65) naming iteration
   // and first bad row when the loss is not finite; nothing was updated then, and where there are
   // several ranks all of them throw what the first one concerned has to say. A batch whose labels
-  // are all ignored changes nothing, running statistics included.
+  // are all ignored changes nothing, running statistics included. Throws AgreedError (70) when the
+  // ranks together have not used each sample of an epoch once.
   void Step();
   bool Done() const;
   // True when Run ended because it was asked to.
@@ -66,6 +68,8 @@ class Trainer {
   const LossSums& last_sums() const { return last_sums_; }
   // What has been reported since TakeInterval() was last called.
   IntervalMeans TakeInterval();
+  // Of the samples of the last epoch that ended; nothing where a checkpoint did not know all.
+  const std::optional<Ledger>& epoch_ledger() const { return ledger_.last(); }
   // Named numbers that extensions leave for each other: "validation/main/loss".
   std::map<std::string, double>& observation() { return observation_; }
 
@@ -101,6 +105,7 @@ class Trainer {
   std::vector<std::unique_ptr<Extension>> extensions_;
   TrainingClock clock_;
   LossSums last_sums_;
+  EpochLedger ledger_;
   IntervalMeans interval_;  // sums until TakeInterval divides them
   std::map<std::string, double> observation_;
   bool stopped_ = false;

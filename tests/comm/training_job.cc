@@ -58,6 +58,12 @@ std::unique_ptr<Graph> MakeJobGraph(const JobOptions& options) {
   return graph;
 }
 
+CheckpointContents CopyState(const Trainer& trainer) {
+  CheckpointContents state = trainer.State();
+  for (auto& [name, tensor] : state.tensors) tensor = tensor.Clone();
+  return state;
+}
+
 JobResult RunJob(const JobOptions& options, CommGroup* group) {
   const auto graph = MakeJobGraph(options);
   const auto backend = MakeCpuBackend(options.threads);
@@ -79,8 +85,9 @@ JobResult RunJob(const JobOptions& options, CommGroup* group) {
   std::unique_ptr<AllreduceSync> together;
   if (group != nullptr) together = std::make_unique<AllreduceSync>(*group, options.allreduce);
   ParamSync& sync = together ? static_cast<ParamSync&>(*together) : alone;
+  const std::unique_ptr<BatchSource> wrapped = options.wrap ? options.wrap(source) : nullptr;
   Trainer trainer(
-      network, source, updater, *schedule, sync,
+      network, wrapped ? *wrapped : source, updater, *schedule, sync,
       {.epochs = options.epochs, .learning_rate = 0.05, .should_stop = options.should_stop});
   if (options.prepare) options.prepare(trainer);
   trainer.Run();

@@ -25,6 +25,8 @@ struct JobOptions {
   AllreduceOptions allreduce = {};
   // Applied to the made-up data before it is used; on every rank.
   std::function<void(Tensor* features, Tensor* labels)> change = nullptr;
+  // What the trainer gets in place of the source, which outlives it.
+  std::function<std::unique_ptr<BatchSource>(BatchSource&)> wrap = nullptr;
   // Called with the trainer before it runs.
   std::function<void(Trainer&)> prepare = nullptr;
   std::function<bool()> should_stop = nullptr;
@@ -38,6 +40,9 @@ struct JobResult {
 };
 
 std::unique_ptr<Graph> MakeJobGraph(const JobOptions& options);
+
+// A copy of a trainer's state, as a file would bring it back.
+CheckpointContents CopyState(const Trainer& trainer);
 
 // The job's part of this rank; null: the only one.
 JobResult RunJob(const JobOptions& options, CommGroup* group = nullptr);
