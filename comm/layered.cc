@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "comm/shm/shm_communicator.h"
+#include "engine/train/host_name.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -115,11 +115,9 @@ std::unique_ptr<Communicator> MakeLayered(std::unique_ptr<Communicator> whole,
 }
 
 std::string HostKey() {
-  std::array<char, 256> name{};
-  ::gethostname(name.data(), name.size() - 1);
   std::string boot;
   std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), boot);
-  return std::string(name.data()) + " " + boot + " " + InodeOf("/proc/self/ns/pid") + " " +
+  return HostName() + " " + boot + " " + InodeOf("/proc/self/ns/pid") + " " +
          InodeOf("/proc/self/ns/net") + " " + std::to_string(::geteuid());
 }
 

@@ -2,12 +2,12 @@
 
 #include <sched.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 
+#include "engine/train/host_name.h"
 #include "kernels/error.h"
 #include "tools/channels.h"
 #include "tools/small_file.h"
@@ -45,13 +45,6 @@ int AllowedCpus() {
   cpu_set_t set;
   if (::sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
   return static_cast<int>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
-}
-
-// uname(2), not gethostname(3): the toolkit preloads a gethostname() that crashes where
-// /opt/ml/input/config/resourceconfig.json is missing.
-std::string MachineName() {
-  struct utsname names;
-  return ::uname(&names) == 0 && names.nodename[0] != '\0' ? names.nodename : "localhost";
 }
 
 const Value& Require(const Value& value, Value::Kind kind, const char* wanted,
@@ -97,12 +90,12 @@ void ReadHosts(const Variables& variables, Environment& environment) {
   } else if (const auto hosts = Get(variables, "SM_HOSTS")) {
     where = "SM_HOSTS";
     environment.hosts = HostList(ParseJson(*hosts, where), where);
-    const std::string machine = MachineName();
+    const std::string machine = HostName();
     const bool listed = std::count(environment.hosts.begin(), environment.hosts.end(), machine) > 0;
     environment.current_host =
         listed ? machine : Get(variables, "SM_CURRENT_HOST").value_or(machine);
   } else {
-    environment.current_host = Get(variables, "SM_CURRENT_HOST").value_or(MachineName());
+    environment.current_host = Get(variables, "SM_CURRENT_HOST").value_or(HostName());
     environment.hosts = {environment.current_host};
   }
   const std::string& me = environment.current_host;

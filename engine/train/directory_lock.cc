@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 
+#include "engine/train/host_name.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -20,11 +21,7 @@ std::string HolderOf(int fd) {
   return holder.empty() ? "an unknown process" : "process " + Printable(holder);
 }
 
-std::string Ourselves() {
-  std::array<char, 256> host{};
-  ::gethostname(host.data(), host.size() - 1);
-  return std::to_string(::getpid()) + "@" + host.data() + "\n";
-}
+std::string Ourselves() { return std::to_string(::getpid()) + "@" + HostName() + "\n"; }
 
 }  // namespace
 
