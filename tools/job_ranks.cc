@@ -9,6 +9,7 @@
 #include "comm/layered.h"
 #include "comm/world.h"
 #include "engine/train/checkpoint_file.h"
+#include "engine/train/host_name.h"
 #include "kernels/cpu/cores.h"
 #include "tools/text.h"
 
@@ -62,8 +63,15 @@ std::vector<std::string> NamesIn(const std::vector<JobRanks::Facts>& of_rank) {
   return names;
 }
 
+// "rank 1", where there are several hosts "rank 1 at algo-2".
+std::string NameOf(size_t rank, const std::vector<std::string>& hosts) {
+  const bool several = std::count(hosts.begin(), hosts.end(), hosts[0]) != std::ssize(hosts);
+  return "rank " + std::to_string(rank) + (several ? " at " + OneLine(hosts[rank], 100) : "");
+}
+
 // "--seed is 1 on rank 0, 2 on rank 1": the ranks that say the same as one before are left out.
-std::string Difference(const std::string& name, const std::vector<std::string>& values) {
+std::string Difference(const std::string& name, const std::vector<std::string>& values,
+                       const std::vector<std::string>& hosts) {
   std::string text;
   for (size_t rank = 0; rank < values.size(); ++rank) {
     if (std::find(values.begin(), values.begin() + static_cast<ptrdiff_t>(rank), values[rank]) !=
@@ -71,7 +79,7 @@ std::string Difference(const std::string& name, const std::vector<std::string>& 
       continue;
     }
     const std::string value = values[rank].empty() ? "''" : OneLine(values[rank], 100);
-    text += (text.empty() ? "" : ", ") + value + " on rank " + std::to_string(rank);
+    text += (text.empty() ? "" : ", ") + value + " on " + NameOf(rank, hosts);
   }
   return name + " is " + text;
 }
@@ -117,12 +125,13 @@ void JobRanks::RequireEqual(const Facts& facts) const {
   for (const std::string& text : GatherTexts(group(), TextOf(facts))) {
     of_rank.push_back(FactsIn(text));
   }
+  const std::vector<std::string> hosts = GatherTexts(group(), HostName());
   std::vector<std::string> differences;
   for (const std::string& name : NamesIn(of_rank)) {
     std::vector<std::string> values;
     for (const Facts& theirs : of_rank) values.push_back(ValueIn(theirs, name));
     if (std::count(values.begin(), values.end(), values.front()) == std::ssize(values)) continue;
-    differences.push_back(Difference(name, values));
+    differences.push_back(Difference(name, values, hosts));
   }
   if (differences.empty()) return;
   throw AgreedError(ExitCode::kDisagree,
