@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 namespace lockstep {
 namespace {
@@ -14,23 +15,66 @@ bool IsAveraged(const Variables::Entry& entry) {
   return entry.role == Role::kState && IsFloating(entry.type.dtype);
 }
 
+// Of all running statistics together.
+int64_t SizeOfStates(const Variables& variables) {
+  int64_t size = 0;
+  for (const Variables::Entry& entry : variables.entries()) {
+    if (IsAveraged(entry)) size += entry.type.shape.size();
+  }
+  return size;
+}
+
 }  // namespace
+
+void AllreduceSync::Prepare(Variables& variables) {
+  if (std::exchange(prepared_, true)) return;
+  const auto size = static_cast<size_t>(variables.flat_size());
+  const size_t element = SizeOf(variables.dtype());
+  flat_ = {Shape({variables.flat_size()}), variables.dtype()};
+  if (options_.average_states) {
+    states_ = group_.Allocate(static_cast<size_t>(SizeOfStates(variables)) * element);
+  }
+  if (options_.wire) {
+    narrow_ = std::make_shared<NarrowSums>(*options_.wire, options_.error_feedback,
+                                           variables.dtype(), variables.flat_size(),
+                                           group_.Allocate(size * SizeOf(*options_.wire)));
+  }
+  if (options_.double_buffering) pending_ = group_.Allocate(size * element);
+  TakeRestored();
+}
+
+void AllreduceSync::BeginStep(Variables& variables) {
+  Prepare(variables);
+  collected_ = false;
+  SubmitPending(variables);
+}
+
+void AllreduceSync::SubmitPending(const Variables& variables) {
+  if (!pending_ || std::exchange(pending_is_sum_, true) || pending_count_ == 0) return;
+  Submit(pending_, variables, variables.flat_size());
+  sent_ = 0;
+}
+
+void AllreduceSync::Ready(Variables& variables, int64_t end) {
+  if (!options_.double_buffering) Submit(variables.shared_gradients(), variables, end);
+}
 
 // Buckets are the same in every step: whole ones when all of their elements are there, the rest
 // at the end of the pass.
-void AllreduceSync::Ready(Variables& variables, int64_t end) {
+void AllreduceSync::Submit(const std::shared_ptr<void>& gradients, const Variables& variables,
+                           int64_t end) {
   const auto element = static_cast<int64_t>(SizeOf(variables.dtype()));
   const int64_t all = variables.flat_size();
   const auto bytes = static_cast<int64_t>(options_.bucket_bytes);
   const int64_t bucket = bytes == 0 ? all : std::max<int64_t>(bytes / element, 1);
   const WireType wire = WireOf(variables.dtype());
   while (sent_ < all && (sent_ + bucket <= end || end == all)) {
-    const int64_t count = std::min(bucket, all - sent_);
-    const std::shared_ptr<std::byte> data(
-        variables.shared_gradients(),
-        static_cast<std::byte*>(variables.gradients()) + sent_ * element);
-    last_ = group_.Submit("gradients " + std::to_string(sent_ / bucket), [=](Communicator& ranks) {
-      ranks.Allreduce(data.get(), count, wire, ReduceOp::kSum);
+    const int64_t begin = sent_, count = std::min(bucket, all - sent_);
+    const std::string name = "gradients " + std::to_string(begin / bucket);
+    last_ = group_.Submit(name, [=, narrow = narrow_](Communicator& ranks) {
+      if (narrow) return narrow->Sum(ranks, gradients.get(), begin, count);
+      ranks.Allreduce(static_cast<std::byte*>(gradients.get()) + begin * element, count, wire,
+                      ReduceOp::kSum);
     });
     sent_ += count;
   }
@@ -40,10 +84,19 @@ void AllreduceSync::FinishGradients(Variables& variables) {
   Ready(variables, variables.flat_size());
   sent_ = 0;
   last_.Wait();
+  if (!pending_) return;
+  auto* const mine = static_cast<std::byte*>(variables.gradients());
+  std::swap_ranges(mine, mine + flat_.bytes(), pending_.get());
+  pending_is_sum_ = false;
+}
+
+int64_t AllreduceSync::CountOf(int64_t count) {
+  return options_.double_buffering ? std::exchange(pending_count_, count) : count;
 }
 
 void AllreduceSync::AverageStates(Variables& variables, int64_t mine, int64_t all) {
   if (!options_.average_states || all == 0) return;
+  Prepare(variables);
   if (variables.dtype() == DType::kFloat64) {
     AverageStatesOf<double>(variables, mine, all);
   } else {
@@ -53,12 +106,8 @@ void AllreduceSync::AverageStates(Variables& variables, int64_t mine, int64_t al
 
 template <typename T>
 void AllreduceSync::AverageStatesOf(Variables& variables, int64_t mine, int64_t all) {
-  int64_t size = 0;
-  for (const Variables::Entry& entry : variables.entries()) {
-    if (IsAveraged(entry)) size += entry.type.shape.size();
-  }
+  const int64_t size = SizeOfStates(variables);
   if (size == 0) return;
-  if (!states_) states_ = group_.Allocate(static_cast<size_t>(size) * sizeof(T));
   T* const packed = reinterpret_cast<T*>(states_.get());
 
   const T weight = static_cast<T>(static_cast<double>(mine) / static_cast<double>(all));

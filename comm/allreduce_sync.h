@@ -4,9 +4,12 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "comm/comm_group.h"
+#include "comm/narrow_sums.h"
+#include "engine/tensor/tensor.h"
 #include "engine/train/param_sync.h"
 
 namespace lockstep {
@@ -19,29 +22,69 @@ struct AllreduceOptions {
   // but for rounding, since they are linear in those of the batches; so they are the same on every
   // rank whenever somebody looks. Without it each rank keeps its own, as with ChainerMN.
   bool average_states = true;
+  // kFloat16 or kBfloat16: gradients travel in 16 bits (comm/narrow_sums.h); none: as they are.
+  std::optional<WireType> wire = {};
+  // What rounding to 16 bits takes from a gradient is added to the next one.
+  bool error_feedback = true;
+  // Gradients are summed during the whole of the next step and used at its end, one step late, as
+  // by ChainerMN's create_multi_node_optimizer(double_buffering=True): the first step updates
+  // nothing, and what the last one computes is never used.
+  bool double_buffering = false;
 };
 
 // Used with one network, whose NetworkOptions::group is `group`; from its training thread.
-class AllreduceSync : public ParamSync {
+class AllreduceSync : public ParamSync, public SyncState {
  public:
   // The group must outlive it.
   explicit AllreduceSync(CommGroup& group, AllreduceOptions options = {})
       : group_(group), options_(options) {}
 
   RankGroup& group() override { return group_; }
+  void Prepare(Variables& variables) override;
+  void BeginStep(Variables& variables) override;
   void Ready(Variables& variables, int64_t end) override;
   void FinishGradients(Variables& variables) override;
+  int64_t CountOf(int64_t count) override;
   void AverageStates(Variables& variables, int64_t mine, int64_t all) override;
+  SyncState* state() override;
+
+  // "sync/...": the residuals of all ranks, and gradients that are not used yet. Restored on other
+  // ranks than it was saved on, the first one takes the sum of the residuals.
+  void Collect(Variables& variables) override;
+  void Save(CheckpointContents* contents) const override;
+  void Check(const CheckpointContents& contents, const Variables& variables) const override;
+  void Restore(const CheckpointContents& contents, const Variables& variables) override;
 
  private:
   template <typename T>
   void AverageStatesOf(Variables& variables, int64_t mine, int64_t all);
+  // Sends what is not sent of [0, end) of these flat gradients.
+  void Submit(const std::shared_ptr<void>& gradients, const Variables& variables, int64_t end);
+  // Sends what the step before has left.
+  void SubmitPending(const Variables& variables);
+  void CollectResiduals();
+  void TakeRestored();
 
   CommGroup& group_;
   AllreduceOptions options_;
-  int64_t sent_ = 0;                   // elements of this step that were submitted
-  CommQueue::Handle last_;             // of them
-  std::shared_ptr<std::byte> states_;  // all running statistics, packed
+  int64_t sent_ = 0;        // elements of this step that were submitted
+  CommQueue::Handle last_;  // of them
+  bool prepared_ = false;
+  std::shared_ptr<std::byte> states_;   // all running statistics, packed
+  std::shared_ptr<NarrowSums> narrow_;  // null without a narrow wire
+
+  // Of double buffering: the gradients of the step before, over how many labels they are sums, and
+  // whether those of all ranks are in it.
+  std::shared_ptr<std::byte> pending_;
+  int64_t pending_count_ = 0;
+  bool pending_is_sum_ = false;
+
+  // Of the state: what Collect brought together behind this step, on rank 0, and what Restore has
+  // for Prepare to take.
+  bool collected_ = false;
+  TensorType flat_;
+  std::vector<Tensor> residuals_;
+  std::optional<Tensor> restored_residual_, restored_pending_;
 };
 
 }  // namespace lockstep

@@ -137,6 +137,8 @@ void CheckTraining(const ModelCard& card, const std::string& name) {
   CheckOneOf(card.mode, "fast", "reproducible", where + "\"mode\"");
   const bool lanes = card.mode == "reproducible";
   CheckRange(card.lanes, lanes ? 1 : 0, lanes ? kMostLanes : 0, where + "\"lanes\"");
+  if (card.wire != "as-is") CheckOneOf(card.wire, "float16", "bfloat16", where + "\"wire\"");
+  CheckRange(card.gradient_delay, 0, 1, where + "\"gradient_delay\"");
   CheckRange(card.iterations, 0, kMostIterations, where + "\"iterations\"");
 }
 
@@ -186,6 +188,8 @@ std::string ToJson(const ModelCard& card) {
       {"training",
        {{"mode", card.mode},
         {"lanes", card.lanes},
+        {"wire", card.wire},
+        {"gradient_delay", card.gradient_delay},
         {"seed", card.seed},
         {"iterations", card.iterations}}},
       {"weights_sha256", card.weights_sha256},
@@ -221,6 +225,8 @@ ModelCard ParseModelCard(const std::string& text, const std::string& name) {
   const CardReader training = card.At("training");
   training.Read("mode", &result.mode);
   training.Read("lanes", &result.lanes);
+  training.ReadIfThere("wire", &result.wire);
+  training.ReadIfThere("gradient_delay", &result.gradient_delay);
   training.Read("seed", &result.seed);
   training.Read("iterations", &result.iterations);
   CheckTraining(result, name);

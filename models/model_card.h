@@ -28,6 +28,10 @@ struct ModelCard {
   // How it was trained: "fast", or "reproducible" with `lanes` lanes.
   std::string mode = "fast";
   int64_t lanes = 0;
+  // How gradients travelled between processes: "as-is", "float16" or "bfloat16"; and by how many
+  // steps they were used late.
+  std::string wire = "as-is";
+  int64_t gradient_delay = 0;
   uint64_t seed = 0;
   int64_t iterations = 0;
   std::string weights_sha256 = {};  // WeightsHash of the arrays in model.npz

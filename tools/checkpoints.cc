@@ -10,10 +10,19 @@ Trigger Checkpoints::trigger() const {
   return interval_.seconds > 0.0 ? Trigger::Iterations(1) : Trigger::Epochs(1);
 }
 
-void Checkpoints::Invoke(Trainer& trainer) {
+bool Checkpoints::Due(Trainer& trainer) const {
   const std::chrono::duration<double> since = Clock::now() - saved_at_;
-  if (interval_.seconds > 0.0 && since.count() < interval_.seconds) return;
-  SaveNow(trainer);
+  const bool due = store_ != nullptr && since.count() >= interval_.seconds;
+  SyncState* const state = trainer.sync().state();
+  if (state == nullptr) return due;
+  // The clock that counts is that of the rank with the store.
+  if (!AnyRank(trainer.network().group(), due)) return false;
+  state->Collect(trainer.network().variables());
+  return due;
+}
+
+void Checkpoints::Invoke(Trainer& trainer) {
+  if (Due(trainer)) SaveNow(trainer);
 }
 
 void Checkpoints::SaveLast(Trainer& trainer) {

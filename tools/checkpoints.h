@@ -13,10 +13,11 @@
 namespace lockstep::tools {
 
 // Saves the trainer's state, and the recipe with it, whenever due. The last state of a job is saved
-// by SaveLast(): it must not wait for reports and pictures.
+// by SaveLast(): it must not wait for reports and pictures. Every rank of a job has one, so that
+// all bring their parts of the state together whenever the first saves it.
 class Checkpoints : public Extension {
  public:
-  // The store must outlive it.
+  // The store must outlive it; null: this rank saves nothing itself.
   Checkpoints(CheckpointStore* store, CheckpointInterval interval, Recipe recipe);
 
   std::string name() const override { return "checkpoints"; }
@@ -30,6 +31,7 @@ class Checkpoints : public Extension {
  private:
   using Clock = std::chrono::steady_clock;
 
+  bool Due(Trainer& trainer) const;
   void SaveNow(Trainer& trainer);
 
   CheckpointStore* store_;

@@ -120,6 +120,10 @@ std::string CardText(const ModelCard& card) {
   text += "\ntrained: " + std::to_string(card.iterations) + " iterations, " + card.dtype +
           ", seed " + std::to_string(card.seed) + ", " + card.mode;
   if (card.lanes > 0) text += " with " + std::to_string(card.lanes) + " lanes";
+  if (card.wire != "as-is") text += ", gradients travelled as " + OneLine(card.wire, 100);
+  if (card.gradient_delay > 0) {
+    text += ", gradients " + std::to_string(card.gradient_delay) + " step late";
+  }
   return text + "\nweights sha256: " + OneLine(card.weights_sha256, 100) + "\n";
 }
 

@@ -84,17 +84,27 @@ std::string Difference(const std::string& name, const std::vector<std::string>& 
   return name + " is " + text;
 }
 
+AllreduceOptions AllreduceOptionsOf(const JobRanksOptions& options) {
+  AllreduceOptions allreduce{.bucket_bytes = static_cast<size_t>(options.bucket_bytes),
+                             .average_states = options.average_statistics,
+                             .error_feedback = options.error_feedback,
+                             .double_buffering = options.double_buffering};
+  if (options.wire == "float16") allreduce.wire = WireType::kFloat16;
+  if (options.wire == "bfloat16") allreduce.wire = WireType::kBfloat16;
+  return allreduce;
+}
+
 }  // namespace
 
 JobRanks::JobRanks(const JobRanksOptions& options)
     : world_(MakeWorld({.transport = TransportOf(options.communicator)})) {
-  if (world_->size() == 1) {
+  // A job of one process may go on with what one of several has left for the next step.
+  const bool local = options.wire == kWireAsIs && !options.double_buffering;
+  if (world_->size() == 1 && local) {
     sync_ = std::make_unique<LocalSync>();
   } else {
     comm_group_ = std::make_unique<CommGroup>(*world_);
-    sync_ = std::make_unique<AllreduceSync>(
-        *comm_group_, AllreduceOptions{.bucket_bytes = static_cast<size_t>(options.bucket_bytes),
-                                       .average_states = options.average_statistics});
+    sync_ = std::make_unique<AllreduceSync>(*comm_group_, AllreduceOptionsOf(options));
   }
   group_ = &sync_->group();
 }

@@ -16,10 +16,16 @@
 
 namespace lockstep::tools {
 
+// What --wire takes besides "float16" and "bfloat16".
+inline constexpr const char* kWireAsIs = "as-is";
+
 struct JobRanksOptions {
   std::string communicator = "auto";  // comm/names.h
   int64_t bucket_bytes = int64_t{4} << 20;
   bool average_statistics = true;
+  std::string wire = kWireAsIs;
+  bool error_feedback = true;
+  bool double_buffering = false;
 };
 
 // This process's place among them. A job that no launcher started is one rank, and starts nothing.

@@ -71,6 +71,9 @@ class RecipeBuilder {
     Add("seed", std::to_string(o.seed));
     Add("dtype", o.dtype);
     Add("exact-math", o.exact_math);
+    Add("wire", o.wire);
+    if (o.wire != kWireAsIs) Add("error-feedback", o.error_feedback);
+    Add("double-buffering", o.double_buffering);
     Add("reproducible", o.reproducible);
     if (!o.reproducible) return;
     Add("lanes", int64_t{o.lanes});

@@ -66,6 +66,7 @@ class TrainJob {
         MakeModel(threads);
         frozen_ = Frozen();
       });
+      any_store_ = AnyRank(ranks_.group(), store_.has_value());
       ranks_.RequireEqual(Facts());
       BuildNetwork();
       ranks_.Together([&] { MakeTrainer(); });
@@ -205,10 +206,11 @@ class TrainJob {
     if (data_->test() != nullptr) {
       evaluation_ = Extend(MakeEvaluation(data_->test(), model_.classifier, ShouldStop()));
     }
-    report_ = Extend(MakeReport(console_, &log_, o_.output_data_dir, model_.classifier));
-    if (store_) {
+    report_ = Extend(MakeReport(console_, &log_, o_.output_data_dir, model_.classifier,
+                                o_.double_buffering ? 1 : 0));
+    if (any_store_) {
       auto checkpoints = std::make_unique<Checkpoints>(
-          &*store_, ParseCheckpointInterval(o_.checkpoint_every), RecipeOf(o_));
+          store_ ? &*store_ : nullptr, ParseCheckpointInterval(o_.checkpoint_every), RecipeOf(o_));
       checkpoints_ = checkpoints.get();
       trainer_->Extend(std::move(checkpoints));
     }
@@ -285,7 +287,12 @@ class TrainJob {
     }
     Say("# device: " + backend_->fingerprint() + ", " + std::to_string(backend_->threads()) +
         " threads" + (ranks_.size() > 1 ? " in each process" : ""));
+    if (o_.double_buffering) Say("# double buffering: gradients are used one step late");
     if (ranks_.size() == 1) return;
+    if (o_.wire != kWireAsIs) {
+      Say("# gradients travel as " + o_.wire + (o_.error_feedback ? ", with" : ", without") +
+          " error feedback");
+    }
     Say("# processes: " + std::to_string(ranks_.size()) + ", exchanging gradients by " +
         ranks_.name());
   }
@@ -316,7 +323,7 @@ class TrainJob {
   // What matters most comes first, and what fails holds up nothing behind it.
   void SaveAll() {
     std::string failed;
-    if (checkpoints_) failed = failure_.Try([&] { checkpoints_->SaveLast(*trainer_); });
+    if (store_) failed = failure_.Try([&] { checkpoints_->SaveLast(*trainer_); });
     failed += failure_.Try([&] { SaveModel(); });
     saved_ = failed.empty();
     if (!o_.output_data_dir.empty()) {
@@ -332,6 +339,8 @@ class TrainJob {
                    .dtype = o_.dtype,
                    .mode = o_.reproducible ? "reproducible" : "fast",
                    .lanes = o_.reproducible ? o_.lanes : 0,
+                   .wire = ranks_.size() > 1 ? o_.wire : kWireAsIs,
+                   .gradient_delay = o_.double_buffering ? 1 : 0,
                    .seed = o_.seed,
                    .iterations = trainer_->clock().iteration};
     SaveModelDirectory(o_.model_dir, std::move(card), network_->variables());
@@ -360,6 +369,7 @@ class TrainJob {
   StopSignals* signals_;
   std::optional<Clock::time_point> heard_;  // when training stopped for a signal
   std::optional<CheckpointStore> store_;
+  bool any_store_ = false;  // whether the first rank has one
   std::optional<JobData> data_;
   std::unique_ptr<Backend> backend_;
   Model model_;
@@ -430,7 +440,10 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
     }
     ranks.emplace(JobRanksOptions{.communicator = options.communicator,
                                   .bucket_bytes = options.bucket_bytes,
-                                  .average_statistics = options.average_statistics});
+                                  .average_statistics = options.average_statistics,
+                                  .wire = options.wire,
+                                  .error_feedback = options.error_feedback,
+                                  .double_buffering = options.double_buffering});
     console.emplace(ranks->is_first() ? 1 : Console::kNowhere,
                     ranks->size() > 1 ? Console::Kind::kNoTerminal : Console::Kind::kWhatItIs);
     job.emplace(std::move(options), &*ranks, &*console, &signals);

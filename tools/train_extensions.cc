@@ -61,10 +61,11 @@ class Evaluation : public Extension {
 class Report : public Extension {
  public:
   Report(Console* console, std::vector<LogEntry>* log, const std::string& output_dir,
-         bool classifier)
+         bool classifier, int64_t gradient_delay)
       : console_(console),
         table_(console, Columns(classifier)),
         classifier_(classifier),
+        gradient_delay_(gradient_delay),
         metric_(MetricName(classifier)),
         entries_(log),
         start_(Clock::now()) {
@@ -87,6 +88,7 @@ class Report : public Extension {
     entry.Add("main/loss", means.loss);
     entry.Add("main/" + metric_, Metric(means.metric, classifier_));
     entry.Add("lr", trainer.learning_rate());
+    if (gradient_delay_ > 0) entry.Add("gradient_delay", gradient_delay_);
     entry.Add("epoch", trainer.clock().epoch);
     entry.Add("iteration", trainer.clock().iteration);
     entry.Add("elapsed_time", Elapsed());
@@ -146,6 +148,7 @@ class Report : public Extension {
   Console* console_;
   PrintReport table_;
   bool classifier_;
+  int64_t gradient_delay_;
   std::string metric_;
   std::optional<LogReport> log_;
   std::vector<LogEntry>* entries_;
@@ -252,8 +255,9 @@ std::unique_ptr<Extension> MakeEvaluation(BatchSource* test, bool classifier,
 }
 
 std::unique_ptr<Extension> MakeReport(Console* console, std::vector<LogEntry>* log,
-                                      const std::string& output_dir, bool classifier) {
-  return std::make_unique<Report>(console, log, output_dir, classifier);
+                                      const std::string& output_dir, bool classifier,
+                                      int64_t gradient_delay) {
+  return std::make_unique<Report>(console, log, output_dir, classifier, gradient_delay);
 }
 
 std::unique_ptr<Extension> MakeProgress(Console* console) {

@@ -23,9 +23,11 @@ std::unique_ptr<Extension> MakeEvaluation(BatchSource* test, bool classifier,
 
 // Every epoch a row of the table, an entry of `log` and of <output_dir>/log; an empty output_dir:
 // no file, one that cannot be written: a warning. Invoked again at the same iteration, it completes
-// that entry with the validation values found by then.
+// that entry with the validation values found by then. Entries name a `gradient_delay` above 0: by
+// how many steps gradients are used late.
 std::unique_ptr<Extension> MakeReport(Console* console, std::vector<LogEntry>* log,
-                                      const std::string& output_dir, bool classifier);
+                                      const std::string& output_dir, bool classifier,
+                                      int64_t gradient_delay);
 
 // The network's graph, in a job's output directory.
 inline constexpr const char* kGraphFile = "cg.dot";

@@ -154,6 +154,13 @@ void DeclareRanks(Options& options, TrainOptions* o) {
   options.Add("bucket-bytes", &o->bucket_bytes, "size of the pieces of gradients; 0: all at once")
       .Min(0)
       .Max(kMostBucketBytes);
+  options.Add("wire", &o->wire, "how gradients travel: as they are, or rounded to 16 bits")
+      .OneOf({kWireAsIs, "float16", "bfloat16"})
+      .Alias("allreduce-grad-dtype");
+  options.Add("error-feedback", &o->error_feedback,
+              "what rounding takes from a gradient is added to the next one");
+  options.Add("double-buffering", &o->double_buffering,
+              "gradients travel during the whole of the next step, and are used a step late");
   options.Add("sync-batch-norm", &o->sync_batch_norm,
               "batch statistics of all processes, not of each");
   options.Add("average-statistics", &o->average_statistics,
@@ -299,6 +306,11 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
     throw ConfigError(
         "--sync-batch-norm and --average-statistics are of the fast mode; with "
         "--reproducible, --lane-norm says what batch statistics are taken over");
+  }
+  if (o.reproducible && (o.wire != kWireAsIs || o.double_buffering)) {
+    throw ConfigError(
+        "--wire and --double-buffering are of the fast mode: what they compute depends on the "
+        "number of processes, which --reproducible promises it does not");
   }
   if (o.accumulate > o.batch_size) {
     throw ConfigError("--accumulate " + std::to_string(o.accumulate) + " parts of --batch-size " +

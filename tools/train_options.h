@@ -15,6 +15,7 @@
 #include "engine/optim/schedule.h"
 #include "models/model.h"
 #include "tools/environment.h"
+#include "tools/job_ranks.h"
 
 namespace lockstep::tools {
 
@@ -67,6 +68,9 @@ struct TrainOptions {
   int64_t check_every = 100;
   std::string communicator = "auto";
   int64_t bucket_bytes = int64_t{4} << 20;
+  std::string wire = kWireAsIs;
+  bool error_feedback = true;
+  bool double_buffering = false;
   bool sync_batch_norm = false;
   bool average_statistics = true;
 

@@ -5,9 +5,24 @@
 #include <cstdint>
 
 #include "engine/plan/variables.h"
+#include "engine/train/checkpoint_contents.h"
 #include "engine/train/rank_group.h"
 
 namespace lockstep {
+
+// What a sync carries from step to step: part of the complete state, some of it on each rank.
+class SyncState {
+ public:
+  virtual ~SyncState() = default;
+  // Every rank, behind the same step: brings together on rank 0 what Save is to write.
+  virtual void Collect(Variables& variables) = 0;
+  // What was collected behind this step; nothing where it was not.
+  virtual void Save(CheckpointContents* contents) const = 0;
+  // Check throws ShapeError (76) or FormatError (65) for all that Restore cannot take, and changes
+  // nothing. A checkpoint without such a state is taken as one before the first step.
+  virtual void Check(const CheckpointContents& contents, const Variables& variables) const = 0;
+  virtual void Restore(const CheckpointContents& contents, const Variables& variables) = 0;
+};
 
 // Makes the gradients of one process those of the whole job. Every rank takes part in every step,
 // also with a part of the batch that is empty or has failed.
@@ -17,22 +32,35 @@ class ParamSync {
   // Who trains together.
   virtual RankGroup& group() = 0;
 
+  // Before the first step: gets the memory that it needs. May be called again.
+  virtual void Prepare(Variables& variables) = 0;
+  // Before a step computes.
+  virtual void BeginStep(Variables& variables) = 0;
   // While the backward pass runs: elements [0, end) of the flat gradients are final here.
   virtual void Ready(Variables& variables, int64_t end) = 0;
-  // After it: returns when all gradients are the sums over all ranks.
+  // After it: returns when all gradients are sums over all ranks.
   virtual void FinishGradients(Variables& variables) = 0;
+  // Over how many labels they are sums, once a step: `count`, that of this step, where they are
+  // its own. 0: there is nothing to apply yet.
+  virtual int64_t CountOf(int64_t count) = 0;
   // After a step in which this rank's running statistics followed `mine` of `all` samples: they
   // become the mean over ranks, weighted by samples.
   virtual void AverageStates(Variables& variables, int64_t mine, int64_t all) = 0;
+  // Null where nothing is carried over.
+  virtual SyncState* state() = 0;
 };
 
 // One process: nothing to add.
 class LocalSync : public ParamSync {
  public:
   RankGroup& group() override { return group_; }
+  void Prepare(Variables&) override {}
+  void BeginStep(Variables&) override {}
   void Ready(Variables&, int64_t) override {}
   void FinishGradients(Variables&) override {}
+  int64_t CountOf(int64_t count) override { return count; }
   void AverageStates(Variables&, int64_t, int64_t) override {}
+  SyncState* state() override { return nullptr; }
 
  private:
   OneRank group_;

@@ -52,6 +52,10 @@ Trainer::Trainer(Network& network, BatchSource& source, Updater& updater, const 
   }
   network_.RequireFits(source_);
   network_.RequireParts(source_.batch_size());
+  if (network_.lanes() != nullptr && sync_.state() != nullptr) {
+    throw ConfigError(
+        "the reproducible mode takes neither 16 bits on the wire nor double buffering");
+  }
 }
 
 void Trainer::Extend(std::unique_ptr<Extension> extension) {
@@ -143,6 +147,7 @@ void Trainer::Step() {
   std::exception_ptr failure;
   bool last_of_epoch = false;
   ledger_.GoOnFrom(source_.position());
+  sync_.BeginStep(network_.variables());
   try {
     const Batch& batch = FetchBatch();
     last_of_epoch = batch.last_of_epoch;
@@ -163,7 +168,7 @@ void Trainer::Step() {
   if (!network_.meets_ranks()) {
     sync_.AverageStates(network_.variables(), mine.state_rows, step.state_rows);
   }
-  updater_.Update(step.sums.count, rate);
+  updater_.Update(sync_.CountOf(step.sums.count), rate);
   Report(step.sums);
   ++clock_.iteration;
   clock_.epoch_ended = last_of_epoch;
@@ -190,6 +195,7 @@ bool Trainer::AskToStop() {
 }
 
 void Trainer::Prepare() {
+  sync_.Prepare(network_.variables());
   if (network_.lanes() != nullptr) {
     network_.Prepare({{std::min(source_.batch_size(), source_.size())}});
   } else {
@@ -202,6 +208,7 @@ void Trainer::Run() {
   // Choosing algorithms can take seconds: who asks to stop meanwhile need not wait for a step, too.
   if (!Done() && !AskToStop()) Prepare();
   while (!Done() && !AskToStop()) Step();
+  if (SyncState* const state = sync_.state()) state->Collect(network_.variables());
   CheckWeights("when training ended " + Where());
   for (const auto& extension : extensions_) extension->Finish(*this);
 }
@@ -222,6 +229,7 @@ CheckpointContents Trainer::State() const {
   SaveVariables(network_.variables(), &contents);
   SaveUpdater(updater_, network_.variables(), &contents);
   SaveLanes(network_.lanes(), &contents);
+  if (const SyncState* const state = sync_.state()) state->Save(&contents);
   SaveFingerprint(source_, &contents);
   auto& values = contents.values;
   values["graph/hash"] = std::to_string(network_.graph().Hash());
@@ -252,6 +260,7 @@ void Trainer::Restore(const CheckpointContents& contents) {
   }
   CheckUpdater(contents, network_.variables(), updater_);
   CheckLanes(contents, network_.lanes());
+  if (const SyncState* const state = sync_.state()) state->Check(contents, network_.variables());
   CheckFingerprint(contents, source_);
   const std::string& algorithms = contents.Text("network/algorithms");
   const SourcePosition position{IntegerIn(contents, "data/epoch", kMostSteps),
@@ -269,6 +278,7 @@ void Trainer::Restore(const CheckpointContents& contents) {
   RestoreVariables(contents, &network_.variables());
   RestoreUpdater(contents, network_.variables(), &updater_);
   RestoreLanes(contents, network_.lanes());
+  if (SyncState* const state = sync_.state()) state->Restore(contents, network_.variables());
   network_.algorithms().ParseUsed(algorithms);
   clock_ = clock;
   interval_ = interval;

@@ -76,13 +76,16 @@ class Trainer {
   Network& network() { return network_; }
   BatchSource& source() { return source_; }
   Updater& updater() { return updater_; }
+  ParamSync& sync() { return sync_; }
   const TrainerOptions& options() const { return options_; }
 
   // The complete state; Restore continues as if never interrupted. The arrays are those of the
   // network, not copies: write them before the next step. State throws FormatError (65) when a
-  // weight is not finite: such a state is not worth keeping. Restore throws ShapeError (76) naming
-  // what differs when the checkpoint belongs to another network, optimizer or data set, and
-  // FormatError (65) for values that no training leaves; all is compared before anything changes.
+  // weight is not finite: such a state is not worth keeping. What the sync carries over is there
+  // where every rank has called sync().state()->Collect() behind this step, as Run does when it
+  // ends. Restore throws ShapeError (76) naming what differs when the checkpoint belongs to another
+  // network, optimizer or data set, and FormatError (65) for values that no training leaves; all is
+  // compared before anything changes.
   CheckpointContents State() const;
   void Restore(const CheckpointContents& contents);
 

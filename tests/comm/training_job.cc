@@ -84,11 +84,15 @@ JobResult RunJob(const JobOptions& options, CommGroup* group) {
   LocalSync alone;
   std::unique_ptr<AllreduceSync> together;
   if (group != nullptr) together = std::make_unique<AllreduceSync>(*group, options.allreduce);
-  ParamSync& sync = together ? static_cast<ParamSync&>(*together) : alone;
+  ParamSync& sync = together                  ? static_cast<ParamSync&>(*together)
+                    : options.sync != nullptr ? *options.sync
+                                              : alone;
   const std::unique_ptr<BatchSource> wrapped = options.wrap ? options.wrap(source) : nullptr;
-  Trainer trainer(
-      network, wrapped ? *wrapped : source, updater, *schedule, sync,
-      {.epochs = options.epochs, .learning_rate = 0.05, .should_stop = options.should_stop});
+  Trainer trainer(network, wrapped ? *wrapped : source, updater, *schedule, sync,
+                  {.epochs = options.epochs,
+                   .iterations = options.iterations,
+                   .learning_rate = 0.05,
+                   .should_stop = options.should_stop});
   if (options.prepare) options.prepare(trainer);
   trainer.Run();
   JobResult result{.values = AllValues(network.variables()),

@@ -18,11 +18,13 @@ struct JobOptions {
   int64_t samples = 150;
   int64_t batch_size = 64;
   int64_t epochs = 2;
-  bool pictures = false;  // convolutions, batch normalisation and dropout; else an MLP
+  int64_t iterations = 0;  // 0: no limit
+  bool pictures = false;   // convolutions, batch normalisation and dropout; else an MLP
   bool dropout = true;
   int threads = 1;
   NetworkOptions network = {.seed = 5, .exact_math = true};
   AllreduceOptions allreduce = {};
+  ParamSync* sync = nullptr;  // of a job of one rank, instead of a LocalSync
   // Applied to the made-up data before it is used; on every rank.
   std::function<void(Tensor* features, Tensor* labels)> change = nullptr;
   // What the trainer gets in place of the source, which outlives it.

@@ -153,6 +153,38 @@ TEST_F(Ranks, TheLogDoesNotDependOnThem) {
   EXPECT_EQ(log_of(3), one);
 }
 
+// Parts of the state lie on every process then, and the first one's clock says when to save.
+TEST_F(Ranks, NarrowAndLateGradientsGoOnWithTheSameBits) {
+  const std::vector<Arguments> ways{
+      {"--wire", "float16"},
+      {"--double-buffering", "True"},
+      {"--wire", "bfloat16", "--double-buffering", "True", "--communicator", "mpi"}};
+  for (const Arguments& way : ways) {
+    const std::string hash = RunWellOn(2, Train(way)).WeightsHash();
+    const Arguments first = way + Arguments{"--iterations", "7", "--checkpoint-every", "0.000001s"};
+    RunWellOn(2, Train(first, "job"));
+    EXPECT_EQ(RunWellOn(2, Train(way, "job")).WeightsHash(), hash) << way[0];
+    for (const int ranks : {1, 3}) {
+      RunWellOn(ranks, Train(way + Arguments{"--epochs", std::to_string(ranks + 3)}, "job"));
+    }
+    ExpectJobFails(RunOn(2, Train({}, "job")), 76, way[0] + " ");
+    std::filesystem::remove_all(Dir("job"));
+  }
+}
+
+TEST_F(Ranks, NarrowAndLateGradientsAreSaidToBe) {
+  const Outcome outcome =
+      RunWellOn(2, Train({"--allreduce-grad-dtype", "float16", "--double-buffering", "True"}));
+  EXPECT_THAT(outcome.out, HasSubstr("# gradients travel as float16, with error feedback\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("# double buffering: gradients are used one step late\n"));
+  EXPECT_THAT(ReadWhole(Dir("out/log")), HasSubstr("\"gradient_delay\": 1,"));
+  const std::string card = ReadWhole(Dir("model/model.json"));
+  EXPECT_THAT(card, HasSubstr("\"wire\": \"float16\""));
+  EXPECT_THAT(card, HasSubstr("\"gradient_delay\": 1"));
+  EXPECT_THAT(RunWell({"inspect", Dir("model")}).out,
+              HasSubstr("fast, gradients travelled as float16, gradients 1 step late\n"));
+}
+
 TEST_F(Ranks, WhatDiffersBetweenThemIsNamedBeforeTheFirstStep) {
   ExpectJobFails(RunProgram(Train(), Wrapped(3, "--learning-rate 0.125")), 76,
                  "the ranks do not train the same: --learning-rate is 0.05 on rank 0, 0.125 on "

@@ -33,6 +33,16 @@ TEST_F(Refusals, MissingModelDirNamesTheVariable) {
                 {"--model-dir", "SM_MODEL_DIR"});
 }
 
+TEST_F(Refusals, ReproducibleJobsTakeNoNarrowOrLateGradients) {
+  for (const Arguments& way : {Arguments{"--wire", "float16"}, Arguments{"--wire", "bfloat16"},
+                               Arguments{"--double-buffering", "True"}}) {
+    ExpectRefusal(Run(Train(way + Arguments{"--reproducible", "True"})), 64,
+                  {"--wire and --double-buffering are of the fast mode"});
+  }
+  ExpectNoModel();
+  ExpectRefusal(Run(Train({"--wire", "int8"})), 64, {"--wire", "float16", "bfloat16"});
+}
+
 TEST_F(Refusals, AbsentChannelDirectory) {
   ExpectRefusal(RunOn(Dir("nowhere")), 66, {Dir("nowhere")});
   ExpectNoModel();
