@@ -4,6 +4,7 @@
 
 #include "data/batch_iterator.h"
 #include "engine/graph/layers.h"
+#include "models/model_file.h"
 #include "tests/comm/ranks.h"
 
 namespace lockstep::testing {
@@ -14,8 +15,10 @@ constexpr int64_t kClasses = 5;
 Dataset MakeData(const JobOptions& options) {
   std::mt19937 random(11);
   std::normal_distribution<float> normal;
-  const Shape shape =
-      options.pictures ? Shape({options.samples, 3, 7, 9}) : Shape({options.samples, 21});
+  const Shape sample = options.sample.value_or(options.pictures ? Shape({3, 7, 9}) : Shape({21}));
+  std::vector<int64_t> dims{options.samples};
+  dims.insert(dims.end(), sample.dims().begin(), sample.dims().end());
+  const Shape shape{std::span<const int64_t>(dims)};
   Tensor features(DType::kFloat32, shape), labels(DType::kInt32, Shape({options.samples}));
   for (float& value : features.values<float>()) value = normal(random);
   for (int32_t& label : labels.values<int32_t>()) {
@@ -65,7 +68,7 @@ CheckpointContents CopyState(const Trainer& trainer) {
 }
 
 JobResult RunJob(const JobOptions& options, CommGroup* group) {
-  const auto graph = MakeJobGraph(options);
+  const auto graph = options.graph ? options.graph() : MakeJobGraph(options);
   const auto backend = MakeCpuBackend(options.threads);
   NetworkOptions network_options = options.network;
   network_options.group = group;
@@ -96,6 +99,7 @@ JobResult RunJob(const JobOptions& options, CommGroup* group) {
   if (options.prepare) options.prepare(trainer);
   trainer.Run();
   JobResult result{.values = AllValues(network.variables()),
+                   .weights_hash = WeightsHash(network.variables()),
                    .clock = trainer.clock(),
                    .stopped = trainer.stopped()};
   result.evaluation = *EvaluateAll(network, source);

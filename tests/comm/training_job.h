@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ struct JobOptions {
   int64_t epochs = 2;
   int64_t iterations = 0;  // 0: no limit
   bool pictures = false;   // convolutions, batch normalisation and dropout; else an MLP
+  // Another network, for samples of that shape.
+  std::function<std::unique_ptr<Graph>()> graph = nullptr;
+  std::optional<Shape> sample = {};
   bool dropout = true;
   int threads = 1;
   NetworkOptions network = {.seed = 5, .exact_math = true};
@@ -36,6 +40,7 @@ struct JobOptions {
 
 struct JobResult {
   std::vector<double> values = {};  // all parameters and running statistics
+  std::string weights_hash = {};    // SHA-256
   LossSums evaluation = {};         // over the training data
   TrainingClock clock = {};
   bool stopped = false;
