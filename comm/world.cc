@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <initializer_list>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,12 +14,25 @@
 
 namespace lockstep {
 
-int LaunchedRanks() {
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
-    const char* const value = std::getenv(name);
-    if (value != nullptr) return std::max(std::atoi(value), 1);
+namespace {
+
+// The first of these variables that is set, as a number.
+int FromLauncher(std::initializer_list<const char*> names, int otherwise) {
+  for (const char* name : names) {
+    if (const char* const value = std::getenv(name)) return std::atoi(value);
   }
-  return 1;
+  return otherwise;
+}
+
+}  // namespace
+
+int LaunchedRanks() {
+  return std::max(FromLauncher({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}, 1), 1);
+}
+
+int LaunchedRank() {
+  if (LaunchedRanks() == 1) return 0;
+  return std::max(FromLauncher({"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"}, 0), 0);
 }
 
 namespace {

@@ -17,6 +17,8 @@ struct WorldOptions {
 
 // How many processes the launcher (mpirun, srun) says that it started; 1 without one.
 int LaunchedRanks();
+// Which of them it says that this one is; 0 without one.
+int LaunchedRank();
 
 // Self for one rank, and for that MPI is not even started; else by the options. Where all ranks
 // share memory MPI only brings them together and is finalised at once. Once in a process of a job

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/world.h"
 #include "data/batch_iterator.h"
 #include "data/channel.h"
 #include "data/synthetic.h"
@@ -215,30 +216,33 @@ std::string FirstStepText(const BenchOptions& options, const Backend& backend, d
   return text;
 }
 
-std::string Json(const BenchOptions& options, const Backend& backend,
+std::string Json(const BenchOptions& options, const Backend& backend, int processes,
                  const std::vector<double>& times) {
   const double median = Median(times);
   char text[512];
   std::snprintf(text, sizeof text,
-                "{\"engine\": \"lockstep\", \"device\": \"%s\", \"threads\": %d, \"model\": "
-                "\"%s\", \"batch_size\": %lld, \"steps\": %zu, \"median_ms\": %.5f, \"min_ms\": "
+                "{\"engine\": \"lockstep\", \"device\": \"%s\", \"processes\": %d, \"threads\": "
+                "%d, \"model\": \"%s\", \"batch_size\": %lld, \"steps\": %zu, \"median_ms\": %.5f, "
+                "\"min_ms\": "
                 "%.5f, \"images_per_s\": %.2f, \"peak_rss_mb\": %.1f}\n",
-                backend.fingerprint().c_str(), backend.threads(), options.model.c_str(),
+                backend.fingerprint().c_str(), processes, backend.threads(), options.model.c_str(),
                 static_cast<long long>(options.batch_size), times.size(), median,
                 *std::min_element(times.begin(), times.end()),
                 static_cast<double>(options.batch_size) / median * 1e3, PeakMegabytes());
   return text;
 }
 
-std::string Summary(const BenchOptions& options, const Backend& backend,
+std::string Summary(const BenchOptions& options, const Backend& backend, int processes,
                     const std::vector<double>& times) {
   const double median = Median(times);
   char text[256];
   std::snprintf(text, sizeof text,
-                "%s, batch %lld, float32, %s, %d threads\n  step   %.3f ms median of %zu (min "
+                "%s, batch %lld, float32, %s, %s%d threads\n  step   %.3f ms median of %zu (min "
                 "%.3f)\n  speed  %.1f samples/s\n  memory %.0f MB peak\n",
                 options.model.c_str(), static_cast<long long>(options.batch_size),
-                backend.fingerprint().c_str(), backend.threads(), median, times.size(),
+                backend.fingerprint().c_str(),
+                processes > 1 ? (std::to_string(processes) + " processes of ").c_str() : "",
+                backend.threads(), median, times.size(),
                 *std::min_element(times.begin(), times.end()),
                 static_cast<double>(options.batch_size) / median * 1e3, PeakMegabytes());
   return text;
@@ -274,9 +278,10 @@ int BenchTrain(std::span<const std::string> arguments) {
   options.RefuseUnknown();
   options.Parse(arguments);
   if (options.help_requested()) {
-    PrintResult(options.Help());
+    if (LaunchedRank() == 0) PrintResult(options.Help());
     return 0;
   }
+  RequireBucketBytes(bench.ranks.bucket_bytes);
   if (bench.profile && (bench.json || bench.first_step)) {
     throw ConfigError("--profile prints a table and goes with neither --json nor --first-step");
   }
@@ -295,7 +300,9 @@ int BenchTrain(std::span<const std::string> arguments) {
   const std::vector<double> times = run.Milliseconds();
   if (!run.ranks().is_first()) return 0;
   Console out(1);
-  out.Write(bench.json ? Json(bench, run.backend(), times) : Summary(bench, run.backend(), times));
+  const int processes = run.ranks().size();
+  out.Write(bench.json ? Json(bench, run.backend(), processes, times)
+                       : Summary(bench, run.backend(), processes, times));
   if (bench.profile) out.Write(run.Profile());
   out.CheckWritten();
   return 0;

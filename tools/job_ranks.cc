@@ -11,6 +11,7 @@
 #include "engine/train/checkpoint_file.h"
 #include "engine/train/host_name.h"
 #include "kernels/cpu/cores.h"
+#include "kernels/error.h"
 #include "tools/text.h"
 
 namespace lockstep::tools {
@@ -95,6 +96,13 @@ AllreduceOptions AllreduceOptionsOf(const JobRanksOptions& options) {
 }
 
 }  // namespace
+
+void RequireBucketBytes(int64_t bytes) {
+  constexpr int64_t kLeast = 1024;
+  if (bytes == 0 || bytes >= kLeast) return;
+  throw ConfigError("--bucket-bytes " + std::to_string(bytes) + ": wants 0 (all at once) or " +
+                    std::to_string(kLeast) + " and more; smaller pieces cost only time");
+}
 
 JobRanks::JobRanks(const JobRanksOptions& options)
     : world_(MakeWorld({.transport = TransportOf(options.communicator)})) {

@@ -28,6 +28,9 @@ struct JobRanksOptions {
   bool double_buffering = false;
 };
 
+// ConfigError (64) for --bucket-bytes that would make pieces of a few elements.
+void RequireBucketBytes(int64_t bytes);
+
 // This process's place among them. A job that no launcher started is one rank, and starts nothing.
 class JobRanks {
  public:

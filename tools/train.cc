@@ -401,15 +401,28 @@ bool AnotherSaysIt(const JobRanks& ranks, const std::exception_ptr& thrown) {
   }
 }
 
+// Until the launcher ends this process, as it does when another has failed; 2 s at most.
+void AwaitTheLauncher(const StopSignals& signals) {
+  const auto start = Clock::now();
+  while (!signals.requested() && SecondsSince(start) < 2.0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
 // Who has nothing to say does not end before who has: a launcher takes the exit code of the first
 // that ends, and ends the others in the middle of their words.
 void TellRanks(const JobRanks& ranks, const StopSignals& signals, Failure* failure) {
   if (!AnotherSaysIt(ranks, std::current_exception())) return;
   failure->text.clear();
-  const auto start = Clock::now();
-  while (!signals.requested() && SecondsSince(start) < 2.0) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
+  AwaitTheLauncher(signals);
+}
+
+// Before ranks have met, what this one has to say the first is likely to say as well, and then the
+// launcher ends this one. Where it does not, it is this one's own.
+void LetTheFirstSay(const StopSignals& signals, Failure* failure) {
+  if (LaunchedRank() == 0) return;
+  AwaitTheLauncher(signals);
+  if (signals.requested()) failure->text.clear();
 }
 
 // Where the failure file goes, also when the rest of the environment cannot be understood.
@@ -432,7 +445,7 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
   try {
     TrainOptions options = ParseTrainOptions(arguments, ReadEnvironment(variables));
     if (!options.help.empty()) {
-      PrintResult(options.help);
+      if (LaunchedRank() == 0) PrintResult(options.help);
       return 0;
     }
     if (options.ranks > 1 && LaunchedRanks() == 1) {
@@ -456,7 +469,7 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
     if (signals.requested() && !saved && IsTrouble(failure.code))
       failure.code = ExitCode::kNotSaved;
     WriteFailureFile(FailureDirectory(variables), failure.text);
-    if (ranks) TellRanks(*ranks, signals, &failure);
+    ranks ? TellRanks(*ranks, signals, &failure) : LetTheFirstSay(signals, &failure);
     throw Error(failure.code, failure.text);
   }
 }

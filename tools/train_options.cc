@@ -312,6 +312,7 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
         "--wire and --double-buffering are of the fast mode: what they compute depends on the "
         "number of processes, which --reproducible promises it does not");
   }
+  RequireBucketBytes(o.bucket_bytes);
   if (o.accumulate > o.batch_size) {
     throw ConfigError("--accumulate " + std::to_string(o.accumulate) + " parts of --batch-size " +
                       std::to_string(o.batch_size) +

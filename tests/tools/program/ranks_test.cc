@@ -76,7 +76,7 @@ TEST_F(Ranks, AnyNumberOfThemGivesTheSameBits) {
     for (int ranks = 2; ranks <= most; ++ranks) {
       EXPECT_EQ(RunWellOn(ranks, job).WeightsHash(), hash) << ranks << " ranks, norm " << norm;
     }
-    EXPECT_EQ(RunWellOn(2, job + Arguments{"--communicator", "mpi", "--bucket-bytes", "1000"})
+    EXPECT_EQ(RunWellOn(2, job + Arguments{"--communicator", "mpi", "--bucket-bytes", "1024"})
                   .WeightsHash(),
               hash);
     EXPECT_EQ(RunWellOn(2, With(job, "--threads", "2")).WeightsHash(), hash);
@@ -194,7 +194,7 @@ TEST_F(Ranks, WhatDiffersBetweenThemIsNamedBeforeTheFirstStep) {
   ExpectJobFails(two, 76, "--seed is 0 on rank 0, 7 on rank 1");
   const std::string other = Channel("other", Pictures(70, 2));
   ExpectJobFails(RunProgram(Train(), Wrapped(2, "--train " + other)), 76, "the training data is ");
-  ExpectJobFails(RunProgram(Train(), Wrapped(2, "--bucket-bytes 17")), 76, "--bucket-bytes is ");
+  ExpectJobFails(RunProgram(Train(), Wrapped(2, "--bucket-bytes 2048")), 76, "--bucket-bytes is ");
   ExpectJobFails(RunProgram(Train(), Wrapped(2, "--optimizer adam")), 76,
                  "--optimizer is momentum on rank 0, adam on rank 1");
   ExpectJobFails(RunProgram(Train(), Wrapped(2, "--communicator mpi")), 76,
@@ -234,6 +234,29 @@ TEST_F(Ranks, ADiskThatIsFullAtTheFirstIsTheirAnswer) {
     const size_t first = outcome.err.find("lockstep: ");
     EXPECT_EQ(first, outcome.err.rfind("lockstep: ")) << outcome.err;
   }
+}
+
+TEST_F(Ranks, WhatAllOfThemWouldSayIsSaidOnce) {
+  const auto count = [](const std::string& text, const std::string& part) {
+    int found = 0;
+    for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++found;
+    return found;
+  };
+  const Outcome outcome = RunOn(3, Train({"--bucket-bytes", "1"}));
+  ExpectJobFails(outcome, 64, "--bucket-bytes 1: wants 0 (all at once) or 1024 and more");
+  EXPECT_EQ(count(outcome.err, "lockstep: "), 1) << outcome.err;
+  EXPECT_EQ(count(RunWellOn(3, {"train", "--help"}).out, "Usage: "), 1);
+  EXPECT_EQ(count(RunWellOn(3, {"bench", "train", "--help"}).out, "Usage: "), 1);
+  // What only another one has to say is said, too.
+  ExpectJobFails(RunProgram(Train({"--communicator", "shm"}), Wrapped(2, "--epochs none")), 64,
+                 "--epochs");
+}
+
+TEST_F(Ranks, ABenchNamesItsProcesses) {
+  const Arguments bench{"bench", "train", "--model", "dnn", "--steps", "2", "--threads", "1"};
+  EXPECT_THAT(RunWellOn(2, bench).out, HasSubstr(", 2 processes of 1 threads\n"));
+  EXPECT_THAT(RunWellOn(2, bench + Arguments{"--json", "True"}).out,
+              HasSubstr("\"processes\": 2, \"threads\": 1,"));
 }
 
 TEST_F(Ranks, NeedSomethingToDo) {
