@@ -4,8 +4,12 @@
 #include <string>
 #include <utility>
 
+#include "engine/train/seconds.h"
+
 namespace lockstep {
 namespace {
+
+constexpr int64_t kNarrowBytes = 2;  // of an element on a narrow wire
 
 WireType WireOf(DType dtype) {
   return dtype == DType::kFloat64 ? WireType::kFloat64 : WireType::kFloat32;
@@ -71,10 +75,16 @@ void AllreduceSync::Submit(const std::shared_ptr<void>& gradients, const Variabl
   while (sent_ < all && (sent_ + bucket <= end || end == all)) {
     const int64_t begin = sent_, count = std::min(bucket, all - sent_);
     const std::string name = "gradients " + std::to_string(begin / bucket);
-    last_ = group_.Submit(name, [=, narrow = narrow_](Communicator& ranks) {
-      if (narrow) return narrow->Sum(ranks, gradients.get(), begin, count);
-      ranks.Allreduce(static_cast<std::byte*>(gradients.get()) + begin * element, count, wire,
-                      ReduceOp::kSum);
+    last_ = group_.Submit(name, [=, narrow = narrow_, times = times_](Communicator& ranks) {
+      const double start = Seconds();
+      if (narrow) {
+        narrow->Sum(ranks, gradients.get(), begin, count);
+      } else {
+        ranks.Allreduce(static_cast<std::byte*>(gradients.get()) + begin * element, count, wire,
+                        ReduceOp::kSum);
+      }
+      const int64_t sent = count * (narrow ? kNarrowBytes : element);
+      times->Add({.begin = start, .end = Seconds(), .bytes = sent});
     });
     sent_ += count;
   }

@@ -9,6 +9,7 @@
 
 #include "comm/comm_group.h"
 #include "comm/narrow_sums.h"
+#include "comm/sum_times.h"
 #include "engine/tensor/tensor.h"
 #include "engine/train/param_sync.h"
 
@@ -46,6 +47,7 @@ class AllreduceSync : public ParamSync, public SyncState {
   void FinishGradients(Variables& variables) override;
   int64_t CountOf(int64_t count) override;
   void AverageStates(Variables& variables, int64_t mine, int64_t all) override;
+  std::vector<SumTime> TakeTimes() override { return times_->Take(); }
   SyncState* state() override;
 
   // "sync/...": the residuals of all ranks, and gradients that are not used yet. Restored on other
@@ -69,6 +71,7 @@ class AllreduceSync : public ParamSync, public SyncState {
   AllreduceOptions options_;
   int64_t sent_ = 0;        // elements of this step that were submitted
   CommQueue::Handle last_;  // of them
+  std::shared_ptr<SumTimes> times_ = std::make_shared<SumTimes>();  // jobs may outlive this
   bool prepared_ = false;
   std::shared_ptr<std::byte> states_;   // all running statistics, packed
   std::shared_ptr<NarrowSums> narrow_;  // null without a narrow wire

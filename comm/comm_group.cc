@@ -1,24 +1,32 @@
 #include "comm/comm_group.h"
 
+#include "engine/train/seconds.h"
+
 namespace lockstep {
 
+void CommGroup::Run(std::string_view name, CommQueue::Job job) {
+  const double start = Seconds();
+  Submit(name, std::move(job)).Wait();
+  blocked_ += Seconds() - start;
+}
+
 void CommGroup::Gather(const void* mine, size_t bytes, void* all) {
-  Submit("gather", [=](Communicator& ranks) { ranks.Allgather(mine, bytes, all); }).Wait();
+  Run("gather", [=](Communicator& ranks) { ranks.Allgather(mine, bytes, all); });
 }
 
 void CommGroup::Broadcast(void* data, size_t bytes, int root) {
-  Submit("broadcast", [=](Communicator& ranks) { ranks.Broadcast(data, bytes, root); }).Wait();
+  Run("broadcast", [=](Communicator& ranks) { ranks.Broadcast(data, bytes, root); });
 }
 
 void CommGroup::Sum(int64_t* values, int64_t count) {
-  Submit("sum", [=](Communicator& ranks) {
+  Run("sum", [=](Communicator& ranks) {
     ranks.Allreduce(values, count, WireType::kInt64, ReduceOp::kSum);
-  }).Wait();
+  });
 }
 
 std::shared_ptr<std::byte> CommGroup::Allocate(size_t bytes) {
   std::shared_ptr<std::byte> memory;
-  Submit("allocate", [&](Communicator& ranks) { memory = ranks.Allocate(bytes); }).Wait();
+  Run("allocate", [&](Communicator& ranks) { memory = ranks.Allocate(bytes); });
   return memory;
 }
 

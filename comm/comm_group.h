@@ -25,6 +25,7 @@ class CommGroup : public RankGroup {
   void Broadcast(void* data, size_t bytes, int root) override;
   void Sum(int64_t* values, int64_t count) override;
   std::shared_ptr<std::byte> Allocate(size_t bytes) override;
+  double seconds_blocked() const override { return blocked_; }
 
   // A job beside computation; see CommQueue::Submit.
   CommQueue::Handle Submit(std::string_view name, CommQueue::Job job) {
@@ -34,8 +35,11 @@ class CommGroup : public RankGroup {
   const ProgressBoard& progress() const { return queue_.progress(); }
 
  private:
+  void Run(std::string_view name, CommQueue::Job job);
+
   Communicator& communicator_;
   CommQueue queue_;
+  double blocked_ = 0.0;
 };
 
 }  // namespace lockstep

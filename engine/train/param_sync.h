@@ -3,6 +3,7 @@
 #define LOCKSTEP_ENGINE_TRAIN_PARAM_SYNC_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "engine/plan/variables.h"
 #include "engine/train/checkpoint_contents.h"
@@ -22,6 +23,12 @@ class SyncState {
   // nothing. A checkpoint without such a state is taken as one before the first step.
   virtual void Check(const CheckpointContents& contents, const Variables& variables) const = 0;
   virtual void Restore(const CheckpointContents& contents, const Variables& variables) = 0;
+};
+
+// One sum of gradients as the communicating thread ran it; moments of Seconds().
+struct SumTime {
+  double begin = 0.0, end = 0.0;
+  int64_t bytes = 0;
 };
 
 // Makes the gradients of one process those of the whole job. Every rank takes part in every step,
@@ -48,6 +55,9 @@ class ParamSync {
   virtual void AverageStates(Variables& variables, int64_t mine, int64_t all) = 0;
   // Null where nothing is carried over.
   virtual SyncState* state() = 0;
+
+  // The sums that have ended since this was last called, in their order.
+  virtual std::vector<SumTime> TakeTimes() = 0;
 };
 
 // One process: nothing to add.
@@ -61,6 +71,7 @@ class LocalSync : public ParamSync {
   int64_t CountOf(int64_t count) override { return count; }
   void AverageStates(Variables&, int64_t, int64_t) override {}
   SyncState* state() override { return nullptr; }
+  std::vector<SumTime> TakeTimes() override { return {}; }
 
  private:
   OneRank group_;

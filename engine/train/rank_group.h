@@ -29,6 +29,8 @@ class RankGroup {
   // Zeroed memory, aligned to 64 bytes, whose sums over ranks need no copies. It may outlive the
   // group.
   virtual std::shared_ptr<std::byte> Allocate(size_t bytes) = 0;
+  // For how long the above have kept the training thread so far.
+  virtual double seconds_blocked() const = 0;
 };
 
 // A job of one process.
@@ -40,6 +42,7 @@ class OneRank : public RankGroup {
   void Broadcast(void*, size_t, int) override {}
   void Sum(int64_t*, int64_t) override {}
   std::shared_ptr<std::byte> Allocate(size_t bytes) override;
+  double seconds_blocked() const override { return 0.0; }
 };
 
 // What each rank gave, in the order of ranks.

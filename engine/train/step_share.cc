@@ -10,6 +10,7 @@ AgreedStep ExchangeShares(RankGroup& group, const StepShare& mine, bool sums_are
     const StepShare& share = shares[rank];
     if (!sums_are_whole || rank == 0) step.sums += share.sums;
     step.used += share.used;
+    step.times.push_back(share.times);
     step.state_rows += share.state_rows;
     if (share.failed == 0) continue;
     if (step.failed_rank < 0 || (share.names_the_cause != 0 && !cause_named)) {

@@ -3,9 +3,11 @@
 #define LOCKSTEP_ENGINE_TRAIN_STEP_SHARE_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "engine/train/ledger.h"
 #include "engine/train/rank_group.h"
+#include "engine/train/step_times.h"
 #include "kernels/softmax.h"
 
 namespace lockstep {
@@ -15,6 +17,7 @@ struct StepShare {
   LossSums sums = {};
   Ledger used = {};             // the samples of this rank's part
   int64_t state_rows = 0;       // samples that the running statistics followed
+  TimeShare times = {};         // zeros where nobody measures
   uint8_t failed = 0;           // this rank has met an error,
   uint8_t names_the_cause = 0;  // that says more than what the others see of it
 };
@@ -23,7 +26,8 @@ struct AgreedStep {
   LossSums sums = {};
   Ledger used = {};
   int64_t state_rows = 0;
-  int failed_rank = -1;  // whose error to tell; -1: none
+  std::vector<TimeShare> times = {};  // of all ranks
+  int failed_rank = -1;               // whose error to tell; -1: none
 };
 
 // `sums_are_whole`: every rank's sums are those of the job already.

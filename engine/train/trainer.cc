@@ -146,11 +146,13 @@ void Trainer::Step() {
   StepShare mine;
   std::exception_ptr failure;
   bool last_of_epoch = false;
+  Enter(StepPart::kData);
   ledger_.GoOnFrom(source_.position());
   sync_.BeginStep(network_.variables());
   try {
     const Batch& batch = FetchBatch();
     last_of_epoch = batch.last_of_epoch;
+    Enter(StepPart::kCompute);
     mine = Compute(batch);
     mine.used.Add(batch.ids);
     CheckFinite(mine.sums, batch, &mine);
@@ -161,22 +163,44 @@ void Trainer::Step() {
     failure = std::current_exception();
     mine.failed = 1;
   }
-  const bool whole = network_.lanes() != nullptr;
-  if (!whole) sync_.FinishGradients(network_.variables());
-  const AgreedStep step = ExchangeShares(network_.group(), mine, whole);
+  Enter(StepPart::kFinish);
+  if (network_.lanes() == nullptr) sync_.FinishGradients(network_.variables());
+  const AgreedStep step = Agree(mine);
   if (step.failed_rank >= 0) ThrowFailureOf(network_.group(), step.failed_rank, failure);
   if (!network_.meets_ranks()) {
     sync_.AverageStates(network_.variables(), mine.state_rows, step.state_rows);
   }
+  Enter(StepPart::kUpdate);
   updater_.Update(sync_.CountOf(step.sums.count), rate);
+  Enter(StepPart::kOther);
   Report(step.sums);
   ++clock_.iteration;
   clock_.epoch_ended = last_of_epoch;
   ledger_.Add(step.used, source_.position());
   if (last_of_epoch) ledger_.EndEpoch(source_, ++clock_.epoch);
+  if (meter_) meter_->EndStep(clock_.iteration);
   for (const auto& extension : extensions_) {
-    if (extension->trigger().Fires(clock_)) extension->Invoke(*this);
+    if (extension->trigger().Fires(clock_)) Invoke(*extension);
   }
+}
+
+AgreedStep Trainer::Agree(StepShare mine) {
+  if (meter_) mine.times = meter_->EnterExchange();
+  const bool whole = network_.lanes() != nullptr;
+  AgreedStep step = ExchangeShares(network_.group(), mine, whole);
+  if (meter_) meter_->LeaveExchange(step.times);
+  return step;
+}
+
+void Trainer::Invoke(Extension& extension) {
+  const double begin = meter_ ? meter_->Now() : 0.0;
+  extension.Invoke(*this);
+  if (meter_) meter_->AddSpan(extension.name(), begin);
+}
+
+StepMeter& Trainer::Measure(MeterOptions options) {
+  meter_ = std::make_unique<StepMeter>(network_.group(), sync_, std::move(options));
+  return *meter_;
 }
 
 void Trainer::Report(const LossSums& sums) {
@@ -190,6 +214,7 @@ void Trainer::Report(const LossSums& sums) {
 
 // One rank that was asked is enough, and all stop behind the same step.
 bool Trainer::AskToStop() {
+  Enter(StepPart::kStart);
   const bool asked = options_.should_stop && options_.should_stop();
   return stopped_ = AnyRank(network_.group(), asked);
 }

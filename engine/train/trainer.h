@@ -18,6 +18,7 @@
 #include "engine/train/ledger.h"
 #include "engine/train/network.h"
 #include "engine/train/param_sync.h"
+#include "engine/train/step_meter.h"
 #include "engine/train/step_share.h"
 #include "engine/train/trigger.h"
 
@@ -47,6 +48,11 @@ class Trainer {
 
   // Extensions run in this order.
   void Extend(std::unique_ptr<Extension> extension);
+
+  // From now on steps are measured, for reports and traces. Every rank calls it.
+  StepMeter& Measure(MeterOptions options = {});
+  // Null where nobody measures.
+  StepMeter* meter() const { return meter_.get(); }
 
   // Compiles what batches run on, and chooses algorithms, before the first step; Run() does it.
   void Prepare();
@@ -96,6 +102,11 @@ class Trainer {
   StepShare Compute(const Batch& batch);
   void CheckFinite(const LossSums& sums, const Batch& batch, StepShare* share) const;
   void Report(const LossSums& sums);
+  void Enter(StepPart part) const {
+    if (meter_) meter_->Enter(part);
+  }
+  AgreedStep Agree(StepShare mine);
+  void Invoke(Extension& extension);
   void CheckWeights(const std::string& where) const;
   std::string Where() const;
 
@@ -109,6 +120,7 @@ class Trainer {
   TrainingClock clock_;
   LossSums last_sums_;
   EpochLedger ledger_;
+  std::unique_ptr<StepMeter> meter_;
   IntervalMeans interval_;  // sums until TakeInterval divides them
   std::map<std::string, double> observation_;
   bool stopped_ = false;

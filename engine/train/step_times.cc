@@ -1,0 +1,101 @@
+#include "engine/train/step_times.h"
+
+#include <algorithm>
+
+namespace lockstep {
+
+StepTimes& StepTimes::operator+=(const StepTimes& step) {
+  wall += step.wall;
+  data += step.data;
+  compute += step.compute;
+  exposed += step.exposed;
+  wait += step.wait;
+  update += step.update;
+  other += step.other;
+  hidden += step.hidden;
+  sums_late += step.sums_late;
+  return *this;
+}
+
+double StepTimes::hidden_share() const {
+  const double all = hidden + sums_late;
+  return all > 0.0 ? hidden / all : 0.0;
+}
+
+std::vector<double> Arrivals(std::span<const TimeShare> shares, std::span<const double> offsets) {
+  std::vector<double> arrivals;
+  for (size_t rank = 0; rank < shares.size(); ++rank) {
+    arrivals.push_back(shares[rank].arrived - offsets[rank] - shares[rank].inside_blocked);
+  }
+  return arrivals;
+}
+
+size_t LastToStart(std::span<const TimeShare> shares) {
+  const auto last = std::min_element(
+      shares.begin(), shares.end(),
+      [](const auto& a, const auto& b) { return a.start_blocked < b.start_blocked; });
+  return static_cast<size_t>(last - shares.begin());
+}
+
+double StartWait(std::span<const TimeShare> shares, int me) {
+  return shares[static_cast<size_t>(me)].start_blocked - shares[LastToStart(shares)].start_blocked;
+}
+
+double Overlap(std::span<const SumTime> sums, double begin, double end) {
+  double seconds = 0.0;
+  for (const SumTime& sum : sums) {
+    seconds += std::max(0.0, std::min(sum.end, end) - std::max(sum.begin, begin));
+  }
+  return seconds;
+}
+
+double Total(std::span<const SumTime> sums) {
+  double seconds = 0.0;
+  for (const SumTime& sum : sums) seconds += sum.end - sum.begin;
+  return seconds;
+}
+
+// A sum takes as long as on the rank where it took least: on others it waits, inside the
+// collective, for who has not computed its part yet. The clocks are never exact, so a wait is at
+// most what this rank was blocked.
+StepTimes SplitStep(const PartTimes& parts, std::span<const TimeShare> shares,
+                    std::span<const double> arrivals, int me, double overlapped) {
+  const TimeShare& mine = shares[static_cast<size_t>(me)];
+  double summing = mine.summing;
+  for (const TimeShare& share : shares) summing = std::min(summing, share.summing);
+  const double start_wait = StartWait(shares, me);
+  const double finish = parts.of(StepPart::kFinish), exchange = parts.of(StepPart::kExchange);
+  const double blocked = parts.blocked_inside() + finish + exchange;
+  const double last = *std::max_element(arrivals.begin(), arrivals.end());
+  const double late = std::clamp(last - arrivals[static_cast<size_t>(me)], 0.0, blocked);
+
+  StepTimes times;
+  for (const double part : parts.in) times.wall += part;
+  times.data = parts.of(StepPart::kData) - parts.blocked_in(StepPart::kData);
+  times.compute = parts.of(StepPart::kCompute) - parts.blocked_in(StepPart::kCompute);
+  times.wait = late + start_wait;
+  times.exposed = mine.start_blocked - start_wait + blocked - late + parts.of(StepPart::kAverage);
+  times.update = parts.of(StepPart::kUpdate);
+  times.other = times.wall - times.data - times.compute - times.wait - times.exposed - times.update;
+  const double late_in_finish = std::max(0.0, late - parts.blocked_inside());
+  times.sums_late = std::min(std::max(0.0, finish - late_in_finish), summing);
+  times.hidden = std::clamp(summing - times.sums_late, 0.0, overlapped);
+  return times;
+}
+
+std::vector<double> Lateness(std::span<const double> arrivals) {
+  std::vector<double> late;
+  for (size_t rank = 0; rank < arrivals.size(); ++rank) {
+    std::vector<double> others(arrivals.begin(), arrivals.end());
+    others.erase(others.begin() + static_cast<ptrdiff_t>(rank));
+    if (others.empty()) return {0.0};
+    std::sort(others.begin(), others.end());
+    const size_t middle = others.size() / 2;
+    const double median =
+        others.size() % 2 == 1 ? others[middle] : 0.5 * (others[middle - 1] + others[middle]);
+    late.push_back(arrivals[rank] - median);
+  }
+  return late;
+}
+
+}  // namespace lockstep
