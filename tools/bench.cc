@@ -24,6 +24,7 @@
 #include "tools/job_ranks.h"
 #include "tools/options.h"
 #include "tools/peak.h"
+#include "tools/step_report.h"
 #include "tools/text.h"
 #include "tools/verbs.h"
 
@@ -48,6 +49,7 @@ struct BenchOptions {
   std::string algorithm_file;
   JobRanksOptions ranks;
   bool sync_batch_norm = false;
+  std::string trace, trace_steps;
 };
 
 Shape DefaultSample(const std::string& model) {
@@ -130,7 +132,11 @@ class Bench {
         updater_(network_.variables(), *backend_, MakeMomentum(0.9), {.weight_decay = 5e-4}),
         schedule_(MakeConstantSchedule()),
         trainer_(network_, source_, updater_, *schedule_, ranks_.sync(),
-                 {.epochs = 0, .learning_rate = 0.001}) {}
+                 {.epochs = 0, .learning_rate = 0.001}) {
+    MeterOptions meter;
+    if (!options.trace.empty()) meter.trace = ParseTraceSteps(options.trace_steps);
+    if (ranks_.size() > 1 || meter.trace) trainer_.Measure(meter);
+  }
 
   double FirstStepMilliseconds() {
     trainer_.Step();
@@ -140,6 +146,7 @@ class Bench {
   std::vector<double> Milliseconds() {
     trainer_.Prepare();
     for (int64_t i = 0; i < options_.warm_up; ++i) trainer_.Step();
+    if (trainer_.meter() != nullptr) trainer_.meter()->TakeInterval();
     std::vector<double> times;
     for (int64_t i = 0; i < options_.steps; ++i) {
       const auto start = std::chrono::steady_clock::now();
@@ -172,6 +179,21 @@ class Bench {
     const double bytes = static_cast<double>(network_.variables().flat_size()) * 4.0 * 5.0;
     std::snprintf(line, sizeof line, "update      %9.3f ms %8.1f GB/s\n", ms, bytes / ms * 1e-6);
     return text + line;
+  }
+
+  // Of the steps of Milliseconds(); "" for one process. Writes the trace. Every rank calls it.
+  std::string StepReport() {
+    StepMeter* const meter = trainer_.meter();
+    if (meter == nullptr) return "";
+    const StepSums sums = GatherSteps(ranks_.group(), meter->TakeInterval());
+    const std::vector<std::string> hosts = GatherHosts(ranks_.group());
+    const std::string& host = hosts[static_cast<size_t>(ranks_.rank())];
+    if (meter->trace() != nullptr) {
+      WriteTrace(ranks_.group(), *meter->trace(), host, meter->ClockErrors(), options_.trace);
+    }
+    if (ranks_.size() == 1) return "";
+    const std::string straggler = StragglerLine(sums, hosts);
+    return StepTable(sums) + (straggler.empty() ? "" : straggler + "\n");
   }
 
   const Backend& backend() const { return *backend_; }
@@ -271,6 +293,11 @@ int BenchTrain(std::span<const std::string> arguments) {
       .Min(0)
       .Max(1e12);
   options.Add("sync-batch-norm", &bench.sync_batch_norm, "batch statistics of all processes");
+  options
+      .Add("trace", &bench.trace,
+           "what all processes did when, for chrome://tracing or ui.perfetto.dev")
+      .ValueName("FILE");
+  options.Add("trace-steps", &bench.trace_steps, "only these steps, e.g. 10-20").ValueName("STEPS");
   options.Add("exact", &bench.exact, "no Winograd convolutions");
   options.Add("json", &bench.json, "print one JSON object");
   options.Add("profile", &bench.profile, "print every line of the plan with its share of the peak");
@@ -298,11 +325,13 @@ int BenchTrain(std::span<const std::string> arguments) {
     return 0;
   }
   const std::vector<double> times = run.Milliseconds();
+  const std::string report = run.StepReport();
   if (!run.ranks().is_first()) return 0;
   Console out(1);
   const int processes = run.ranks().size();
   out.Write(bench.json ? Json(bench, run.backend(), processes, times)
                        : Summary(bench, run.backend(), processes, times));
+  if (!bench.json) out.Write(report);
   if (bench.profile) out.Write(run.Profile());
   out.CheckWritten();
   return 0;

@@ -96,6 +96,7 @@ void CheckTrainingFiles(const TrainOptions& o) {
   }
   if (!o.checkpoint_dir.empty()) add("--checkpoint-dir", o.checkpoint_dir + "/MANIFEST");
   roles.Writes("--algorithm-file", o.algorithm_file);
+  if (!o.trace.empty()) add("--trace", o.trace);
 
   CheckWritableDirectory(o.model_dir);
   for (const char* file : {kModelFile, kModelCardFile}) CheckPublishable(o.model_dir + "/" + file);

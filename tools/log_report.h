@@ -18,7 +18,7 @@ using LogValue = std::variant<int64_t, double, std::string>;
 
 // Named numbers in the order they are written: main/loss, main/accuracy, validation/main/loss,
 // validation/main/accuracy, lr where reported, then epoch, iteration, elapsed_time (seconds); of
-// jobs of several ranks also the ledger of the epoch's samples.
+// jobs of several ranks also the ledger of the epoch's samples and the times of its steps.
 struct LogEntry {
   std::vector<std::pair<std::string, LogValue>> values;
 

@@ -25,6 +25,7 @@
 #include "tools/program_hash.h"
 #include "tools/recipe.h"
 #include "tools/signals.h"
+#include "tools/step_report.h"
 #include "tools/text.h"
 #include "tools/train_extensions.h"
 #include "tools/train_options.h"
@@ -137,6 +138,8 @@ class TrainJob {
     facts.emplace_back("--accumulate", std::to_string(o_.accumulate));
     facts.emplace_back("--iterations", std::to_string(o_.iterations));
     facts.emplace_back("--check-every", std::to_string(o_.check_every));
+    facts.emplace_back("--trace", o_.trace);
+    facts.emplace_back("--trace-steps", o_.trace_steps);
     facts.emplace_back("--bucket-bytes", std::to_string(o_.bucket_bytes));
     facts.emplace_back("--sync-batch-norm", o_.sync_batch_norm ? "True" : "False");
     facts.emplace_back("--average-statistics", o_.average_statistics ? "True" : "False");
@@ -206,6 +209,9 @@ class TrainJob {
     if (data_->test() != nullptr) {
       evaluation_ = Extend(MakeEvaluation(data_->test(), model_.classifier, ShouldStop()));
     }
+    ReportSteps(
+        *trainer_, {.trace = o_.trace, .trace_steps = o_.trace_steps},
+        [this](const std::string& line) { Say(line); }, &failure_);
     report_ = Extend(MakeReport(console_, &log_, o_.output_data_dir, model_.classifier,
                                 o_.double_buffering ? 1 : 0));
     if (any_store_) {

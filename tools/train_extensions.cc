@@ -96,6 +96,7 @@ class Report : public Extension {
         ledger && trainer.network().group().size() > 1) {
       entry.Add("ledger", ledger->ToString());
     }
+    AddTimes(trainer, &entry);
     AddValidation(trainer, &entry);
     Write(std::move(entry));
   }
@@ -122,6 +123,12 @@ class Report : public Extension {
   bool IsOf(const TrainingClock& clock) const {
     const LogValue* last = entries_->empty() ? nullptr : entries_->back().Find("iteration");
     return last != nullptr && AsDouble(*last) == static_cast<double>(clock.iteration);
+  }
+  // Of the steps of several ranks (tools/step_report.h).
+  static void AddTimes(Trainer& trainer, LogEntry* entry) {
+    for (const auto& [key, value] : trainer.observation()) {
+      if (key.starts_with("time/")) entry->Add(key, value);
+    }
   }
   // Behind the two values of training, as Chainer orders them.
   void AddValidation(Trainer& trainer, LogEntry* entry) const {

@@ -190,6 +190,13 @@ void DeclareOutput(Options& options, TrainOptions* o) {
            "epochs between snapshots that Chainer reads; 0: none")
       .Min(0)
       .Max(kMostEpochs);
+  options
+      .Add("trace", &o->trace,
+           "what all processes did when, for chrome://tracing or ui.perfetto.dev")
+      .ValueName("FILE");
+  options.Add("trace-steps", &o->trace_steps, "only these steps, e.g. 100-200")
+      .ValueName("STEPS")
+      .DefaultText("the newest that fit");
 }
 
 // In Pipe mode the channel's directory does not exist; beside its place lie pipes, one an epoch.

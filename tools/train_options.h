@@ -80,6 +80,8 @@ struct TrainOptions {
   int64_t keep_checkpoints = 2;
   std::optional<bool> resume;  // unset: if there is a checkpoint
   int64_t snapshot_every = 0;  // epochs between Chainer-readable snapshots
+  std::string trace;           // file of what all processes did when; empty: none
+  std::string trace_steps;     // "100-200"; empty: all
 
   std::vector<std::string> unknown;  // options nobody declared, for the log
   std::vector<std::string> notes;    // what was understood in another way than asked, for the log

@@ -28,7 +28,7 @@ Arrays Pictures(int64_t rows, uint32_t seed = 1);
 Tensor Int32s(const std::vector<int32_t>& values);
 
 // A test's own directory with the channels train (70 rows) and test (33 rows).
-class Workplace : public testing::Test {
+class Workplace : public ::testing::Test {
  protected:
   enum class Kind { kVectors, kPictures };
   explicit Workplace(Kind kind = Kind::kVectors);

@@ -1,0 +1,153 @@
+// What jobs of several processes say about their time.
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include <atomic>
+#include <chrono>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "tests/engine/trace_check.h"
+#include "tests/tools/program/workplace.h"
+
+namespace lockstep::tools {
+namespace {
+
+using lockstep::testing::ReadTrace;
+using lockstep::testing::SeenEvent;
+using lockstep::testing::SeenTrace;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class RanksReport : public PictureWorkplace {
+ protected:
+  // Every rank writes its process id to pid.RANK first.
+  ProgramSetting Under(int ranks) const {
+    ProgramSetting setting = Setting();
+    const std::string rank = "$OMPI_COMM_WORLD_RANK";
+    const std::string script = "echo $$ > " + Dir("new." + rank) + " && mv " + Dir("new." + rank) +
+                               " " + Dir("pid." + rank) + " && exec \"$@\"";
+    setting.launcher = {LOCKSTEP_MPIRUN,
+                        "--allow-run-as-root",
+                        "--oversubscribe",
+                        "--timeout",
+                        "100",
+                        "-np",
+                        std::to_string(ranks),
+                        "/bin/sh",
+                        "-c",
+                        script,
+                        "sh"};
+    return setting;
+  }
+  Outcome RunOn(int ranks, const Arguments& arguments) const {
+    Outcome outcome = RunProgram(arguments, Under(ranks));
+    EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
+    return outcome;
+  }
+  nlohmann::json Log() const {
+    std::ifstream file(Dir("out/log"));
+    return nlohmann::json::parse(file);
+  }
+};
+
+// The parts of the log's steps, which are measured; hidden communication is beside them.
+TEST_F(RanksReport, PartsOfAStepAddUpToItsTime) {
+  for (const char* mode : {"False", "True"}) {
+    const Outcome outcome = RunOn(2, Train({"--reproducible", mode, "--epochs", "4"}));
+    EXPECT_THAT(outcome.out, HasSubstr("# milliseconds of a step, mean of 20;"));
+    const auto log = Log();
+    ASSERT_EQ(log.size(), 4U);
+    double before = 0.0;
+    for (const auto& entry : log) {
+      double parts = 0.0;
+      for (const char* part :
+           {"data", "compute", "exposed_communication", "wait", "update", "other"}) {
+        parts += entry.at(std::string("time/") + part).get<double>();
+      }
+      const double step = entry.at("time/step");
+      EXPECT_NEAR(parts, step, 0.03 * step);
+      EXPECT_GE(entry.at("time/hidden_communication"), 0.0);
+      // Five steps of an epoch, beside evaluation and compilation.
+      const double elapsed = entry.at("elapsed_time");
+      EXPECT_LE(5 * step, elapsed - before);
+      before = elapsed;
+    }
+  }
+}
+
+TEST_F(RanksReport, OneProcessSaysNothing) {
+  EXPECT_THAT(RunWell(Train()).out, Not(HasSubstr("milliseconds of a step")));
+  EXPECT_FALSE(Log().at(0).contains("time/step"));
+}
+
+TEST_F(RanksReport, TraceHasAllRanksOnOneClock) {
+  const std::string path = Dir("trace.json");
+  const Outcome outcome = RunOn(3, Train({"--trace", path, "--epochs", "2"}, "job"));
+  EXPECT_THAT(outcome.out, HasSubstr("trace written to " + path));
+  const SeenTrace trace = ReadTrace(path);
+  ASSERT_EQ(trace.processes.size(), 3U);
+  for (const int rank : {0, 1, 2}) {
+    EXPECT_THAT(trace.processes.at(rank), HasSubstr("rank " + std::to_string(rank) + " @ "));
+    EXPECT_EQ(trace.Of(rank, "step").size(), 10U);
+    for (const char* name : {"data", "forward, backward", "update"}) {
+      EXPECT_FALSE(trace.Of(rank, name).empty()) << name;
+    }
+    EXPECT_GE(trace.Of(rank, "sum of gradients").size(), 10U);
+    EXPECT_EQ(trace.Of(rank, "evaluation").size(), 2U);
+    EXPECT_LT(trace.other.at("clock_error_us").at(static_cast<size_t>(rank)), 20e3);
+  }
+  EXPECT_FALSE(trace.Of(0, "checkpoints").empty());
+  // Nobody leaves a step that another has not begun.
+  const std::vector<SeenEvent> mine = trace.Of(0, "step"), others = trace.Of(2, "step");
+  for (size_t i = 0; i < mine.size(); ++i) {
+    EXPECT_GT(mine[i].end, others[i].begin);
+    EXPECT_GT(others[i].end, mine[i].begin);
+  }
+}
+
+TEST_F(RanksReport, TraceOfOneProcessHoldsTheStepsAskedFor) {
+  const std::string path = Dir("trace.json");
+  RunWell(Train({"--trace", path, "--trace-steps", "3-5"}));
+  const SeenTrace trace = ReadTrace(path);
+  ASSERT_EQ(trace.Of(0, "step").size(), 3U);
+  EXPECT_EQ(trace.Of(0, "step")[0].args.at("step"), 3);
+  EXPECT_EQ(trace.Of(0, "evaluation").size(), 1U);
+  EXPECT_TRUE(trace.Of(0, "wait").empty());
+}
+
+TEST_F(RanksReport, ATraceThatCannotBeWrittenIsKnownBeforeTheFirstStep) {
+  std::filesystem::create_directory(Dir("taken"));
+  const Outcome outcome = RunProgram(Train({"--trace", Dir("taken")}), Setting());
+  ExpectRefusal(outcome, 73, {"taken"});
+  ExpectRefusal(RunProgram(Train({"--trace", Dir("t"), "--trace-steps", "9-3"}), Setting()), 64,
+                {"--trace-steps", "9-3"});
+}
+
+// A rank that runs half of the time, as one does whose host has other work.
+TEST_F(RanksReport, ARankThatIsLateIsNamed) {
+  std::atomic<bool> ended = false;
+  std::thread slower([&] {
+    while (!ended && !Exists("pid.1")) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    if (ended) return;
+    const auto pid = static_cast<pid_t>(std::stol(ReadWhole(Dir("pid.1"))));
+    while (!ended) {
+      ::kill(pid, SIGSTOP);
+      std::this_thread::sleep_for(std::chrono::milliseconds(60));
+      ::kill(pid, SIGCONT);
+      std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    }
+  });
+  const Arguments bench = {"bench", "train", "--model", "mlp", "--batch-size", "256", "--steps"};
+  const Outcome outcome = RunOn(2, bench + Arguments{"60", "--threads", "1"});
+  ended = true;
+  slower.join();
+  EXPECT_THAT(outcome.out, HasSubstr("\nrank 1 on "));
+  EXPECT_THAT(outcome.out, HasSubstr(" ms late on average, "));
+  EXPECT_THAT(outcome.out, HasSubstr(" % of a step: the others wait for it\n"));
+}
+
+}  // namespace
+}  // namespace lockstep::tools
