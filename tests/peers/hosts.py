@@ -25,6 +25,7 @@ for face in %s; do
   mount -t overlay overlay -o "lowerdir=/$face,upperdir=$1/$face,workdir=$1/$face.work" "/$face"
   if [ $face = opt ]; then mkdir -p /opt/ml && mount --bind "$2" /opt/ml; fi
 done
+mount -t tmpfs none /dev/shm  # MPI's segments are told apart by host name and process id
 mkdir -p /run/sshd /root/.ssh /etc/ssh
 rm -rf /tmp/ompi.* /tmp/done.*
 cp "$3"/hosts /etc/hosts
