@@ -25,13 +25,28 @@ void CheckOptions(const SourceOptions& options) {
   Check(options.ranks > 0 && options.rank >= 0 && options.rank < options.ranks,
         "rank " + std::to_string(options.rank) + " of " + std::to_string(options.ranks) +
             " does not exist");
+  Check(!options.shards.any() ||
+            (std::ssize(options.shards.rows) == options.ranks && !options.drop_last),
+        "wanted a part of the data for each of " + std::to_string(options.ranks) +
+            " ranks, and no batch left out");
+  // Else there would be batches of nothing.
+  Check(!options.shards.any() || options.batch_size >= options.ranks,
+        "batch size " + std::to_string(options.batch_size) + " for parts of " +
+            std::to_string(options.ranks) + " ranks; wanted at least one sample of each");
   Check(options.threads >= 0 && options.prefetch >= 1,
         "wanted 0 or more prefetch threads and 1 or more batches ahead");
 }
 
 ScheduleOptions ScheduleOf(const SourceOptions& options, int64_t size) {
-  return {size,         options.batch_size, options.seed, options.shuffle, options.drop_last,
-          options.rank, options.ranks,      options.cut};
+  return {.size = options.shards.any() ? options.shards.total() : size,
+          .batch_size = options.batch_size,
+          .seed = options.seed,
+          .shuffle = options.shuffle,
+          .drop_last = options.drop_last,
+          .rank = options.rank,
+          .ranks = options.ranks,
+          .cut = options.cut,
+          .shards = options.shards};
 }
 
 // Targets have the samples' dtype; classes are what they are.
@@ -58,6 +73,11 @@ class DatasetSource::Impl {
         sample_bytes_(BytesOf(transform_.output())),
         label_bytes_(BytesOf(label_type())),
         stored_bytes_(BytesOf(dataset_.sample_type())) {
+    if (options_.shards.any()) {
+      first_ = options_.shards.first(options_.rank);
+      Check(dataset_.size() == options_.shards.rows[static_cast<size_t>(options_.rank)],
+            "the part of this rank is not as large as it is said to be");
+    }
     if (schedule_.epoch_samples() == 0) {
       throw FormatError(dataset_.Describe(0) + ": " + std::to_string(dataset_.size()) +
                         " rows are fewer than a batch of " + std::to_string(options_.batch_size) +
@@ -97,9 +117,15 @@ class DatasetSource::Impl {
     ended_ = false;
   }
 
+  int64_t size() const { return options_.shards.any() ? options_.shards.total() : dataset_.size(); }
+  std::string Describe(int64_t id) const {
+    if (id >= first_ && id < first_ + dataset_.size()) return dataset_.Describe(id - first_);
+    return "row " + std::to_string(id) + " of all ranks";
+  }
   const Dataset& dataset() const { return dataset_; }
   const SourceOptions& options() const { return options_; }
   uint64_t fingerprint() const {
+    if (options_.shards.any()) return options_.shards.fingerprint;
     if (!fingerprint_) fingerprint_ = dataset_.fingerprint();
     return *fingerprint_;
   }
@@ -121,7 +147,7 @@ class DatasetSource::Impl {
     const auto* stored = static_cast<const uint8_t*>(dataset_.features().data());
     const auto* stored_labels = static_cast<const uint8_t*>(labels_.data());
     for (const int64_t id : batch.ids) {
-      const auto row = static_cast<size_t>(id);
+      const auto row = static_cast<size_t>(id - first_);
       const uint8_t* from = stored + row * stored_bytes_;
       if (transform_.is_copy()) {
         std::memcpy(x, from, stored_bytes_);
@@ -140,6 +166,7 @@ class DatasetSource::Impl {
   RowTransform transform_;
   BatchSchedule schedule_;
   size_t sample_bytes_, label_bytes_, stored_bytes_;
+  int64_t first_ = 0;  // id of the first row
   bool ended_ = false;
   mutable std::optional<uint64_t> fingerprint_;
   SourcePosition position_;
@@ -156,7 +183,7 @@ DatasetSource::~DatasetSource() = default;
 
 TensorType DatasetSource::sample_type() const { return impl_->output(); }
 TensorType DatasetSource::label_type() const { return impl_->label_type(); }
-int64_t DatasetSource::size() const { return impl_->dataset().size(); }
+int64_t DatasetSource::size() const { return impl_->size(); }
 int64_t DatasetSource::epoch_samples() const { return impl_->schedule().epoch_samples(); }
 int64_t DatasetSource::batch_size() const { return impl_->options().batch_size; }
 uint64_t DatasetSource::fingerprint() const { return impl_->fingerprint(); }
@@ -165,7 +192,7 @@ int64_t DatasetSource::tail_rows() const { return impl_->schedule().tail_part();
 const Batch& DatasetSource::Next() { return impl_->Next(); }
 SourcePosition DatasetSource::position() const { return impl_->position(); }
 void DatasetSource::Seek(SourcePosition position) { impl_->Seek(position); }
-std::string DatasetSource::Describe(int64_t id) const { return impl_->dataset().Describe(id); }
+std::string DatasetSource::Describe(int64_t id) const { return impl_->Describe(id); }
 const Dataset& DatasetSource::dataset() const { return impl_->dataset(); }
 
 int64_t DatasetSource::batches_per_epoch() const {

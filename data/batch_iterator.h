@@ -7,6 +7,7 @@
 
 #include "data/dataset.h"
 #include "data/row_transform.h"
+#include "data/shards.h"
 #include "engine/train/batch_cut.h"
 #include "engine/train/batch_source.h"
 
@@ -23,6 +24,9 @@ struct SourceOptions {
   int rank = 0;
   int ranks = 1;
   BatchCut cut = {};
+  // Where the data set is this rank's part only; the cut is not used then, and there is no
+  // drop_last.
+  Shards shards = {};
   // Background threads and batches they prepare ahead. Batches that take a few microseconds are
   // put together in Next() instead: handing them over would cost more.
   int threads = 1;

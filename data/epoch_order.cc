@@ -25,10 +25,10 @@ uint64_t Below(uint64_t limit, uint64_t key, int64_t index, uint32_t epoch) {
 }  // namespace
 
 // Fisher and Yates's shuffle, from the back (Knuth's algorithm P).
-std::vector<int64_t> EpochOrder(uint64_t seed, int64_t epoch, int64_t size) {
+std::vector<int64_t> EpochOrder(uint64_t seed, int64_t epoch, int64_t size, int part) {
   std::vector<int64_t> order(static_cast<size_t>(size));
   std::iota(order.begin(), order.end(), int64_t{0});
-  const uint64_t key = RandomKey(seed, 0, RandomUse::kShuffle);
+  const uint64_t key = RandomKey(seed, static_cast<uint64_t>(part), RandomUse::kShuffle);
   for (int64_t i = size - 1; i > 0; --i) {
     const uint64_t j = Below(static_cast<uint64_t>(i) + 1, key, i, static_cast<uint32_t>(epoch));
     std::swap(order[static_cast<size_t>(i)], order[j]);

@@ -6,6 +6,7 @@
 #include "data/value_range.h"
 #include "kernels/error.h"
 #include "models/model.h"
+#include "tools/share_out.h"
 #include "tools/text.h"
 
 namespace lockstep::tools {
@@ -68,21 +69,24 @@ void CheckParts(const TrainOptions& o, int ranks) {
       (o.reproducible && o.lanes == parts ? "--lanes" : "--batch-size"));
 }
 
-std::unique_ptr<DatasetSource> MakeSource(const TrainOptions& o, const JobRanks& ranks,
-                                          const std::string& split, const JobData::Warn& warn) {
-  const bool training = split == "train";
-  const std::string& dir = training ? o.train : o.test;
+Dataset LoadSplit(const TrainOptions& o, const std::string& split, const JobData::Warn& warn) {
+  const std::string& dir = split == "train" ? o.train : o.test;
   ChannelOptions channel = o.channel;
   channel.split = split;
   channel.warn = warn;
   channel.labels = FindModel(o.model).classifier ? LabelKind::kClasses : LabelKind::kTargets;
-  TransformOptions transform = o.transform;
-  transform.dtype = DTypeOf(o);
-  if (!training) transform.random_crop = transform.flip = false;
   Dataset dataset = LoadChannel(dir, channel);
   CheckTargets(o, dataset, dir);
   // ReLU hides what is not a number from the loss, but not from gradients.
   dataset.CheckFinite(DTypeOf(o));
+  return dataset;
+}
+
+std::unique_ptr<DatasetSource> MakeSource(const TrainOptions& o, const JobRanks& ranks,
+                                          bool training, Dataset dataset, const Shards& shards) {
+  TransformOptions transform = o.transform;
+  transform.dtype = DTypeOf(o);
+  if (!training) transform.random_crop = transform.flip = false;
   return std::make_unique<DatasetSource>(std::move(dataset),
                                          SourceOptions{.batch_size = o.batch_size,
                                                        .seed = o.seed,
@@ -90,6 +94,7 @@ std::unique_ptr<DatasetSource> MakeSource(const TrainOptions& o, const JobRanks&
                                                        .rank = ranks.rank(),
                                                        .ranks = ranks.size(),
                                                        .cut = CutOf(o),
+                                                       .shards = shards,
                                                        .transform = transform});
 }
 
@@ -112,22 +117,47 @@ DType DTypeOf(const TrainOptions& options) {
   return options.dtype == "float64" ? DType::kFloat64 : DType::kFloat32;
 }
 
-JobData::JobData(const TrainOptions& o, const JobRanks& ranks, const Warn& warn) {
-  CheckParts(o, ranks.size());
-  train_ = MakeSource(o, ranks, "train", warn);
-  if (train_->size() < o.batch_size) {
-    throw FormatError(o.train + " has " + std::to_string(train_->size()) +
-                      " rows, fewer than a batch of " + std::to_string(o.batch_size) +
-                      "; lower --batch-size");
-  }
+void JobData::Load(const TrainOptions& o, const Warn& warn, std::optional<Dataset>* train,
+                   std::optional<Dataset>* test) const {
+  *train = LoadSplit(o, "train", warn);
   if (o.test.empty()) return;
-  test_ = MakeSource(o, ranks, "test", warn);
-  if (!(test_->sample_type().shape == train_->sample_type().shape)) {
-    throw ShapeError("samples of " + o.test + " have shape " +
-                         test_->sample_type().shape.ToString() + ", those of " + o.train + " " +
-                         train_->sample_type().shape.ToString(),
-                     ExitCode::kBadData);
+  *test = LoadSplit(o, "test", warn);
+  const TensorType validation = (*test)->sample_type(), training = (*train)->sample_type();
+  if (validation.shape == training.shape) return;
+  throw ShapeError("samples of " + o.test + " have shape " + validation.shape.ToString() +
+                       ", those of " + o.train + " " + training.shape.ToString(),
+                   ExitCode::kBadData);
+}
+
+JobData::JobData(const TrainOptions& o, const JobRanks& ranks, const Warn& warn) {
+  std::optional<Dataset> train, test;
+  ranks.Together([&] {
+    CheckParts(o, ranks.size());
+    Load(o, warn, &train, &test);
+  });
+  Shards tests;
+  if (o.data == "sharded") {
+    shards_ = ShareOut(ranks.group(), &*train);
+    if (test) tests = ShareOut(ranks.group(), &*test);
   }
+  ranks.Together([&] {
+    train_ = MakeSource(o, ranks, true, std::move(*train), shards_);
+    if (train_->size() < o.batch_size) {
+      throw FormatError(o.train + " has " + std::to_string(train_->size()) +
+                        " rows, fewer than a batch of " + std::to_string(o.batch_size) +
+                        "; lower --batch-size");
+    }
+    if (test) test_ = MakeSource(o, ranks, false, std::move(*test), tests);
+  });
+}
+
+std::string JobData::Split() const {
+  if (!shards_.any()) return "replicated";
+  std::string text = "sharded ";
+  for (size_t rank = 0; rank < shards_.rows.size(); ++rank) {
+    text += (rank > 0 ? "+" : "") + std::to_string(shards_.rows[rank]);
+  }
+  return text;
 }
 
 void JobData::CheckLabels(int32_t classes) const {
@@ -144,6 +174,7 @@ std::vector<std::string> JobData::Description(const TrainOptions& o) const {
   std::vector<std::string> lines;
   lines.push_back("data: " + std::to_string(train_->size()) + " training samples" +
                   (test_ ? ", " + std::to_string(test_->size()) + " for validation" : ""));
+  if (shards_.any()) lines.push_back("parts: " + OneLine(Split(), 200) + ", by process");
   const TensorType sample = train_->dataset().sample_type();
   lines.push_back("samples: " + sample.shape.ToString() + " " + std::string(Name(sample.dtype)));
   if (LooksChannelsLast(sample.shape)) {

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,9 @@ class JobData {
  public:
   using Warn = std::function<void(const std::string& line)>;
 
-  // Throws ConfigError (64) for more ranks than a batch has parts, FormatError, ShapeError (65) or
-  // IoError (66) for data that cannot be trained on.
+  // Collective. Throws, or where there are several ranks has all of them throw, ConfigError (64)
+  // for more ranks than a batch has parts, FormatError, ShapeError (65) or IoError (66) for data
+  // that cannot be trained on.
   JobData(const TrainOptions& options, const JobRanks& ranks, const Warn& warn);
 
   DatasetSource& train() const { return *train_; }
@@ -31,12 +33,20 @@ class JobData {
   // Throws FormatError (65) naming the first row with a label outside the classes.
   void CheckLabels(int32_t classes) const;
 
+  // Which part of the training data each rank has, for checkpoints: "replicated", or for instance
+  // "sharded 35+105".
+  std::string Split() const;
+
   // What must be the same on every rank.
   JobRanks::Facts Facts() const;
   // Lines for the head of the job's log; warnings of what is probably meant otherwise among them.
   std::vector<std::string> Description(const TrainOptions& options) const;
 
  private:
+  void Load(const TrainOptions& options, const Warn& warn, std::optional<Dataset>* train,
+            std::optional<Dataset>* test) const;
+
+  Shards shards_;  // of the training data
   std::unique_ptr<DatasetSource> train_, test_;
 };
 

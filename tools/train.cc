@@ -61,9 +61,9 @@ class TrainJob {
     {
       const StopSignals::NothingToSave nothing(*signals_);
       const int threads = ranks_.Threads(o_.threads);
+      ranks_.Together([&] { PrepareDirectories(); });
+      data_.emplace(o_, ranks_, [this](const std::string& line) { Say("warning: " + line); });
       ranks_.Together([&] {
-        PrepareDirectories();
-        data_.emplace(o_, ranks_, [this](const std::string& line) { Say("warning: " + line); });
         MakeModel(threads);
         frozen_ = Frozen();
       });
@@ -127,6 +127,12 @@ class TrainJob {
     }
   }
 
+  Recipe JobRecipe() const {
+    Recipe recipe = RecipeOf(o_);
+    recipe.emplace_back("data", data_->Split());
+    return recipe;
+  }
+
   // What must be the same on all ranks for them to train one model.
   JobRanks::Facts Facts() const {
     if (ranks_.size() == 1) return {};
@@ -134,7 +140,7 @@ class TrainJob {
                           {"the network", std::to_string(model_.graph->Hash())}};
     for (JobRanks::Facts data = data_->Facts(); const auto& fact : data) facts.push_back(fact);
     if (o_.reproducible) facts.emplace_back("the processor", backend_->fingerprint());
-    for (const auto& [option, value] : RecipeOf(o_)) facts.emplace_back("--" + option, value);
+    for (const auto& [option, value] : JobRecipe()) facts.emplace_back("--" + option, value);
     facts.emplace_back("--accumulate", std::to_string(o_.accumulate));
     facts.emplace_back("--iterations", std::to_string(o_.iterations));
     facts.emplace_back("--check-every", std::to_string(o_.check_every));
@@ -216,7 +222,7 @@ class TrainJob {
                                 o_.double_buffering ? 1 : 0));
     if (any_store_) {
       auto checkpoints = std::make_unique<Checkpoints>(
-          store_ ? &*store_ : nullptr, ParseCheckpointInterval(o_.checkpoint_every), RecipeOf(o_));
+          store_ ? &*store_ : nullptr, ParseCheckpointInterval(o_.checkpoint_every), JobRecipe());
       checkpoints_ = checkpoints.get();
       trainer_->Extend(std::move(checkpoints));
     }
@@ -251,7 +257,7 @@ class TrainJob {
     if (!newest) return;
     std::string warning;
     ranks_.Together([&] {
-      warning = RequireSameRecipe(RecipeOf(o_), newest->contents, newest->path);
+      warning = RequireSameRecipe(JobRecipe(), newest->contents, newest->path);
       trainer_->Restore(newest->contents);
     });
     if (!warning.empty()) Say("warning: " + warning);

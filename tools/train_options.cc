@@ -50,6 +50,11 @@ void DeclareData(Options& options, TrainOptions* o) {
   options.Add("test", &o->test, "validation channel")
       .ValueName("DIR")
       .DefaultText("SM_CHANNEL_TEST");
+  options
+      .Add("data", &o->data,
+           "what hosts see of a channel: all the same files (replicated), or each a part of them "
+           "(sharded, as by ShardedByS3Key)")
+      .OneOf({"replicated", "sharded"});
   options.Add("training-data-file", &o->channel.file, "only this file of each channel");
   options.Add("data-key", &o->channel.data_key, "array of the samples in npz files");
   options.Add("label-key", &o->channel.label_key, "array of the labels in npz files");
@@ -277,6 +282,20 @@ void FillFromEnvironment(const Environment& environment, TrainOptions* o) {
   }
 }
 
+void RequireShardable(const TrainOptions& o) {
+  if (o.data != "sharded") return;
+  if (o.reproducible) {
+    throw ConfigError(
+        "--data sharded makes the result depend on what each host has; with --reproducible every "
+        "host needs the whole data: leave one of the two out");
+  }
+  if (o.snapshot_every > 0) {
+    throw ConfigError(
+        "--snapshot-every writes one order of all samples, which --data sharded has not; leave one "
+        "of the two out");
+  }
+}
+
 // Each is in range, but a byte may still leave it by all three.
 void CheckNormalisation(const TrainOptions& o) {
   double mean = 0.0, deviation = o.stddev.empty() ? 1.0 : o.stddev.front();
@@ -320,6 +339,7 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
         "number of processes, which --reproducible promises it does not");
   }
   RequireBucketBytes(o.bucket_bytes);
+  RequireShardable(o);
   if (o.accumulate > o.batch_size) {
     throw ConfigError("--accumulate " + std::to_string(o.accumulate) + " parts of --batch-size " +
                       std::to_string(o.batch_size) +

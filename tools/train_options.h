@@ -31,6 +31,7 @@ struct TrainOptions {
 
   // On what.
   std::string train, test;
+  std::string data = "replicated";  // or "sharded": each host has other files
   ChannelOptions channel;
   TransformOptions transform;
   std::vector<double> mean, stddev;  // of scaled samples: one, or one a channel

@@ -33,6 +33,7 @@ std::vector<std::vector<int64_t>> TakeEpoch(DatasetSource* source) {
   std::vector<std::vector<int64_t>> batches;
   const auto stored = source->dataset().features().values<float>();
   const int64_t width = source->dataset().features().shape().row_size();
+  const int64_t first = source->dataset().labels().values<int32_t>()[0];  // of a part
   for (bool last = false; !last;) {
     const Batch& batch = source->Next();
     last = batch.last_of_epoch;
@@ -43,7 +44,8 @@ std::vector<std::vector<int64_t>> TakeEpoch(DatasetSource* source) {
     for (int64_t row = 0; row < batch.rows; ++row) {
       const int64_t id = batch.ids[static_cast<size_t>(row)];
       EXPECT_EQ(y[row], id);
-      EXPECT_TRUE(std::equal(x + row * width, x + (row + 1) * width, stored.begin() + id * width));
+      EXPECT_TRUE(std::equal(x + row * width, x + (row + 1) * width,
+                             stored.begin() + (id - first) * width));
     }
   }
   return batches;
@@ -278,6 +280,91 @@ TEST(DatasetSource, NoPartIsLargerThanTheLargest) {
       }
     }
   }
+}
+
+// Ranks that have parts of those sizes of as many numbered rows.
+std::vector<std::unique_ptr<DatasetSource>> PartSources(const std::vector<int64_t>& parts,
+                                                        int64_t batch) {
+  const Shards shards{.rows = parts, .fingerprint = 17};
+  std::vector<std::unique_ptr<DatasetSource>> sources;
+  for (int rank = 0; rank < static_cast<int>(parts.size()); ++rank) {
+    const int64_t first = shards.first(rank);
+    sources.push_back(std::make_unique<DatasetSource>(
+        Numbered(shards.total(), 3).Slice(first, first + parts[static_cast<size_t>(rank)]),
+        SourceOptions{.batch_size = batch,
+                      .seed = 9,
+                      .rank = rank,
+                      .ranks = static_cast<int>(parts.size()),
+                      .shards = shards}));
+  }
+  return sources;
+}
+
+TEST(Shards, AllUseTheirPartOnceInEquallyManyBatches) {
+  for (const std::vector<int64_t>& parts : std::vector<std::vector<int64_t>>{
+           {70}, {35, 35}, {1, 69}, {69, 1}, {1, 1, 68}, {50, 13, 6, 1}, {1, 1, 1, 1}}) {
+    for (const int64_t batch : {4, 7, 16, 70, 1000}) {
+      const auto sources = PartSources(parts, batch);
+      const int64_t total = sources[0]->size();
+      const auto ranks = static_cast<int64_t>(parts.size());
+      std::vector<int64_t> before;
+      for (int epoch = 0; epoch < 2; ++epoch) {
+        std::vector<int64_t> used, of_batch;
+        for (size_t rank = 0; rank < parts.size(); ++rank) {
+          const auto batches = TakeEpoch(sources[rank].get());
+          of_batch.resize(std::max(of_batch.size(), batches.size()));
+          ASSERT_EQ(batches.size(), static_cast<size_t>((total + batch - 1) / batch));
+          for (size_t i = 0; i < batches.size(); ++i) {
+            of_batch[i] += std::ssize(batches[i]);
+            EXPECT_TRUE(std::ssize(batches[i]) == sources[rank]->max_rows() ||
+                        std::ssize(batches[i]) == sources[rank]->tail_rows());
+          }
+          const std::vector<int64_t> ids = Join(batches);
+          used.insert(used.end(), ids.begin(), ids.end());
+        }
+        EXPECT_EQ(Sorted(used), Identity(total));
+        EXPECT_NE(used, before) << "the same order again";
+        if (total > 4) before = used;
+        for (const int64_t rows : of_batch) {
+          EXPECT_GT(rows, 0);
+          EXPECT_LT(rows, batch + ranks);
+        }
+      }
+    }
+  }
+}
+
+TEST(Shards, GoOnBehindEveryBatch) {
+  const auto sources = PartSources({50, 13, 6, 1}, 7);
+  const auto again = PartSources({50, 13, 6, 1}, 7);
+  for (int step = 0; step < 25; ++step) {
+    int64_t rows = 0, of_rows = 0;
+    for (size_t rank = 0; rank < sources.size(); ++rank) {
+      again[rank]->Seek(sources[rank]->position());
+      const Batch& batch = sources[rank]->Next();
+      const Batch& other = again[rank]->Next();
+      EXPECT_TRUE(
+          std::equal(batch.ids.begin(), batch.ids.end(), other.ids.begin(), other.ids.end()));
+      EXPECT_EQ(batch.last_of_epoch, other.last_of_epoch);
+      EXPECT_EQ(sources[rank]->position(), sources[0]->position());
+      rows += batch.rows;
+      of_rows = batch.of_rows;
+    }
+    EXPECT_EQ(rows, of_rows);
+  }
+  const int64_t whole = sources[0]->size();
+  EXPECT_THROW(again[0]->Seek({0, 1}), ConfigError);
+  EXPECT_THROW(again[0]->Seek({0, whole + 1}), ConfigError);
+}
+
+TEST(Shards, AreOneDataSet) {
+  const auto sources = PartSources({2, 3}, 2);
+  EXPECT_EQ(sources[1]->size(), 5);
+  EXPECT_EQ(sources[0]->fingerprint(), 17U);
+  EXPECT_EQ(sources[1]->fingerprint(), 17U);
+  EXPECT_EQ(sources[1]->Describe(2), "numbers.npz row 2");
+  EXPECT_EQ(sources[1]->Describe(1), "row 1 of all ranks");
+  EXPECT_THROW(PartSources({2, 3}, 1), ConfigError);
 }
 
 }  // namespace

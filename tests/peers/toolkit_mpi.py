@@ -179,6 +179,20 @@ def check_other_data(folder):
     return "two hosts: other data on one is told apart"
 
 
+def check_sharded(folder):
+    """As with ShardedByS3Key: the hosts' ranks share what their host has."""
+    def change(bases):
+        shutil.rmtree(os.path.join(bases[1], "input/data/train"))
+        toolkit_job.write_channel(bases[1], "train", 41, seed=7)
+
+    hyperparameters = {k: v for k, v in TRAINING.items() if k not in ("reproducible", "lanes")}
+    job = Job(folder, dict(hyperparameters, data="sharded"), count=2, prepare=change)
+    assert job.run() == 0, job.tail()
+    assert "# data: 105 training samples, 32 for validation" in job.log(), job.tail()
+    assert "# parts: sharded 32+32+20+21, by process" in job.log(), job.tail()
+    return "two hosts: each with a part of the data"
+
+
 def check_missing_data(folder):
     job = Job(folder, TRAINING, count=2,
               prepare=lambda bases: shutil.rmtree(os.path.join(bases[1], "input/data/train")))
@@ -223,7 +237,7 @@ def check_late_host(folder):
 CHECKS = {
     "one-host": [("success", check_success, "train.sh", ODD), ("program", check_success, "train", {}),
                  ("failure", check_failure), ("signal", check_signal)],
-    "two-hosts": [("two", check_two_hosts), ("other", check_other_data),
+    "two-hosts": [("two", check_two_hosts), ("other", check_other_data), ("sharded", check_sharded),
                   ("missing", check_missing_data), ("many", check_too_many_ranks),
                   ("late", check_late_host)],
 }
