@@ -86,6 +86,7 @@ class Network {
   const Graph& graph() const { return graph_; }
   Backend& backend() const { return backend_; }
   Variables& variables() { return variables_; }
+  const Variables& variables() const { return variables_; }
   const NetworkOptions& options() const { return options_; }
   AlgorithmCache& algorithms() { return cache_; }
   // Memory for activations and scratch so far.

@@ -18,6 +18,7 @@ struct StepShare {
   Ledger used = {};             // the samples of this rank's part
   int64_t state_rows = 0;       // samples that the running statistics followed
   TimeShare times = {};         // zeros where nobody measures
+  uint8_t bad_sums = 0;         // its share of the summed gradients is not finite
   uint8_t failed = 0;           // this rank has met an error,
   uint8_t names_the_cause = 0;  // that says more than what the others see of it
 };
@@ -26,8 +27,9 @@ struct AgreedStep {
   LossSums sums = {};
   Ledger used = {};
   int64_t state_rows = 0;
-  std::vector<TimeShare> times = {};  // of all ranks
-  int failed_rank = -1;               // whose error to tell; -1: none
+  bool bad_sums = false;               // the summed gradients are not finite
+  int failed_rank = -1;                // whose error to tell; -1: none
+  std::vector<StepShare> shares = {};  // of all ranks
 };
 
 // `sums_are_whole`: every rank's sums are those of the job already.

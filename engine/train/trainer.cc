@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "engine/text.h"
+#include "engine/train/gradient_check.h"
 #include "engine/train/state.h"
 #include "kernels/error.h"
 
@@ -127,7 +128,7 @@ const Batch& Trainer::FetchBatch() {
   return *batch;
 }
 
-StepShare Trainer::Compute(const Batch& batch) {
+StepShare Trainer::Compute(const Batch& batch, const GradientsReady& ready) {
   StepShare share;
   bool counts = !AllIgnored(batch, source_.label_type());
   if (network_.meets_ranks()) counts = AnyRank(network_.group(), counts);
@@ -135,8 +136,7 @@ StepShare Trainer::Compute(const Batch& batch) {
     network_.ClearGradients();
     return share;
   }
-  Variables& variables = network_.variables();
-  share.sums = network_.Train(batch, [&](int64_t end) { sync_.Ready(variables, end); });
+  share.sums = network_.Train(batch, ready);
   share.state_rows = batch.rows;
   return share;
 }
@@ -149,13 +149,14 @@ void Trainer::Step() {
   Enter(StepPart::kData);
   ledger_.GoOnFrom(source_.position());
   sync_.BeginStep(network_.variables());
+  const Batch* batch = nullptr;
   try {
-    const Batch& batch = FetchBatch();
-    last_of_epoch = batch.last_of_epoch;
+    batch = &FetchBatch();
+    last_of_epoch = batch->last_of_epoch;
     Enter(StepPart::kCompute);
-    mine = Compute(batch);
-    mine.used.Add(batch.ids);
-    CheckFinite(mine.sums, batch, &mine);
+    mine = Compute(*batch, [&](int64_t end) { sync_.Ready(network_.variables(), end); });
+    mine.used.Add(batch->ids);
+    CheckFinite(mine.sums, *batch, &mine);
   } catch (const Error&) {
     // A rank that leaves without a word lets the others wait in the sums that follow. Where ranks
     // have met already only ending this process tells them.
@@ -165,8 +166,11 @@ void Trainer::Step() {
   }
   Enter(StepPart::kFinish);
   if (network_.lanes() == nullptr) sync_.FinishGradients(network_.variables());
+  Enter(StepPart::kOther);
+  mine.bad_sums = !failure && ChecksSums() && !ShareOfSumsIsFinite(network_) ? 1 : 0;
   const AgreedStep step = Agree(mine);
   if (step.failed_rank >= 0) ThrowFailureOf(network_.group(), step.failed_rank, failure);
+  if (step.bad_sums) ThrowBadGradient(*batch);
   if (!network_.meets_ranks()) {
     sync_.AverageStates(network_.variables(), mine.state_rows, step.state_rows);
   }
@@ -184,11 +188,43 @@ void Trainer::Step() {
   }
 }
 
+// Lanes look at their gradients themselves. One rank is told by the next loss: there is nobody to
+// choose from, and looking would cost it more.
+bool Trainer::ChecksSums() const {
+  return network_.lanes() == nullptr && network_.group().size() > 1;
+}
+
+// The sums have taken the place of what this rank added to them, so it is computed again.
+void Trainer::ThrowBadGradient(const Batch& batch) {
+  const std::string where = "at iteration " + std::to_string(clock_.iteration + 1) + ", epoch " +
+                            std::to_string(batch.epoch + 1);
+  std::exception_ptr failure;
+  try {
+    Compute(batch, nullptr);
+    const std::string name = BadGradient(network_);
+    if (!name.empty()) {
+      throw FormatError("the gradient of " + name + " is not finite " + where +
+                        " though loss, data and weights are: training diverged; lower the "
+                        "learning rate");
+    }
+  } catch (const Error&) {
+    failure = std::current_exception();
+  }
+  AgreeOnFailure(network_.group(), failure);
+  throw AgreedError(ExitCode::kBadData,
+                    "the sums of gradients are not finite " + where +
+                        " though what each rank adds to them is: training diverged; lower the "
+                        "learning rate");
+}
+
 AgreedStep Trainer::Agree(StepShare mine) {
   if (meter_) mine.times = meter_->EnterExchange();
   const bool whole = network_.lanes() != nullptr;
   AgreedStep step = ExchangeShares(network_.group(), mine, whole);
-  if (meter_) meter_->LeaveExchange(step.times);
+  if (!meter_) return step;
+  std::vector<TimeShare> times;
+  for (const StepShare& share : step.shares) times.push_back(share.times);
+  meter_->LeaveExchange(times);
   return step;
 }
 

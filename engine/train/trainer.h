@@ -60,7 +60,8 @@ class Trainer {
   // FormatError (65) when a weight is not finite in the end.
   void Run();
   // One batch: forward, backward, update, due extensions. Throws FormatError (65) naming iteration
-  // and first bad row when the loss is not finite; nothing was updated then, and where there are
+  // and first bad row when the loss is not finite, or of several ranks the parameter whose gradient
+  // is not; nothing was updated then, and where there are
   // several ranks all of them throw what the first one concerned has to say. A batch whose labels
   // are all ignored changes nothing, running statistics included. Throws AgreedError (70) when the
   // ranks together have not used each sample of an epoch once.
@@ -99,12 +100,14 @@ class Trainer {
   ScheduleTime Now() const;
   bool AskToStop();
   const Batch& FetchBatch();
-  StepShare Compute(const Batch& batch);
+  StepShare Compute(const Batch& batch, const GradientsReady& ready);
+  [[noreturn]] void ThrowBadGradient(const Batch& batch);
   void CheckFinite(const LossSums& sums, const Batch& batch, StepShare* share) const;
   void Report(const LossSums& sums);
   void Enter(StepPart part) const {
     if (meter_) meter_->Enter(part);
   }
+  bool ChecksSums() const;
   AgreedStep Agree(StepShare mine);
   void Invoke(Extension& extension);
   void CheckWeights(const std::string& where) const;

@@ -12,6 +12,7 @@
 #include "kernels/error.h"
 #include "tests/comm/ranks.h"
 #include "tests/comm/training_job.h"
+#include "tests/comm/wrapped_source.h"
 
 namespace lockstep::testing {
 namespace {
@@ -187,6 +188,60 @@ TEST(AllreduceTrainingErrors, TheBadRowIsNamedByTheRankThatHasIt) {
       features->values<float>()[21 * 77] = std::numeric_limits<float>::infinity();
     };
     EXPECT_THAT(ErrorOf(job, 3), HasSubstr("row 77")) << lanes << " lanes";
+  }
+}
+
+// What each rank throws where `rank` meets a feature of 3e38 in batch 2, whose weights are zero:
+// the loss is finite, the sum of its gradients over samples is not.
+std::string ErrorOfHugeFeature(int rank, int ranks, int accumulate = 1) {
+  std::string error;
+  OnRanks(ranks, [&](Communicator& communicator) {
+    CommGroup group(communicator);
+    const int me = communicator.rank();
+    JobOptions job;
+    job.network.accumulate = accumulate;
+    job.change = [](Tensor* features, Tensor*) {
+      for (size_t i = 0; i < features->values<float>().size(); i += 21) {
+        features->values<float>()[i] = 0.0F;
+      }
+    };
+    job.wrap = [&](BatchSource& source) {
+      return std::make_unique<WrappedSource>(
+          source, [=, at = 0](Batch* batch, std::vector<int64_t>*) mutable {
+            if (++at != 2 || me != rank) return;
+            auto* x = static_cast<float*>(const_cast<void*>(batch->x));
+            for (int64_t row = 0; row < batch->rows; ++row) x[21 * row] = 3e38F;
+          });
+    };
+    job.prepare = [](Trainer& trainer) {
+      auto* weights = static_cast<float*>(trainer.network().variables().Find("l1/W").data);
+      for (int out = 0; out < 33; ++out) weights[21 * out] = 0.0F;
+      // So that what comes back to l1 is well above 1.
+      for (const char* name : {"l2/W", "fc/W"}) {
+        const Variables::Entry& entry = trainer.network().variables().Find(name);
+        auto* values = static_cast<float*>(entry.data);
+        for (int64_t i = 0; i < entry.type.shape.size(); ++i) values[i] *= 4.0F;
+      }
+    };
+    try {
+      RunJob(job, &group);
+    } catch (const AgreedError& thrown) {
+      if (me == ranks - 1)
+        error = std::to_string(static_cast<int>(thrown.code())) + ": " + thrown.what();
+    }
+  });
+  return error;
+}
+
+TEST(AllreduceTrainingErrors, ABadGradientIsNamedWithItsRankAndStep) {
+  for (const int ranks : {2, 3}) {
+    for (const int rank : {0, 1}) {
+      EXPECT_EQ(
+          ErrorOfHugeFeature(rank, ranks, rank + 1),
+          "65: rank " + std::to_string(rank) +
+              ": the gradient of l1/W is not finite at iteration 2, epoch 1 though loss, data "
+              "and weights are: training diverged; lower the learning rate");
+    }
   }
 }
 
