@@ -50,6 +50,7 @@ struct BenchOptions {
   JobRanksOptions ranks;
   bool sync_batch_norm = false;
   std::string trace, trace_steps;
+  int accumulate = 1;
 };
 
 Shape DefaultSample(const std::string& model) {
@@ -125,6 +126,7 @@ class Bench {
         model_(MakeModel(options, source_.sample_type().shape)),
         network_(*model_.graph, *backend_,
                  {.lanes = static_cast<int>(options.lanes),
+                  .accumulate = options.accumulate,
                   .exact_math = options.exact,
                   .group = &ranks_.group(),
                   .norm_over_ranks = options.sync_batch_norm,
@@ -292,6 +294,11 @@ int BenchTrain(std::span<const std::string> arguments) {
       .Add("bucket-bytes", &bench.ranks.bucket_bytes, "under mpirun: of the pieces; 0: one piece")
       .Min(0)
       .Max(1e12);
+  options.Add("wire", &bench.ranks.wire, "under mpirun: 16 bits, or gradients as they are")
+      .OneOf({kWireAsIs, "float16", "bfloat16"});
+  options.Add("double-buffering", &bench.ranks.double_buffering,
+              "gradients travel during the next step");
+  options.Add("accumulate", &bench.accumulate, "parts in which each process runs a batch").Min(1);
   options.Add("sync-batch-norm", &bench.sync_batch_norm, "batch statistics of all processes");
   options
       .Add("trace", &bench.trace,
@@ -311,6 +318,9 @@ int BenchTrain(std::span<const std::string> arguments) {
   RequireBucketBytes(bench.ranks.bucket_bytes);
   if (bench.profile && (bench.json || bench.first_step)) {
     throw ConfigError("--profile prints a table and goes with neither --json nor --first-step");
+  }
+  if (bench.lanes > 0 && (bench.ranks.wire != kWireAsIs || bench.ranks.double_buffering)) {
+    throw ConfigError("--wire and --double-buffering are of the fast mode and go without --lanes");
   }
   if (bench.profile && bench.lanes > 0) {
     throw ConfigError("--profile times the plan of the fast mode and does not go with --lanes");

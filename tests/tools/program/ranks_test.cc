@@ -346,6 +346,8 @@ TEST_F(Ranks, WhatAllOfThemWouldSayIsSaidOnce) {
 TEST_F(Ranks, ABenchNamesItsProcesses) {
   const Arguments bench{"bench", "train", "--model", "dnn", "--steps", "2", "--threads", "1"};
   EXPECT_THAT(RunWellOn(2, bench).out, HasSubstr(", 2 processes of 1 threads\n"));
+  RunWellOn(
+      2, bench + Arguments{"--wire", "float16", "--double-buffering", "True", "--accumulate", "2"});
   EXPECT_THAT(RunWellOn(2, bench + Arguments{"--json", "True"}).out,
               HasSubstr("\"processes\": 2, \"threads\": 1,"));
 }
