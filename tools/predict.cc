@@ -13,6 +13,7 @@
 #include "tools/algorithm_file.h"
 #include "tools/array_files.h"
 #include "tools/class_names.h"
+#include "tools/class_table.h"
 #include "tools/console.h"
 #include "tools/contact_sheet.h"
 #include "tools/environment.h"
@@ -30,7 +31,7 @@ struct PredictOptions {
   std::string input, output;
   std::string channel;
   ChannelOptions channel_options;
-  std::string contact_sheet, class_names;
+  std::string classes, contact_sheet, class_names;
   int64_t samples = 40;
   bool softmax = false;
   int64_t batch_size = 256;
@@ -77,8 +78,9 @@ std::vector<uint8_t> PictureBytes(const Dataset& dataset, int64_t count) {
 std::vector<std::string> ClassNames(const PredictOptions& o, const Predictor& predictor) {
   const int64_t classes = predictor.model().spec.classes;
   if (!predictor.model().classifier) {
-    throw ConfigError("--contact-sheet wants a model that tells classes; " +
-                      predictor.found().weights + " does not");
+    throw ConfigError(std::string(o.classes.empty() ? "--contact-sheet" : "--classes") +
+                      " wants a model that tells classes; " + predictor.found().weights +
+                      " does not");
   }
   if (!o.class_names.empty()) return ReadClassNames(o.class_names, classes);
   const std::filesystem::path weights = predictor.found().weights;
@@ -158,6 +160,10 @@ PredictOptions Parse(std::span<const std::string> arguments, std::string* help) 
   options.Add("input", &o.input, "rows to predict: .npy, .npz or .csv").ValueName("FILE");
   options.Add("channel", &o.channel, "or: a channel with labels").ValueName("DIR");
   options.Add("output", &o.output, "results: .npy, .npz or .csv").ValueName("FILE");
+  options
+      .Add("classes", &o.classes,
+           "the likeliest class of each row: number, name and probability, as .csv")
+      .ValueName("FILE");
   options.Add("softmax", &o.softmax, "write probabilities instead of logits");
   options.Add("split", &o.channel_options.split, "which part of a channel that holds both")
       .OneOf({"train", "test"});
@@ -166,7 +172,7 @@ PredictOptions Parse(std::span<const std::string> arguments, std::string* help) 
   options.Add("label-key", &o.channel_options.label_key, "array of the labels in npz files");
   options.Add("contact-sheet", &o.contact_sheet, "draw pictures of the channel with predictions")
       .ValueName("PNG");
-  options.Add("class-names", &o.class_names, "what the classes are called there: one name a line")
+  options.Add("class-names", &o.class_names, "what the classes are called: one name a line")
       .ValueName("FILE")
       .DefaultText("labels.txt beside the model");
   options.Add("samples", &o.samples, "pictures on it").Min(1).Max(1000);
@@ -185,11 +191,11 @@ PredictOptions Parse(std::span<const std::string> arguments, std::string* help) 
   if (o.input.empty() == o.channel.empty()) {
     throw ConfigError("give either --input FILE or --channel DIR");
   }
-  if (o.output.empty() && o.contact_sheet.empty() && o.channel.empty()) {
-    throw ConfigError("give --output FILE");
+  if (o.output.empty() && o.classes.empty() && o.contact_sheet.empty() && o.channel.empty()) {
+    throw ConfigError("give --output FILE or --classes FILE");
   }
-  if (!o.class_names.empty() && o.contact_sheet.empty()) {
-    throw ConfigError("--class-names wants --contact-sheet PNG");
+  if (!o.class_names.empty() && o.classes.empty() && o.contact_sheet.empty()) {
+    throw ConfigError("--class-names wants --classes FILE or --contact-sheet PNG");
   }
   if (!o.contact_sheet.empty() && o.channel.empty()) {
     throw ConfigError("--contact-sheet wants --channel DIR");
@@ -215,6 +221,7 @@ void CheckRoles(const PredictOptions& o) {
   roles.Reads("--input", o.input);
   roles.ReadsChannel("--channel", o.channel, o.channel_options);
   roles.Writes("--output", o.output);
+  roles.Writes("--classes", o.classes);
   roles.Writes("--contact-sheet", o.contact_sheet);
 }
 
@@ -236,7 +243,9 @@ void CheckOutputs(const PredictOptions& o) {
     CheckArrayName(o.output);
     Publisher probe(o.output);
   }
-  if (!o.contact_sheet.empty()) Publisher probe(o.contact_sheet);
+  for (const std::string& path : {o.classes, o.contact_sheet}) {
+    if (!path.empty()) Publisher probe(path);
+  }
 }
 
 }  // namespace
@@ -264,10 +273,8 @@ int RunPredict(std::span<const std::string> arguments) {
   const bool has_truth = dataset && dataset->has_classes();
   if (has_truth) dataset->CheckLabels(static_cast<int32_t>(predictor.model().spec.classes));
   std::vector<std::string> names;
-  if (!o.contact_sheet.empty()) {
-    CheckPictures(*dataset);
-    names = ClassNames(o, predictor);
-  }
+  if (!o.contact_sheet.empty()) CheckPictures(*dataset);
+  if (!o.contact_sheet.empty() || !o.classes.empty()) names = ClassNames(o, predictor);
   const Tensor logits = predictor.Run(dataset ? dataset->features() : ReadRows(o));
   if (has_truth) console.Write(AccuracyLine(*dataset, logits));
   if (!o.output.empty()) {
@@ -275,6 +282,12 @@ int RunPredict(std::span<const std::string> arguments) {
     if (o.softmax) SoftmaxRows(&result);
     WriteArray(o.output, result);
     console.Write("wrote " + o.output + " " + result.shape().ToString() + "\n");
+  }
+  if (!o.classes.empty()) {
+    Tensor probabilities = logits.Clone();
+    SoftmaxRows(&probabilities);
+    Publish(o.classes, ClassTable(probabilities, names));
+    console.Write("wrote " + o.classes + "\n");
   }
   if (!o.contact_sheet.empty()) {
     WriteContactSheet(o, *dataset, names, logits.Clone());

@@ -10,6 +10,7 @@
 #include "data/npz.h"
 #include "tests/tools/program/workplace.h"
 #include "tools/log_report.h"
+#include "tools/text.h"
 
 namespace lockstep::tools {
 namespace {
@@ -96,6 +97,36 @@ TEST_F(Predict, ArgmaxOfEachRowIsTheClass) {
   }
   EXPECT_GT(right, 5);  // of 7 classes
   EXPECT_THAT(outcome.out, HasSubstr("(" + std::to_string(right) + " of 33)"));
+}
+
+TEST_F(Predict, TheLikeliestClassOfEachRowHasItsName) {
+  scratch_.Write("model/labels.txt",
+                 "ant\nbee, wild\ncat\na \"dog\"\neel\nfox\ngnu\nhen\nibis\njay\n");
+  const Outcome outcome = PredictRows("x.npy", "p.npy", {"--softmax", "--classes", Dir("c.csv")});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("c.csv"));
+  const char* const names[] = {
+      "ant", "\"bee, wild\"", "cat", "\"a \"\"dog\"\"\"", "eel", "fox", "gnu",
+      "hen", "ibis",          "jay"};
+  const Tensor p = ReadNpyFile(Dir("p.npy"));
+  std::string wanted = "class,name,probability\n";
+  for (size_t row = 0; row < 33; ++row) {
+    const auto shares = p.values<float>().subspan(row * 10, 10);
+    const auto best = std::max_element(shares.begin(), shares.end()) - shares.begin();
+    wanted += std::to_string(best) + "," + names[best] + "," +
+              FormatG(static_cast<double>(shares[static_cast<size_t>(best)])) + "\n";
+  }
+  EXPECT_EQ(ReadWhole(Dir("c.csv")), wanted);
+}
+
+TEST_F(Predict, ClassesWithoutNamesAreNumbersAndNeedNoOtherOutput) {
+  const Arguments predict{"predict", "--model-dir", Dir("model"), "--threads",
+                          "1",       "--input",     Dir("x.npy"), "--classes"};
+  RunWell(predict + Arguments{Dir("c.csv")});
+  EXPECT_TRUE(std::regex_search(ReadWhole(Dir("c.csv")),
+                                std::regex("^class,name,probability\n([0-9]),\\1,0?[.1]")));
+  ExpectRefusal(Run(predict + Arguments{Dir("no/such/c.csv")}), 73, {"no/such"});
+  ExpectRefusal(Run(predict + Arguments{Dir("x.npy")}), 64, {"--classes", "--input"});
 }
 
 TEST_F(Predict, AccuracyOnAChannelIsThatOfTheLastValidation) {
