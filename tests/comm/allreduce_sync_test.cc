@@ -193,12 +193,13 @@ TEST(AllreduceTrainingErrors, TheBadRowIsNamedByTheRankThatHasIt) {
 
 // What each rank throws where `rank` meets a feature of 3e38 in batch 2, whose weights are zero:
 // the loss is finite, the sum of its gradients over samples is not.
-std::string ErrorOfHugeFeature(int rank, int ranks, int accumulate = 1) {
+std::string ErrorOfHugeFeature(int rank, int ranks, int accumulate = 1,
+                               const AllreduceOptions& allreduce = {}) {
   std::string error;
   OnRanks(ranks, [&](Communicator& communicator) {
     CommGroup group(communicator);
     const int me = communicator.rank();
-    JobOptions job;
+    JobOptions job{.allreduce = allreduce};
     job.network.accumulate = accumulate;
     job.change = [](Tensor* features, Tensor*) {
       for (size_t i = 0; i < features->values<float>().size(); i += 21) {
@@ -231,6 +232,16 @@ std::string ErrorOfHugeFeature(int rank, int ranks, int accumulate = 1) {
     }
   });
   return error;
+}
+
+// Rounding, scaling and delay hide nothing.
+TEST(AllreduceTrainingErrors, ABadGradientStaysOneInSixteenBitsAndAStepLate) {
+  for (const WireType wire : {WireType::kFloat16, WireType::kBfloat16}) {
+    EXPECT_THAT(ErrorOfHugeFeature(1, 2, 1, {.wire = wire}),
+                HasSubstr("65: rank 1: the gradient of l1/W is not finite at iteration 2"));
+  }
+  EXPECT_THAT(ErrorOfHugeFeature(1, 2, 1, {.double_buffering = true}),
+              HasSubstr("65: the sums of gradients are not finite at iteration 3"));
 }
 
 TEST(AllreduceTrainingErrors, ABadGradientIsNamedWithItsRankAndStep) {
