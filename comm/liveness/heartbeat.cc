@@ -1,0 +1,373 @@
+#include "comm/liveness/heartbeat.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <exception>
+#include <future>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "comm/liveness/links_internal.h"
+#include "comm/liveness/progress_table_internal.h"
+#include "kernels/error.h"
+
+namespace lockstep {
+
+using liveness::Clock;
+using liveness::Finding;
+using liveness::Frame;
+using liveness::FrameType;
+using liveness::Milliseconds;
+
+namespace {
+
+constexpr Milliseconds kFlush{200};    // for last words to reach the system's buffers
+constexpr Milliseconds kLeaving{300};  // for the others to close their side, too
+constexpr Milliseconds kPoll{5};
+
+Frame MakeFrame(FrameType type, int rank) {
+  return {.type = type, .sender = rank, .token = {}, .states = {}, .lost = {}};
+}
+
+// Signals are for the threads of the program.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+}  // namespace
+
+class Heartbeat::Impl {
+ public:
+  Impl(RankGroup& group, const ProgressBoard& progress, HeartbeatOptions options,
+       HeartbeatCalls calls);
+  ~Impl();
+
+  void Leave() noexcept;
+  void GiveUp(const std::string& why) noexcept;
+  void LeaveFromSignal() const noexcept;
+
+ private:
+  enum class Phase { kJoining, kJoined, kWatching, kEnding };
+
+  void Start(RankGroup& group);
+  void Run();
+  void WaitForAll(std::future<void> all_there);
+  void Stop();
+
+  // On the thread.
+  void Beat();
+  void Tick();
+  void Joined(int rank);
+  void Received(int rank, const Frame& frame);
+  void Closed(int rank);
+  void Look();
+  void LookForStuck(Clock::time_point now);
+  void Found(const Finding& finding);
+  void Conclude(RankLost lost);
+  void SendLost(const RankLost& lost);
+  void WhenFlushed(Clock::time_point deadline, std::function<void()> then);
+  void SayGoodbye(std::function<void()> then);
+  void WhenEmpty(Clock::time_point deadline, std::function<void()> then);
+  template <typename Action>
+  void RunAndWait(const Action& action, Milliseconds limit) noexcept;
+
+  const HeartbeatOptions options_;
+  const HeartbeatCalls calls_;
+  const ProgressBoard& progress_;
+  std::vector<liveness::Peer> peers_;
+  liveness::Star star_;
+  std::vector<std::byte> goodbye_;
+  std::vector<std::atomic<int>> sockets_;  // by rank; -1: none
+
+  boost::asio::io_context io_{1};
+  boost::asio::steady_timer tick_{io_};
+  boost::asio::steady_timer poll_{io_};
+  std::optional<liveness::Links> links_;
+  std::optional<liveness::Watch> watch_;
+  std::optional<liveness::ProgressTable> table_;
+  Phase phase_ = Phase::kJoining;
+  std::promise<void> all_there_;
+  bool left_ = false;  // of the owner's thread
+  std::thread thread_;
+};
+
+Heartbeat::Impl::Impl(RankGroup& group, const ProgressBoard& progress, HeartbeatOptions options,
+                      HeartbeatCalls calls)
+    : options_(std::move(options)),
+      calls_(std::move(calls)),
+      progress_(progress),
+      peers_(liveness::ExchangePeers(group, options_.host_key)),
+      star_{.rank = group.rank(), .size = group.size(), .deputy = liveness::DeputyOf(peers_)},
+      goodbye_(Encode(MakeFrame(FrameType::kGoodbye, star_.rank))),
+      sockets_(peers_.size()) {
+  for (std::atomic<int>& socket : sockets_) socket = -1;
+  links_.emplace(io_, star_, peers_,
+                 liveness::Links::Events{
+                     .joined = [this](int rank) { Joined(rank); },
+                     .frame = [this](int rank, const Frame& frame) { Received(rank, frame); },
+                     .closed = [this](int rank) { Closed(rank); }});
+  watch_.emplace(
+      star_,
+      liveness::Watch::Limits{
+          .silence = options_.silence, .patience = options_.patience, .tick = options_.interval},
+      Clock::now());
+  table_.emplace(star_.size);
+  try {
+    Start(group);
+  } catch (...) {
+    Stop();
+    throw;
+  }
+}
+
+// What fails on one rank fails on all, so that nobody waits for it.
+void Heartbeat::Impl::Start(RankGroup& group) {
+  std::exception_ptr failure;
+  uint16_t port = 0;
+  try {
+    if (star_.IsHub(star_.rank)) port = links_->Listen();
+  } catch (const CommError&) {
+    failure = std::current_exception();
+  }
+  AgreeOnFailure(group, failure);
+  ExchangePorts(group, port, &peers_);
+  const liveness::Token token = liveness::ShareToken(group);
+  try {
+    std::future<void> all_there = all_there_.get_future();
+    post(io_, [this, token] {
+      links_->Join(token);
+      Tick();
+    });
+    {
+      const SignalsBlocked blocked;
+      thread_ = std::thread([this] { Run(); });
+    }
+    WaitForAll(std::move(all_there));
+  } catch (const std::exception&) {
+    failure = std::current_exception();
+  }
+  AgreeOnFailure(group, failure);
+  post(io_, [this] {
+    if (phase_ == Phase::kJoined) phase_ = Phase::kWatching;
+  });
+}
+
+void Heartbeat::Impl::WaitForAll(std::future<void> all_there) {
+  if (all_there.wait_for(options_.join) == std::future_status::ready) return;
+  Stop();
+  throw CommError("no heartbeat from " + links_->Missing() +
+                  "; let all ports be open between the hosts of a job, or give "
+                  "--heartbeat-timeout 0");
+}
+
+// A rank whose heartbeat fails falls silent, and is missed by the others.
+void Heartbeat::Impl::Run() {
+  try {
+    const auto work = boost::asio::make_work_guard(io_);
+    io_.run();
+  } catch (const std::exception&) {
+    return;
+  }
+}
+
+void Heartbeat::Impl::Stop() {
+  io_.stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+Heartbeat::Impl::~Impl() {
+  Leave();
+  Stop();
+}
+
+void Heartbeat::Impl::Joined(int rank) {
+  watch_->Heard(rank);
+  sockets_[static_cast<size_t>(rank)] = links_->To(rank)->socket().native_handle();
+  if (!links_->complete()) return;
+  phase_ = Phase::kJoined;
+  Beat();
+  all_there_.set_value();
+}
+
+// The hubs tell of all ranks, of some at a time where these are many.
+void Heartbeat::Impl::Beat() {
+  const Clock::time_point now = Clock::now();
+  const liveness::RankState own = liveness::StateOf(star_.rank, progress_.Read(), now);
+  table_->Update(own, now);
+  Frame beat = MakeFrame(FrameType::kBeat, star_.rank);
+  if (star_.IsHub(star_.rank)) beat.states = table_->NextPart(liveness::kMostStates - 1, now);
+  beat.states.insert(beat.states.begin(), own);
+  links_->ForEach([&](liveness::Connection& link) { link.Send(beat); });
+}
+
+void Heartbeat::Impl::Tick() {
+  if (phase_ == Phase::kEnding) return;
+  tick_.expires_after(options_.interval);
+  tick_.async_wait([this](boost::system::error_code error) {
+    if (!error) Tick();
+  });
+  links_->Sweep(Clock::now());
+  Beat();
+  Look();
+}
+
+void Heartbeat::Impl::Look() {
+  if (phase_ != Phase::kWatching) return;
+  const Clock::time_point now = Clock::now();
+  if (const std::optional<Finding> finding = watch_->Look(now)) return Found(*finding);
+  LookForStuck(now);
+}
+
+void Heartbeat::Impl::LookForStuck(Clock::time_point now) {
+  if (star_.rank != 0 || options_.stuck.count() == 0) return;
+  const auto has_left = [this](int rank) { return watch_->HasLeft(rank); };
+  const std::optional<int> rank = table_->FindMissing(options_.stuck, now, has_left);
+  if (!rank) return;
+  Found({.rank = *rank, .how = RankLost::How::kStuck, .silent = options_.stuck});
+}
+
+void Heartbeat::Impl::Received(int rank, const Frame& frame) {
+  watch_->Heard(rank);
+  if (frame.type == FrameType::kBeat) {
+    const Clock::time_point now = Clock::now();
+    for (const liveness::RankState& state : frame.states) table_->Update(state, now);
+  } else if (frame.type == FrameType::kGoodbye) {
+    watch_->Left(rank);
+    sockets_[static_cast<size_t>(rank)] = -1;
+    links_->Close(rank);
+  } else if (frame.type == FrameType::kLost && phase_ != Phase::kEnding) {
+    Conclude(frame.lost);
+  }
+}
+
+void Heartbeat::Impl::Closed(int rank) {
+  sockets_[static_cast<size_t>(rank)] = -1;
+  watch_->Closed(rank);
+  Look();
+}
+
+void Heartbeat::Impl::Found(const Finding& finding) {
+  const Clock::time_point now = Clock::now();
+  table_->Update(liveness::StateOf(star_.rank, progress_.Read(), now), now);
+  const RankLost lost = Describe(finding, peers_, *table_, now);
+  if (calls_.say) calls_.say(lost);
+  Conclude(lost);
+}
+
+void Heartbeat::Impl::Conclude(RankLost lost) {
+  phase_ = Phase::kEnding;
+  SendLost(lost);
+  WhenFlushed(Clock::now() + kFlush, [this, lost = std::move(lost)] {
+    if (calls_.end) calls_.end(lost);
+    io_.stop();
+  });
+}
+
+void Heartbeat::Impl::SendLost(const RankLost& lost) {
+  Frame frame = MakeFrame(FrameType::kLost, star_.rank);
+  frame.lost = lost;
+  links_->ForEach([&](liveness::Connection& link) { link.Send(frame); });
+}
+
+void Heartbeat::Impl::WhenFlushed(Clock::time_point deadline, std::function<void()> then) {
+  if (links_->idle() || Clock::now() >= deadline) return then();
+  poll_.expires_after(kPoll);
+  poll_.async_wait([this, deadline, then = std::move(then)](boost::system::error_code error) {
+    if (!error) WhenFlushed(deadline, then);
+  });
+}
+
+void Heartbeat::Impl::WhenEmpty(Clock::time_point deadline, std::function<void()> then) {
+  if (links_->empty() || Clock::now() >= deadline) return then();
+  poll_.expires_after(kPoll);
+  poll_.async_wait([this, deadline, then = std::move(then)](boost::system::error_code error) {
+    if (!error) WhenEmpty(deadline, then);
+  });
+}
+
+void Heartbeat::Impl::SayGoodbye(std::function<void()> then) {
+  phase_ = Phase::kEnding;
+  for (std::atomic<int>& socket : sockets_) socket = -1;
+  links_->ForEach([this](liveness::Connection& link) {
+    link.Send(MakeFrame(FrameType::kGoodbye, star_.rank));
+    link.Finish();
+  });
+  WhenEmpty(Clock::now() + kLeaving, std::move(then));
+}
+
+// action(done) on the thread, until it calls done().
+template <typename Action>
+void Heartbeat::Impl::RunAndWait(const Action& action, Milliseconds limit) noexcept {
+  try {
+    const auto done = std::make_shared<std::promise<void>>();
+    std::future<void> result = done->get_future();
+    post(io_, [action, done] { action([done] { done->set_value(); }); });
+    result.wait_for(limit);
+  } catch (const std::exception&) {
+    return;
+  }
+}
+
+void Heartbeat::Impl::Leave() noexcept {
+  if (!thread_.joinable() || io_.stopped() || std::exchange(left_, true)) return;
+  RunAndWait(
+      [this](const std::function<void()>& done) {
+        if (phase_ == Phase::kEnding) return done();
+        SayGoodbye(done);
+      },
+      2 * kLeaving);
+}
+
+void Heartbeat::Impl::GiveUp(const std::string& why) noexcept {
+  if (!thread_.joinable() || io_.stopped() || std::exchange(left_, true)) return;
+  RunAndWait(
+      [this, why](const std::function<void()>& done) {
+        if (phase_ == Phase::kEnding) return done();
+        phase_ = Phase::kEnding;
+        SendLost({.rank = star_.rank,
+                  .how = RankLost::How::kGaveUp,
+                  .line = "rank " + std::to_string(star_.rank) + " gave up: " + why,
+                  .table = "",
+                  .told = true});
+        WhenFlushed(Clock::now() + kFlush, done);
+      },
+      2 * kFlush);
+}
+
+// Async-signal-safe calls only: send(2).
+void Heartbeat::Impl::LeaveFromSignal() const noexcept {
+  for (const std::atomic<int>& socket : sockets_) {
+    const int fd = socket.load();
+    if (fd >= 0) ::send(fd, goodbye_.data(), goodbye_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  }
+}
+
+Heartbeat::Heartbeat(RankGroup& group, const ProgressBoard& progress, HeartbeatOptions options,
+                     HeartbeatCalls calls)
+    : impl_(std::make_unique<Impl>(group, progress, std::move(options), std::move(calls))) {}
+
+Heartbeat::~Heartbeat() = default;
+
+void Heartbeat::Leave() noexcept { impl_->Leave(); }
+
+void Heartbeat::GiveUp(const std::string& why) noexcept { impl_->GiveUp(why); }
+
+void Heartbeat::LeaveFromSignal() const noexcept { impl_->LeaveFromSignal(); }
+
+}  // namespace lockstep

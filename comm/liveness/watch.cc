@@ -1,0 +1,60 @@
+#include <algorithm>
+
+#include "comm/liveness/watch_internal.h"
+
+namespace lockstep::liveness {
+
+Watch::Watch(Star star, Limits limits, Clock::time_point now)
+    : star_(star), limits_(limits), peers_(static_cast<size_t>(star.size)), looked_(now) {}
+
+void Watch::Heard(int rank) {
+  Peer& peer = PeerOf(rank);
+  peer.known = true;
+  peer.heard = awake_;
+}
+
+void Watch::Closed(int rank) { PeerOf(rank).closed = true; }
+
+void Watch::Left(int rank) { PeerOf(rank).left = true; }
+
+void Watch::Judge(Peer* peer) const {
+  const bool lost =
+      peer->known && !peer->left && (peer->closed || awake_ - peer->heard >= limits_.silence);
+  if (!lost) {
+    peer->lost_since.reset();
+  } else if (!peer->lost_since) {
+    peer->lost_since = awake_;
+  }
+}
+
+bool Watch::IsMute(int rank) const {
+  return PeerOf(rank).left || PeerOf(rank).lost_since.has_value();
+}
+
+Milliseconds Watch::Patience() const {
+  if (star_.rank == 0) return Milliseconds(0);
+  if (star_.rank == star_.deputy) return IsMute(0) ? Milliseconds(0) : limits_.patience;
+  return IsMute(0) && IsMute(star_.deputy) ? Milliseconds(0) : limits_.patience;
+}
+
+// A call that comes late says that this process has not run: others may have spoken meanwhile, and
+// what they said is still to be read. More than two ticks never count at once.
+std::optional<Finding> Watch::Look(Clock::time_point now) {
+  awake_ += std::min(std::chrono::duration_cast<Milliseconds>(now - looked_), 2 * limits_.tick);
+  looked_ = now;
+  for (Peer& peer : peers_) Judge(&peer);
+  std::optional<Finding> first;
+  Milliseconds since{0};
+  for (int rank = 0; rank < star_.size; ++rank) {
+    const Peer& peer = PeerOf(rank);
+    if (!peer.lost_since || (first && *peer.lost_since >= since)) continue;
+    since = *peer.lost_since;
+    first = Finding{.rank = rank,
+                    .how = peer.closed ? RankLost::How::kDied : RankLost::How::kSilent,
+                    .silent = awake_ - peer.heard};
+  }
+  if (!first || awake_ - since < Patience()) return std::nullopt;
+  return first;
+}
+
+}  // namespace lockstep::liveness

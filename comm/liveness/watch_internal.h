@@ -1,0 +1,79 @@
+// Who is lost, and who is to say so. No sockets, no clock of its own: it is told what happens.
+#ifndef LOCKSTEP_COMM_LIVENESS_WATCH_INTERNAL_H_
+#define LOCKSTEP_COMM_LIVENESS_WATCH_INTERNAL_H_
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+#include "comm/liveness/rank_lost.h"
+
+namespace lockstep::liveness {
+
+using Clock = std::chrono::steady_clock;
+using Milliseconds = std::chrono::milliseconds;
+
+// Rank 0 and the deputy watch all others, the others watch these two.
+struct Star {
+  int rank = 0;
+  int size = 1;
+  int deputy = 1;
+
+  bool IsHub(int r) const { return r == 0 || r == deputy; }
+  bool Watches(int r) const { return r != rank && (IsHub(rank) || IsHub(r)); }
+  // One side of each connection calls the other.
+  bool Calls(int r) const { return r != rank && (r == 0 || (r == deputy && rank != 0)); }
+};
+
+struct Finding {
+  int rank = -1;
+  RankLost::How how = RankLost::How::kDied;
+  Milliseconds silent{0};
+};
+
+class Watch {
+ public:
+  struct Limits {
+    Milliseconds silence;   // counted from the first Heard() of a rank on
+    Milliseconds patience;  // for a hub that has lost the same rank to say so
+    Milliseconds tick;      // about the time between calls of Look()
+  };
+  Watch(Star star, Limits limits, Clock::time_point now);
+
+  void Heard(int rank);
+  // Its connection closed.
+  void Closed(int rank);
+  // It has said goodbye.
+  void Left(int rank);
+  bool HasLeft(int rank) const { return PeerOf(rank).left; }
+
+  // What this rank has to say, if anything.
+  std::optional<Finding> Look(Clock::time_point now);
+
+ private:
+  struct Peer {
+    bool known = false;
+    bool left = false;
+    bool closed = false;
+    Milliseconds heard{0};                     // on this rank's own clock, as below
+    std::optional<Milliseconds> lost_since{};  // the same
+  };
+
+  Peer& PeerOf(int rank) { return peers_[static_cast<size_t>(rank)]; }
+  const Peer& PeerOf(int rank) const { return peers_[static_cast<size_t>(rank)]; }
+  void Judge(Peer* peer) const;
+  // Whether the hub `rank` cannot be expected to say anything.
+  bool IsMute(int rank) const;
+  Milliseconds Patience() const;
+
+  const Star star_;
+  const Limits limits_;
+  std::vector<Peer> peers_;
+  Clock::time_point looked_;
+  Milliseconds awake_{0};  // time in which this process ran
+};
+
+}  // namespace lockstep::liveness
+
+#endif  // LOCKSTEP_COMM_LIVENESS_WATCH_INTERNAL_H_

@@ -1,0 +1,337 @@
+#include "comm/liveness/heartbeat.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <stdexcept>
+#include <thread>
+
+#include "comm/thread/thread_communicator.h"
+#include "kernels/error.h"
+#include "tests/comm/liveness/star_ranks.h"
+
+namespace lockstep::liveness {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::HasSubstr;
+
+// Generous to a machine that does other things as well.
+constexpr milliseconds kSoon{5000};
+
+HeartbeatOptions Quick() {
+  return {
+      .interval = milliseconds(20), .silence = milliseconds(1500), .patience = milliseconds(200)};
+}
+
+// Keeps puppets alive from a thread.
+class Pulse {
+ public:
+  explicit Pulse(std::vector<const Puppet*> puppets)
+      : thread_([this, all = std::move(puppets)] {
+          while (!stop_) {
+            for (const Puppet* puppet : all) puppet->Beat();
+            std::this_thread::sleep_for(milliseconds(20));
+          }
+        }) {}
+  ~Pulse() {
+    stop_ = true;
+    thread_.join();
+  }
+  Pulse(const Pulse&) = delete;
+  Pulse& operator=(const Pulse&) = delete;
+
+ private:
+  std::atomic<bool> stop_ = false;
+  std::thread thread_;
+};
+
+void ExpectLost(RealRank& rank, int lost, RankLost::How how, bool told) {
+  const auto end = rank.WaitForEnd(kSoon);
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->rank, lost) << end->line;
+  EXPECT_EQ(end->how, how) << end->line;
+  EXPECT_EQ(end->told, told) << end->line;
+  EXPECT_EQ(rank.said(), told ? 0 : 1);
+}
+
+TEST(Heartbeat, RanksThatLeaveMissNobody) {
+  StarRanks ranks(4, {}, {.options = Quick()});
+  for (auto& [rank, real] : ranks.real) {
+    real->heartbeat().Leave();
+    real->heartbeat().Leave();
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+  for (auto& [rank, real] : ranks.real) {
+    EXPECT_FALSE(real->WaitForEnd(milliseconds(1)));
+    EXPECT_EQ(real->said(), 0);
+  }
+}
+
+TEST(Heartbeat, WhoDiesIsNamedByRankZeroAndTheOthersAreTold) {
+  StarRanks ranks(4, {2}, {.options = Quick()});
+  ranks.puppet[2]->Beat();
+  std::this_thread::sleep_for(milliseconds(100));
+  ranks.puppet[2]->CloseAll();
+  ExpectLost(*ranks.real[0], 2, RankLost::How::kDied, false);
+  ExpectLost(*ranks.real[1], 2, RankLost::How::kDied, true);
+  ExpectLost(*ranks.real[3], 2, RankLost::How::kDied, true);
+  const auto end = ranks.real[0]->WaitForEnd(kSoon);
+  EXPECT_THAT(end->line, HasSubstr("rank 2 (process "));
+  EXPECT_THAT(end->line, HasSubstr("rank 2 behind puppet's work (no. 7)"));
+  // Everybody has taken part in the same collectives of the start.
+  EXPECT_THAT(end->line, HasSubstr("ranks 0-1, 3 behind gather (no. "));
+  EXPECT_THAT(end->table, HasSubstr("  rank 3, process "));
+}
+
+TEST(Heartbeat, WhoFallsSilentIsNamed) {
+  StarRanks ranks(3, {2}, {.options = Quick()});
+  const auto start = std::chrono::steady_clock::now();
+  ExpectLost(*ranks.real[0], 2, RankLost::How::kSilent, false);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, Quick().silence - milliseconds(100));
+  ExpectLost(*ranks.real[1], 2, RankLost::How::kSilent, true);
+  // It finds out, should it still be there.
+  for (;;) {
+    const Frame frame = ranks.puppet[2]->Receive(0);
+    if (frame.type != FrameType::kLost) continue;
+    EXPECT_EQ(frame.lost.rank, 2);
+    break;
+  }
+}
+
+TEST(Heartbeat, TheDeputySpeaksWhenRankZeroDies) {
+  StarRanks ranks(3, {0}, {.options = Quick()});
+  ranks.puppet[0]->CloseAll();
+  ExpectLost(*ranks.real[1], 0, RankLost::How::kDied, false);
+  ExpectLost(*ranks.real[2], 0, RankLost::How::kDied, true);
+}
+
+TEST(Heartbeat, TheDeputySpeaksForARankZeroThatIsSilent) {
+  StarRanks ranks(3, {0}, {.options = Quick()});
+  ExpectLost(*ranks.real[1], 0, RankLost::How::kSilent, false);
+  ExpectLost(*ranks.real[2], 0, RankLost::How::kSilent, true);
+}
+
+TEST(Heartbeat, TheDeputySpeaksWhereRankZeroDoesNot) {
+  StarRanks ranks(4, {0, 2}, {.options = Quick()});
+  const Pulse pulse({ranks.puppet[0].get()});
+  ranks.puppet[2]->CloseAll();
+  ExpectLost(*ranks.real[1], 2, RankLost::How::kDied, false);
+  ExpectLost(*ranks.real[3], 2, RankLost::How::kDied, true);
+}
+
+TEST(Heartbeat, ALostDeputyIsNamedByRankZero) {
+  StarRanks ranks(3, {1}, {.options = Quick()});
+  ranks.puppet[1]->CloseAll();
+  ExpectLost(*ranks.real[0], 1, RankLost::How::kDied, false);
+  ExpectLost(*ranks.real[2], 1, RankLost::How::kDied, true);
+}
+
+TEST(Heartbeat, WhenBothHubsDieEachRankSaysItself) {
+  StarRanks ranks(4, {0, 1}, {.options = Quick()});
+  ranks.puppet[0]->Beat();
+  std::this_thread::sleep_for(milliseconds(100));
+  for (auto& [rank, puppet] : ranks.puppet) puppet->CloseAll();
+  for (const int rank : {2, 3}) ExpectLost(*ranks.real[rank], 0, RankLost::How::kDied, false);
+  EXPECT_THAT(ranks.real[3]->WaitForEnd(kSoon)->line, HasSubstr("rank 0 behind puppet's work"));
+}
+
+TEST(Heartbeat, WhoGivesUpIsNoCauseForOthersToSpeak) {
+  StarRanks ranks(3, {}, {.options = Quick()});
+  ranks.real[2]->heartbeat().GiveUp("the disk is full");
+  ranks.real[2].reset();
+  for (const int rank : {0, 1}) {
+    ExpectLost(*ranks.real[rank], 2, RankLost::How::kGaveUp, true);
+    EXPECT_EQ(ranks.real[rank]->WaitForEnd(kSoon)->line, "rank 2 gave up: the disk is full");
+  }
+}
+
+// Its heartbeat goes on, but it does not come to where the others wait.
+TEST(Heartbeat, WhoDoesNotComeToACollectiveIsNamed) {
+  HeartbeatOptions options = Quick();
+  options.stuck = milliseconds(500);
+  std::atomic<bool> ended = false;
+  StarRanks ranks(3, {1}, {.options = options});
+  const Pulse pulse({ranks.puppet[1].get()});
+  EXPECT_FALSE(ranks.real[0]->WaitForEnd(2 * options.stuck));  // nobody waits yet
+  for (const int rank : {0, 2}) {
+    ranks.real[rank]->group().Submit("gradients 0", [&](Communicator&) {
+      while (!ended) std::this_thread::sleep_for(milliseconds(1));
+    });
+  }
+  ExpectLost(*ranks.real[0], 1, RankLost::How::kStuck, false);
+  ExpectLost(*ranks.real[2], 1, RankLost::How::kStuck, true);
+  ended = true;
+  EXPECT_THAT(ranks.real[0]->WaitForEnd(kSoon)->line,
+              HasSubstr("does not come to a collective that others have waited in for 0.5 s; it is "
+                        "behind puppet's work (no. 7)"));
+}
+
+TEST(Heartbeat, AGoodbyeMayComeFromASignalHandler) {
+  StarRanks ranks(3, {}, {.options = Quick()});
+  ranks.real[1]->heartbeat().LeaveFromSignal();
+  std::this_thread::sleep_for(milliseconds(300));
+  for (const int rank : {0, 2}) EXPECT_FALSE(ranks.real[rank]->WaitForEnd(milliseconds(1)));
+}
+
+TEST(Heartbeat, WhoSendsGarbageIsLost) {
+  StarRanks ranks(3, {2}, {.options = Quick()});
+  ranks.puppet[2]->SendBytes(0, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  ExpectLost(*ranks.real[0], 2, RankLost::How::kDied, false);
+}
+
+// On the port, before the ranks have met: none of them is let in or keeps them from meeting.
+TEST(Heartbeat, StrangersAreTurnedAway) {
+  std::vector<FileDescriptor> silent;
+  const auto strangers = [&](const Puppet& puppet) {
+    const uint16_t port = puppet.peers()[0].port;
+    const auto answer_to = [&](const std::string& bytes) {
+      const FileDescriptor socket = ConnectTo(port);
+      ::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      return ReadToEnd(socket);
+    };
+    const auto hello = [&](int sender, Token token) {
+      Frame frame;
+      frame.type = FrameType::kHello;
+      frame.sender = sender;
+      frame.token = token;
+      const std::vector<std::byte> bytes = Encode(frame);
+      return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    };
+    EXPECT_EQ(answer_to("GET / HTTP/1.1\r\nHost: somewhere\r\n\r\n"), "");
+    EXPECT_EQ(answer_to(hello(2, Token{})), "");
+    EXPECT_EQ(answer_to(hello(0, puppet.token())), "");
+    EXPECT_EQ(answer_to(hello(700, puppet.token())), "");
+    Frame lost;
+    lost.type = FrameType::kLost;
+    lost.sender = 2;
+    lost.lost.rank = 1;
+    const std::vector<std::byte> bytes = Encode(lost);
+    EXPECT_EQ(answer_to({reinterpret_cast<const char*>(bytes.data()), bytes.size()}), "");
+    // More than are kept waiting, and one that is dropped after its time.
+    for (int i = 0; i < 100; ++i) silent.push_back(ConnectTo(port));
+    EXPECT_EQ(ReadToEnd(silent.front()), "");
+    EXPECT_EQ(ReadToEnd(silent.back()), "");
+  };
+  StarRanks ranks(3, {2}, {.options = Quick(), .before = strangers});
+  const Pulse pulse({ranks.puppet[2].get()});
+  EXPECT_FALSE(ranks.real[0]->WaitForEnd(2 * Quick().silence));
+  EXPECT_THROW(ConnectTo(ranks.puppet[2]->peers()[0].port), std::runtime_error);
+}
+
+// Ranks of several hosts meet at the addresses of their interfaces, and have a deputy elsewhere.
+TEST(Heartbeat, RanksOfSeveralHostsMeet) {
+  if (OwnAddresses().empty()) GTEST_SKIP() << "no network interface but loopback";
+  StarRanks ranks(4, {}, {.options = Quick(), .hosts = {"a", "a", "b", "b"}});
+  ranks.real[3]->heartbeat().GiveUp("so");
+  for (const int rank : {0, 1, 2}) {
+    ExpectLost(*ranks.real[rank], 3, RankLost::How::kGaveUp, true);
+  }
+}
+
+// Two network namespaces with a link between them, as two hosts; removed with the object.
+class TwoHosts {
+ public:
+  TwoHosts() {
+    Run("ip netns add " + Name(0) + " && ip netns add " + Name(1));
+    Run("ip -n " + Name(0) + " link add eth0 type veth peer name eth0 netns " + Name(1));
+    for (int host = 0; host < 2; ++host) {
+      Run("ip -n " + Name(host) + " addr add 10.199.7." + std::to_string(host + 1) +
+          "/24 dev eth0 && ip -n " + Name(host) + " link set eth0 up && ip -n " + Name(host) +
+          " link set lo up");
+    }
+  }
+  ~TwoHosts() {
+    for (int host = 0; host < 2; ++host) Run("ip netns del " + Name(host));
+  }
+  TwoHosts(const TwoHosts&) = delete;
+  TwoHosts& operator=(const TwoHosts&) = delete;
+
+  bool there() const { return there_; }
+  void Cut() { Run("ip -n " + Name(1) + " link set eth0 down"); }
+  // Moves the calling thread.
+  static void Enter(int host) {
+    const FileDescriptor space(::open(("/run/netns/" + Name(host)).c_str(), O_RDONLY));
+    if (::setns(space.get(), CLONE_NEWNET) != 0) throw std::runtime_error("setns");
+  }
+
+ private:
+  static std::string Name(int host) {
+    return "lockstep-" + std::to_string(::getpid()) + "-" + std::to_string(host);
+  }
+  void Run(const std::string& command) {
+    there_ = std::system(("(" + command + ") >/dev/null 2>&1").c_str()) == 0 && there_;
+  }
+
+  bool there_ = true;
+};
+
+TEST(Heartbeat, BothSidesOfACutLinkSaySo) {
+  TwoHosts hosts;
+  if (!hosts.there()) GTEST_SKIP() << "network namespaces cannot be made here";
+  StarRanks ranks(4, {},
+                  {.options = Quick(), .hosts = {"a", "a", "b", "b"}, .on_thread_of = [](int rank) {
+                     TwoHosts::Enter(rank / 2);
+                   }});
+  EXPECT_FALSE(ranks.real[0]->WaitForEnd(2 * Quick().silence));
+  hosts.Cut();
+  // Each side has a hub, which misses the ranks of the other and tells its own.
+  for (const int rank : {0, 1, 2, 3}) {
+    const auto end = ranks.real[rank]->WaitForEnd(kSoon);
+    ASSERT_TRUE(end);
+    EXPECT_EQ(end->rank / 2, 1 - rank / 2) << end->line;
+    EXPECT_EQ(end->how, RankLost::How::kSilent) << end->line;
+    EXPECT_EQ(end->told, rank % 2 == 1) << end->line;
+  }
+}
+
+TEST(Heartbeat, TheDeputyIsOfAnotherHost) {
+  const auto deputy = [](const std::vector<std::string>& hosts) {
+    std::vector<Peer> peers;
+    for (const std::string& host : hosts) peers.push_back({.host_key = host, .host_name = ""});
+    return DeputyOf(peers);
+  };
+  EXPECT_EQ(deputy({"a", "a"}), 1);
+  EXPECT_EQ(deputy({"a", "a", "b"}), 2);
+  EXPECT_EQ(deputy({"a", "b", "a", "b"}), 1);
+}
+
+TEST(Heartbeat, AddressesThatBothHaveComeLast) {
+  Peer to{.host_key = "a", .host_name = "", .addresses = {"172.17.0.1", "10.0.0.1", "::2"}};
+  const Peer from{.host_key = "b", .host_name = ""};
+  EXPECT_THAT(AddressesTo(to, from, {"172.17.0.1", "10.0.0.2"}),
+              testing::ElementsAre("10.0.0.1", "::2", "172.17.0.1"));
+  to.host_key = "b";
+  EXPECT_THAT(AddressesTo(to, from, {}), testing::ElementsAre("127.0.0.1"));
+}
+
+TEST(Heartbeat, AMissingRankIsNamedAtTheStart) {
+  auto ranks = MakeThreadCommunicators(2);
+  HeartbeatOptions options = Quick();
+  options.join = milliseconds(300);
+  std::thread absent([&ranks, &options] {
+    CommGroup group(*ranks[1]);
+    std::vector<Peer> peers = ExchangePeers(group, options.host_key);
+    AgreeOnFailure(group, nullptr);
+    ExchangePorts(group, 0, &peers);
+    ShareToken(group);
+    EXPECT_THROW(AgreeOnFailure(group, nullptr), AgreedError);
+  });
+  try {
+    const RealRank present(std::move(ranks[0]), options);
+    ADD_FAILURE() << "it has met nobody";
+  } catch (const AgreedError& error) {
+    EXPECT_EQ(error.code(), ExitCode::kPeerLost);
+    EXPECT_THAT(error.what(), HasSubstr("no heartbeat from rank 1 (process "));
+  }
+  absent.join();
+}
+
+}  // namespace
+}  // namespace lockstep::liveness
