@@ -115,6 +115,7 @@ JobRanks::JobRanks(const JobRanksOptions& options)
     sync_ = std::make_unique<AllreduceSync>(*comm_group_, AllreduceOptionsOf(options));
   }
   group_ = &sync_->group();
+  if (size() > 1) heartbeat_ = StartHeartbeat(*comm_group_, options.heartbeat);
 }
 
 // A launcher may give each rank processors of its own, or all the same ones.
@@ -169,6 +170,21 @@ std::optional<LoadedCheckpoint> JobRanks::FromFirst(std::optional<LoadedCheckpoi
   return mine;
 }
 
-void JobRanks::Abort(const std::string& why) const noexcept { world_->Abort(why); }
+void JobRanks::Abort(const std::string& why) const noexcept {
+  world_->Abort(why);
+  if (heartbeat_) heartbeat_->GiveUp(why);
+}
+
+void JobRanks::Leave() const noexcept {
+  if (heartbeat_) heartbeat_->Leave();
+}
+
+void JobRanks::LeaveFromSignal() const noexcept {
+  if (heartbeat_) heartbeat_->LeaveFromSignal();
+}
+
+void JobRanks::LetHeartbeatSpeak() const noexcept {
+  if (heartbeat_) AwaitHeartbeat();
+}
 
 }  // namespace lockstep::tools

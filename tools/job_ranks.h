@@ -13,6 +13,7 @@
 #include "comm/comm_group.h"
 #include "engine/train/checkpoint_index.h"
 #include "engine/train/param_sync.h"
+#include "tools/job_heartbeat.h"
 
 namespace lockstep::tools {
 
@@ -26,6 +27,7 @@ struct JobRanksOptions {
   std::string wire = kWireAsIs;
   bool error_feedback = true;
   bool double_buffering = false;
+  JobHeartbeatOptions heartbeat = {};
 };
 
 // ConfigError (64) for --bucket-bytes that would make pieces of a few elements.
@@ -59,12 +61,20 @@ class JobRanks {
   std::optional<LoadedCheckpoint> FromFirst(std::optional<LoadedCheckpoint> loaded) const;
   // Tells the others that this rank ends.
   void Abort(const std::string& why) const noexcept;
+  // There is nothing to do together any more: nobody misses this rank from now on, nor it others.
+  void Leave() const noexcept;
+  // The same for a signal handler that is about to end this process.
+  void LeaveFromSignal() const noexcept;
+  // Where a collective has failed: gives the heartbeat, which knows more, time to say why and to
+  // end this process.
+  void LetHeartbeatSpeak() const noexcept;
 
  private:
   std::unique_ptr<Communicator> world_;
   std::unique_ptr<CommGroup> comm_group_;  // null for one rank
   std::unique_ptr<ParamSync> sync_;
   RankGroup* group_ = nullptr;
+  std::unique_ptr<Heartbeat> heartbeat_;  // null where nobody listens
 };
 
 }  // namespace lockstep::tools

@@ -18,6 +18,8 @@ std::atomic<bool> owned{false};
 std::atomic<int> received{0};
 std::atomic<int64_t> received_ns{0};
 std::atomic<bool> nothing_to_save{false};
+std::atomic<void (*)(const void*)> last_act{nullptr};
+std::atomic<const void*> last_argument{nullptr};
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<int64_t>::is_always_lock_free);
 
 // Async-signal-safe calls only (signal-safety(7)): clock_gettime, write, _exit.
@@ -31,7 +33,10 @@ void Print(std::string_view text) {
   [[maybe_unused]] const ssize_t wrote = ::write(STDERR_FILENO, text.data(), text.size());
 }
 
-[[noreturn]] void Leave() { ::_exit(static_cast<int>(ExitCode::kNotSaved)); }
+[[noreturn]] void Leave() {
+  if (const auto act = last_act.load()) act(last_argument.load());
+  ::_exit(static_cast<int>(ExitCode::kNotSaved));
+}
 
 extern "C" void OnStopSignal(int signal) {
   const int64_t now = Now();
@@ -112,5 +117,12 @@ StopSignals::NothingToSave::NothingToSave(const StopSignals& signals) {
 }
 
 StopSignals::NothingToSave::~NothingToSave() { nothing_to_save = false; }
+
+StopSignals::LastAct::LastAct(void (*act)(const void*), const void* argument) noexcept {
+  last_argument = argument;
+  last_act = act;
+}
+
+StopSignals::LastAct::~LastAct() { last_act = nullptr; }
 
 }  // namespace lockstep::tools

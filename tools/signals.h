@@ -53,6 +53,16 @@ class StopSignals {
     NothingToSave& operator=(const NothingToSave&) = delete;
   };
 
+  // While one lives, act(argument) is what a signal does last where it ends the process at once:
+  // async-signal-safe calls only. At most one at a time.
+  class LastAct {
+   public:
+    LastAct(void (*act)(const void*), const void* argument) noexcept;
+    ~LastAct();
+    LastAct(const LastAct&) = delete;
+    LastAct& operator=(const LastAct&) = delete;
+  };
+
  private:
   static constexpr std::array<int, 5> kStopping = {SIGTERM, SIGINT, SIGHUP, SIGXCPU, SIGUSR1};
   static constexpr std::array<int, 2> kIgnored = {SIGPIPE, SIGXFSZ};

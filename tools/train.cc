@@ -84,6 +84,7 @@ class TrainJob {
     if (trainer_->clock().iteration == 0) {
       throw AgreedError(ExitCode::kNotSaved, StopSignals::kNothingToSave);
     }
+    ranks_.Leave();
     if (!ranks_.is_first()) return;
     SaveAll();
     if (trainer_->stopped()) SayHowItStopped();
@@ -413,6 +414,19 @@ bool AnotherSaysIt(const JobRanks& ranks, const std::exception_ptr& thrown) {
   }
 }
 
+// Whether a collective failed, and nobody has said why.
+bool LostARank(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const GaveUpError&) {
+    return false;
+  } catch (const CommError& error) {
+    return error.code() == ExitCode::kPeerLost;
+  } catch (...) {
+    return false;
+  }
+}
+
 // Until the launcher ends this process, as it does when another has failed; 2 s at most.
 void AwaitTheLauncher(const StopSignals& signals) {
   const auto start = Clock::now();
@@ -453,6 +467,7 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
   const Variables variables = ProcessVariables();
   std::optional<Console> console;
   std::optional<JobRanks> ranks;
+  std::optional<StopSignals::LastAct> goodbye;
   std::optional<TrainJob> job;
   try {
     TrainOptions options = ParseTrainOptions(arguments, ReadEnvironment(variables));
@@ -468,7 +483,12 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
                                   .average_statistics = options.average_statistics,
                                   .wire = options.wire,
                                   .error_feedback = options.error_feedback,
-                                  .double_buffering = options.double_buffering});
+                                  .double_buffering = options.double_buffering,
+                                  .heartbeat = {.silence = options.heartbeat_timeout,
+                                                .stuck = options.collective_timeout,
+                                                .failure_dir = FailureDirectory(variables)}});
+    goodbye.emplace([](const void* all) { static_cast<const JobRanks*>(all)->LeaveFromSignal(); },
+                    &*ranks);
     console.emplace(ranks->is_first() ? 1 : Console::kNowhere,
                     ranks->size() > 1 ? Console::Kind::kNoTerminal : Console::Kind::kWhatItIs);
     job.emplace(std::move(options), &*ranks, &*console, &signals);
@@ -480,6 +500,7 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
     const bool saved = job && job->saved();
     if (signals.requested() && !saved && IsTrouble(failure.code))
       failure.code = ExitCode::kNotSaved;
+    if (ranks && LostARank(std::current_exception())) ranks->LetHeartbeatSpeak();
     WriteFailureFile(FailureDirectory(variables), failure.text);
     ranks ? TellRanks(*ranks, signals, &failure) : LetTheFirstSay(signals, &failure);
     throw Error(failure.code, failure.text);

@@ -20,9 +20,11 @@ namespace {
 constexpr double kMostBucketBytes = 1e12;
 constexpr double kMostRanks = 1024, kMostParts = 1e6;
 constexpr double kMostEpochs = 1e9, kMostIterations = 1e15, kMostSamples = 1e9, kMostPixels = 65536;
+// Below it a pause of the machine looks like a death.
+constexpr double kLeastSilence = 2.0;
 // Samples are float32: beyond these a byte, or its distance from the mean, would leave its range.
 constexpr double kMostScale = 1e36, kMostMean = 1e38, kLeastDeviation = 1e-37;
-constexpr double kMostSeconds = 1e9;
+constexpr double kMostSeconds = 1e9, kMostWait = 1e6;
 
 void DeclareModel(Options& options, TrainOptions* o) {
   std::vector<std::string> models;
@@ -170,6 +172,16 @@ void DeclareRanks(Options& options, TrainOptions* o) {
               "batch statistics of all processes, not of each");
   options.Add("average-statistics", &o->average_statistics,
               "running statistics are the mean over processes; else those of the first are saved");
+  options
+      .Add("heartbeat-timeout", &o->heartbeat_timeout,
+           "seconds without a word from a process after which it counts as lost; 0: never")
+      .Min(0)
+      .Max(kMostWait);
+  options
+      .Add("collective-timeout", &o->collective_timeout,
+           "seconds that others wait for a process after which it counts as lost; 0: for ever")
+      .Min(0)
+      .Max(kMostWait);
 }
 
 void DeclareOutput(Options& options, TrainOptions* o) {
@@ -328,6 +340,10 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
   }
   RequireLauncher(environment);
   RequireSameRanks(environment, o.ranks);
+  if (o.heartbeat_timeout > 0.0 && o.heartbeat_timeout < kLeastSilence) {
+    throw ConfigError("--heartbeat-timeout " + FormatG(o.heartbeat_timeout) + ": wants at least " +
+                      FormatG(kLeastSilence) + " seconds, or 0: processes speak twice a second");
+  }
   if (o.reproducible && (o.sync_batch_norm || !o.average_statistics)) {
     throw ConfigError(
         "--sync-batch-norm and --average-statistics are of the fast mode; with "

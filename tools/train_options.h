@@ -74,6 +74,8 @@ struct TrainOptions {
   bool double_buffering = false;
   bool sync_batch_norm = false;
   bool average_statistics = true;
+  double heartbeat_timeout = 7.0;
+  double collective_timeout = 300.0;
 
   // Where to.
   std::string model_dir, output_data_dir, checkpoint_dir;

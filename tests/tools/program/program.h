@@ -38,6 +38,7 @@ class Program {
   Program& operator=(const Program&) = delete;
 
   void Signal(int signal) const;
+  pid_t pid() const { return pid_; }
   // Until the child has no signal pending that was sent to it.
   void WaitForDelivery() const;
   // Until `reached` or the child's end; says whether it was reached.

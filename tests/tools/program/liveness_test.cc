@@ -1,0 +1,200 @@
+// What becomes of a job that loses one of its processes, under the real mpirun.
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <ctime>
+#include <iterator>
+#include <sstream>
+#include <thread>
+#include <tuple>
+
+#include "tests/tools/program/job_of_ranks.h"
+
+namespace lockstep::tools {
+namespace {
+
+using std::chrono::steady_clock;
+using testing::HasSubstr;
+using testing::Not;
+
+// Rank 0 of them writes a checkpoint behind every step, so that one can see how far they are.
+class Liveness : public Ranks {
+ protected:
+  Arguments Endless(const Arguments& more = {}) const {
+    return With(Train(Arguments{"--checkpoint-every", "1"} + more, "job"), "--epochs", "100000");
+  }
+  static ProgramSetting WithFailureFile(ProgramSetting setting, const std::string& directory) {
+    setting.variables["SM_OUTPUT_DIR"] = directory;
+    return setting;
+  }
+  // Of `ranks` that run by now.
+  std::vector<pid_t> Pids(int ranks) const {
+    std::vector<pid_t> pids;
+    for (int rank = 0; rank < ranks; ++rank) pids.push_back(PidOf(rank));
+    return pids;
+  }
+  bool Trains() const { return Exists("job/checkpoint_2.lsc"); }
+  static double SecondsSince(steady_clock::time_point start) {
+    return std::chrono::duration<double>(steady_clock::now() - start).count();
+  }
+  // Which must come in time.
+  static Outcome EndOf(Program& program, double limit) {
+    const auto start = steady_clock::now();
+    if (program.WaitUntil([&] { return SecondsSince(start) > limit; })) {
+      ADD_FAILURE() << "it runs after " << limit << " s";
+      program.Signal(SIGKILL);
+    }
+    return program.Wait();
+  }
+  // Also true of one that nobody has asked for its exit code yet.
+  static bool HasEnded(pid_t pid) {
+    const std::string status = ReadWhole("/proc/" + std::to_string(pid) + "/stat");
+    return status.empty() || status.find(") Z ") != std::string::npos;
+  }
+  static void ExpectGone(const std::vector<pid_t>& pids) {
+    const auto start = steady_clock::now();
+    for (const pid_t pid : pids) {
+      while (!HasEnded(pid) && SecondsSince(start) < 1.0) ::usleep(1000);
+      EXPECT_TRUE(HasEnded(pid)) << "process " << pid << " is there";
+    }
+  }
+  static std::vector<pid_t> ChildrenOf(pid_t pid) {
+    const std::string id = std::to_string(pid);
+    std::istringstream words(ReadWhole("/proc/" + id + "/task/" + id + "/children"));
+    return {std::istream_iterator<pid_t>(words), {}};
+  }
+  static std::string OwnHost() {
+    char name[256] = {};
+    ::gethostname(name, sizeof name - 1);
+    return name;
+  }
+  // The line on stderr and in the failure file names the rank, its process, its host, and the last
+  // collective of every rank; the table on stderr as well.
+  void ExpectNamed(const Outcome& outcome, int rank, pid_t pid, int ranks, const char* what) const {
+    const std::string line = Between(outcome.err, "lockstep: ", "\n");
+    EXPECT_THAT(line, HasSubstr("lockstep: rank " + std::to_string(rank) + " (process " +
+                                std::to_string(pid) + " on host " + OwnHost() + ") " + what))
+        << outcome.err;
+    EXPECT_THAT(line, HasSubstr("; last collectives: rank"));
+    for (int other = 0; other < ranks; ++other) {
+      EXPECT_THAT(outcome.err, HasSubstr("\n  rank " + std::to_string(other) + ", process "));
+    }
+    EXPECT_EQ("lockstep: " + ReadWhole(Dir("failure")), line + "\n");
+  }
+};
+
+TEST_F(Liveness, WhoIsKilledIsNamedAtOnce) {
+  for (const auto& [ranks, victim, communicator] :
+       {std::tuple{2, 0, "auto"}, std::tuple{2, 1, "mpi"}, std::tuple{3, 0, "mpi"},
+        std::tuple{3, 1, "auto"}, std::tuple{3, 2, "auto"}}) {
+    SCOPED_TRACE(std::to_string(victim) + " of " + std::to_string(ranks) + ", " + communicator);
+    Program program(Endless({"--communicator", communicator}),
+                    WithFailureFile(Wrapped(ranks), Dir("")));
+    ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
+    const std::vector<pid_t> pids = Pids(ranks);
+    ::kill(pids[static_cast<size_t>(victim)], SIGKILL);
+    const Outcome outcome = EndOf(program, 3.0);
+    EXPECT_NE(outcome.code, 0);
+    ExpectNamed(outcome, victim, pids[static_cast<size_t>(victim)], ranks, "has died");
+    ExpectGone(pids);
+    std::filesystem::remove_all(Dir("job"));
+    std::filesystem::remove(Dir("failure"));
+  }
+}
+
+TEST_F(Liveness, ARankThatIsStoppedIsNamedAndEndsWithTheOthers) {
+  for (const int victim : {0, 1}) {
+    Program program(Endless(), WithFailureFile(Wrapped(3), Dir("")));
+    ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
+    const std::vector<pid_t> pids = Pids(3);
+    ::kill(pids[static_cast<size_t>(victim)], SIGSTOP);
+    const Outcome outcome = EndOf(program, 10.0);
+    EXPECT_EQ(outcome.code, 69) << outcome.err;
+    ExpectNamed(outcome, victim, pids[static_cast<size_t>(victim)], 3,
+                "has not been heard of for 7.");
+    ExpectGone(pids);
+    std::filesystem::remove_all(Dir("job"));
+    std::filesystem::remove(Dir("failure"));
+  }
+}
+
+TEST_F(Liveness, AShortPauseHarmsNobody) {
+  Program program(With(Endless(), "--epochs", "100000"), WithFailureFile(Wrapped(2), Dir("")));
+  ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
+  const std::vector<pid_t> pids = Pids(2);
+  // One of them, then all for longer than anybody may be silent.
+  ::kill(pids[1], SIGSTOP);
+  std::this_thread::sleep_for(std::chrono::seconds(3));
+  ::kill(pids[1], SIGCONT);
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  for (const pid_t pid : pids) ::kill(pid, SIGSTOP);
+  std::this_thread::sleep_for(std::chrono::seconds(9));
+  for (const pid_t pid : pids) ::kill(pid, SIGCONT);
+  std::this_thread::sleep_for(std::chrono::seconds(3));
+  ::kill(pids[0], SIGTERM);
+  const Outcome outcome = EndOf(program, 10.0);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, Not(HasSubstr("lockstep: ")));
+  EXPECT_THAT(outcome.out, HasSubstr("stopped by SIGTERM"));
+}
+
+TEST_F(Liveness, WithOwnRanksTheCodeIs69) {
+  ProgramSetting setting = WithFailureFile(Setting(), Dir(""));
+  Program program(Endless({"--ranks", "3"}), setting);
+  ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
+  const std::vector<pid_t> mpirun = ChildrenOf(program.pid());
+  ASSERT_EQ(mpirun.size(), 1U);
+  const std::vector<pid_t> ranks = ChildrenOf(mpirun[0]);
+  ASSERT_EQ(ranks.size(), 3U);
+  const pid_t victim = ranks[2];
+  ::kill(victim, SIGKILL);
+  const Outcome outcome = EndOf(program, 3.0);
+  ExpectGone(ranks);
+  EXPECT_EQ(outcome.code, 69) << outcome.err;
+  EXPECT_THAT(Between(outcome.err, "lockstep: ", "\n"),
+              HasSubstr("(process " + std::to_string(victim) + " on host "));
+  EXPECT_THAT(ReadWhole(Dir("failure")), HasSubstr("has died"));
+}
+
+TEST_F(Liveness, WithoutAHeartbeatNothingIsWatched) {
+  const Outcome outcome = RunOn(2, Train({"--heartbeat-timeout", "0"}));
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  ExpectJobFails(RunOn(2, Train({"--heartbeat-timeout", "0.5"})), 64, "--heartbeat-timeout 0.5");
+}
+
+// Cores that have other things to do make nobody look silent. LOCKSTEP_SOAK_SECONDS lets it run as
+// long as a soak wants.
+TEST_F(Liveness, LoadIsNoSilence) {
+  const char* const asked = std::getenv("LOCKSTEP_SOAK_SECONDS");
+  const int seconds = asked == nullptr ? 20 : std::atoi(asked);
+  std::vector<pid_t> busy;
+  for (int i = 0; i < 6; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::alarm(static_cast<unsigned>(seconds) + 60);
+      for (;;) static_cast<void>(std::clock());
+    }
+    busy.push_back(child);
+  }
+  ProgramSetting setting = Wrapped(3);
+  setting.launcher[4] = std::to_string(seconds + 60);  // its --timeout
+  Program program(Endless(), WithFailureFile(setting, Dir("")));
+  ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
+  const auto start = steady_clock::now();
+  EXPECT_TRUE(program.WaitUntil([&] { return SecondsSince(start) > seconds; })) << "it has ended";
+  ::kill(PidOf(0), SIGTERM);
+  const Outcome outcome = EndOf(program, 10.0);
+  for (const pid_t child : busy) {
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+  }
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, Not(HasSubstr("lockstep: ")));
+  EXPECT_FALSE(Exists("failure"));
+}
+
+}  // namespace
+}  // namespace lockstep::tools

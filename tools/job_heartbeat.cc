@@ -1,0 +1,57 @@
+#include "tools/job_heartbeat.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <thread>
+
+#include "kernels/error.h"
+#include "tools/console.h"
+#include "tools/failure_file.h"
+#include "tools/text.h"
+
+namespace lockstep::tools {
+namespace {
+
+// More than the heartbeat's patience with the rank that is to speak first.
+constexpr std::chrono::milliseconds kHeartbeatSpeaks{1600};
+// For a process that heard that another gave up to end in its own way, and for that other's exit
+// code to be the first that the launcher sees.
+constexpr std::chrono::milliseconds kOthersEnd{2500};
+
+std::chrono::milliseconds Milliseconds(double seconds) {
+  return std::chrono::milliseconds(std::llround(seconds * 1e3));
+}
+
+void SayLost(const std::string& failure_dir, const RankLost& lost) {
+  Console(2).Write("lockstep: " + OneLine(lost.line) + "\n" + lost.table);
+  WriteFailureFile(failure_dir, lost.line);
+}
+
+[[noreturn]] void EndFor(const std::string& failure_dir, const RankLost& lost) {
+  if (lost.told) {
+    if (lost.how == RankLost::How::kGaveUp) std::this_thread::sleep_for(kOthersEnd);
+    WriteFailureFile(failure_dir, "stopped because " + lost.line);
+  }
+  ::_exit(static_cast<int>(ExitCode::kPeerLost));
+}
+
+}  // namespace
+
+std::unique_ptr<Heartbeat> StartHeartbeat(CommGroup& group, const JobHeartbeatOptions& options) {
+  std::array<double, 2> seconds{options.silence, options.stuck};
+  group.Broadcast(seconds.data(), sizeof seconds, 0);
+  if (seconds[0] == 0.0) return nullptr;
+  const std::string& dir = options.failure_dir;
+  return std::make_unique<Heartbeat>(
+      group, group.progress(),
+      HeartbeatOptions{.silence = Milliseconds(seconds[0]), .stuck = Milliseconds(seconds[1])},
+      HeartbeatCalls{.say = [dir](const RankLost& lost) { SayLost(dir, lost); },
+                     .end = [dir](const RankLost& lost) { EndFor(dir, lost); }});
+}
+
+void AwaitHeartbeat() noexcept { std::this_thread::sleep_for(kHeartbeatSpeaks); }
+
+}  // namespace lockstep::tools
