@@ -22,10 +22,9 @@ uint64_t Mix(uint64_t value) {
   return value ^ (value >> 31);
 }
 
-void AddOne(int64_t id, Ledger* ledger) {
-  const uint64_t first = Mix(static_cast<uint64_t>(id));
-  ledger->high += first;
-  ledger->low += Mix(first);
+void AddSum(uint64_t high, uint64_t low, Ledger* ledger) {
+  ledger->low += low;
+  ledger->high += high + (ledger->low < low ? 1 : 0);
 }
 
 std::string Hexadecimal(uint64_t value) {
@@ -58,20 +57,21 @@ void RequireEachOnce(const Ledger& used, const Ledger& all, int64_t handed_out, 
 }  // namespace
 
 void Ledger::Add(std::span<const int64_t> ids) {
-  for (const int64_t id : ids) AddOne(id, this);
-  count += std::ssize(ids);
+  Ledger sum;  // which no id may alias
+  for (const int64_t id : ids) AddSum(0, Mix(static_cast<uint64_t>(id)), &sum);
+  sum.count = std::ssize(ids);
+  *this += sum;
 }
 
 Ledger& Ledger::operator+=(const Ledger& other) {
-  high += other.high;
-  low += other.low;
+  AddSum(other.high, other.low, this);
   count += other.count;
   return *this;
 }
 
 Ledger Ledger::OfAll(int64_t size) {
   Ledger all{.count = size};
-  for (int64_t id = 0; id < size; ++id) AddOne(id, &all);
+  for (int64_t id = 0; id < size; ++id) AddSum(0, Mix(static_cast<uint64_t>(id)), &all);
   return all;
 }
 

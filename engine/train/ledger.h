@@ -13,8 +13,7 @@
 namespace lockstep {
 
 // A hash of a collection of sample ids, each as often as it is in it, that does not depend on their
-// order or on who held which: two sums of 64-bit mixes of the ids, modulo 2^64. Travels as its
-// bytes.
+// order or on who held which: the 128-bit sum of 64-bit mixes of the ids. Travels as its bytes.
 struct Ledger {
   uint64_t high = 0, low = 0;
   int64_t count = 0;
@@ -26,7 +25,7 @@ struct Ledger {
   // Of 0, 1, ..., size - 1.
   static Ledger OfAll(int64_t size);
 
-  // The sums as 32 hexadecimal digits.
+  // The sum as 32 hexadecimal digits.
   std::string ToString() const;
   // The inverse; FormatError (65) for anything else.
   static Ledger Parse(const std::string& text, int64_t count);
