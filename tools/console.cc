@@ -29,14 +29,19 @@ std::string_view CutToColumns(std::string_view line, int columns) {
 
 }  // namespace
 
-Console::Console(int fd, Kind kind)
-    : fd_(fd), terminal_(kind == Kind::kWhatItIs && ::isatty(fd) == 1) {}
+Console::Console(int fd, Kind kind, size_t most_bytes)
+    : fd_(fd), terminal_(kind == Kind::kWhatItIs && ::isatty(fd) == 1), left_(most_bytes) {}
 
 void Console::Write(std::string_view text) noexcept {
   const std::lock_guard lock(mutex_);
   if (status_shown_) WriteAll(kEraseLine);
   status_shown_ = false;
-  WriteAll(text);
+  if (text.size() <= left_) {
+    left_ -= text.size();
+    return WriteAll(text);
+  }
+  if (left_ > 0) WriteAll("# what follows is left out\n");
+  left_ = 0;
 }
 
 void Console::Status(std::string_view line) noexcept {

@@ -21,7 +21,7 @@ class Console {
   static constexpr int kNowhere = -1;
 
   // The descriptor stays the caller's.
-  explicit Console(int fd = 1, Kind kind = Kind::kWhatItIs);
+  explicit Console(int fd = 1, Kind kind = Kind::kWhatItIs, size_t most_bytes = SIZE_MAX);
   Console(const Console&) = delete;
   Console& operator=(const Console&) = delete;
 
@@ -47,6 +47,7 @@ class Console {
   mutable std::mutex mutex_;
   bool status_shown_ = false;
   bool broken_ = false;
+  size_t left_;    // bytes that may still be written
   int error_ = 0;  // errno of the write() that output ended with
 };
 

@@ -16,6 +16,7 @@
 #include "models/model_file.h"
 #include "models/name_match.h"
 #include "tools/checkpoints.h"
+#include "tools/early_stopping.h"
 #include "tools/failure.h"
 #include "tools/failure_file.h"
 #include "tools/file_roles.h"
@@ -23,6 +24,7 @@
 #include "tools/job_ranks.h"
 #include "tools/launch.h"
 #include "tools/program_hash.h"
+#include "tools/rank_log.h"
 #include "tools/recipe.h"
 #include "tools/signals.h"
 #include "tools/step_report.h"
@@ -100,9 +102,10 @@ class TrainJob {
   std::function<bool()> ShouldStopLoop() {
     return [this] {
       if (signals_->requested() && !heard_) heard_ = Clock::now();
-      return heard_.has_value();
+      return heard_.has_value() || EndsEarly();
     };
   }
+  bool EndsEarly() const { return early_ != nullptr && early_->wants_to_stop(); }
   void Say(const std::string& line) const { console_->Write(line + "\n"); }
 
   // Before anything that takes time: a job must not find out at its end.
@@ -145,6 +148,8 @@ class TrainJob {
     facts.emplace_back("--accumulate", std::to_string(o_.accumulate));
     facts.emplace_back("--iterations", std::to_string(o_.iterations));
     facts.emplace_back("--check-every", std::to_string(o_.check_every));
+    facts.emplace_back("--early-stopping", std::to_string(o_.early_stopping));
+    facts.emplace_back("--monitor", o_.monitor);
     facts.emplace_back("--trace", o_.trace);
     facts.emplace_back("--trace-steps", o_.trace_steps);
     facts.emplace_back("--bucket-bytes", std::to_string(o_.bucket_bytes));
@@ -221,6 +226,14 @@ class TrainJob {
         [this](const std::string& line) { Say(line); }, &failure_);
     report_ = Extend(MakeReport(console_, &log_, o_.output_data_dir, model_.classifier,
                                 o_.double_buffering ? 1 : 0));
+    if (o_.early_stopping > 0) {
+      auto early = std::make_unique<EarlyStopping>(
+          EarlyStoppingOptions{
+              .monitor = o_.monitor, .mode = o_.monitor_mode, .patience = o_.early_stopping},
+          &log_);
+      early_ = early.get();
+      trainer_->Extend(std::move(early));
+    }
     if (any_store_) {
       auto checkpoints = std::make_unique<Checkpoints>(
           store_ ? &*store_ : nullptr, ParseCheckpointInterval(o_.checkpoint_every), JobRecipe());
@@ -363,6 +376,7 @@ class TrainJob {
 
   void SayHowItStopped() const {
     const auto stop = signals_->stop();
+    if (EndsEarly()) return Say("stopped early: " + early_->Reason());
     if (!stop || !heard_) {
       return Say("stopped by a signal to another process at iteration " +
                  std::to_string(trainer_->clock().iteration) + "; everything was saved");
@@ -394,6 +408,7 @@ class TrainJob {
   std::unique_ptr<Trainer> trainer_;
   Extension* evaluation_ = nullptr;     // the trainer's; null without validation data
   Extension* report_ = nullptr;         // the trainer's
+  EarlyStopping* early_ = nullptr;      // the trainer's; null where it is not asked for
   Checkpoints* checkpoints_ = nullptr;  // the trainer's; null without a store
   FirstFailure failure_;                // the job ends with it, when all is saved that can be
   bool saved_ = false;
@@ -465,6 +480,7 @@ std::string FailureDirectory(const Variables& variables) {
 int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
   signals.Catch();
   const Variables variables = ProcessVariables();
+  std::optional<RankLog> rank_log;
   std::optional<Console> console;
   std::optional<JobRanks> ranks;
   std::optional<StopSignals::LastAct> goodbye;
@@ -489,8 +505,12 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
                                                 .failure_dir = FailureDirectory(variables)}});
     goodbye.emplace([](const void* all) { static_cast<const JobRanks*>(all)->LeaveFromSignal(); },
                     &*ranks);
-    console.emplace(ranks->is_first() ? 1 : Console::kNowhere,
-                    ranks->size() > 1 ? Console::Kind::kNoTerminal : Console::Kind::kWhatItIs);
+    if (ranks->is_first()) {
+      console.emplace(1, ranks->size() > 1 ? Console::Kind::kNoTerminal : Console::Kind::kWhatItIs);
+    } else {
+      rank_log.emplace(options.output_data_dir, ranks->rank(), ranks->size());
+      console.emplace(rank_log->fd(), Console::Kind::kNoTerminal, RankLog::kMostBytes);
+    }
     job.emplace(std::move(options), &*ranks, &*console, &signals);
     job->Run();
     return 0;
@@ -502,6 +522,7 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
       failure.code = ExitCode::kNotSaved;
     if (ranks && LostARank(std::current_exception())) ranks->LetHeartbeatSpeak();
     WriteFailureFile(FailureDirectory(variables), failure.text);
+    if (rank_log) rank_log->End("lockstep: " + failure.text);
     ranks ? TellRanks(*ranks, signals, &failure) : LetTheFirstSay(signals, &failure);
     throw Error(failure.code, failure.text);
   }

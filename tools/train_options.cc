@@ -9,6 +9,7 @@
 #include "comm/names.h"
 #include "kernels/error.h"
 #include "tools/algorithm_file.h"
+#include "tools/early_stopping.h"
 #include "tools/option_values.h"
 #include "tools/options.h"
 #include "tools/text.h"
@@ -140,6 +141,20 @@ void DeclareTraining(Options& options, TrainOptions* o) {
       .OneOf({"sync", "lane"});
   options.Add("exact-math", &o->exact_math, "no Winograd convolutions");
   options.Add("algorithm-file", &o->algorithm_file, "where algorithm choices are remembered");
+}
+
+void DeclareStopping(Options& options, TrainOptions* o) {
+  options
+      .Add("early-stopping", &o->early_stopping,
+           "epochs without an improvement after which training ends; 0: never")
+      .Min(0)
+      .Max(kMostEpochs)
+      .Alias("patience");
+  options.Add("monitor", &o->monitor, "early-stopping: what has to improve, by its name in the log")
+      .DefaultText("validation/main/loss, without --test main/loss");
+  options
+      .Add("monitor-mode", &o->monitor_mode, "early-stopping: auto lets accuracy grow, others fall")
+      .OneOf({"auto", "min", "max"});
 }
 
 void DeclareRanks(Options& options, TrainOptions* o) {
@@ -294,6 +309,21 @@ void FillFromEnvironment(const Environment& environment, TrainOptions* o) {
   }
 }
 
+// What the log of each epoch will have.
+void FillMonitor(TrainOptions* o) {
+  if (o->monitor.empty()) o->monitor = o->test.empty() ? "main/loss" : "validation/main/loss";
+  o->monitor = MonitorKey(o->monitor);
+  if (o->early_stopping == 0) return;
+  const std::string metric = FindModel(o->model).classifier ? "accuracy" : "rmse";
+  std::vector<std::string> keys = {"main/loss", "main/" + metric};
+  if (!o->test.empty()) {
+    keys.insert(keys.end(), {"validation/main/loss", "validation/main/" + metric});
+  }
+  if (std::find(keys.begin(), keys.end(), o->monitor) != keys.end()) return;
+  throw ConfigError("--monitor " + Quote(o->monitor) + " is not in the log of this job; it has " +
+                    Join(keys, ", "));
+}
+
 void RequireShardable(const TrainOptions& o) {
   if (o.data != "sharded") return;
   if (o.reproducible) {
@@ -329,6 +359,7 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
   DeclareModel(options, &o);
   DeclareData(options, &o);
   DeclareTraining(options, &o);
+  DeclareStopping(options, &o);
   DeclareRanks(options, &o);
   DeclareOutput(options, &o);
   bool no_strict = false;
@@ -364,6 +395,7 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
   if (no_strict) o.strict_init = false;
   o.unknown = options.unknown();
   FillFromEnvironment(environment, &o);
+  FillMonitor(&o);
   if (!o.rho) o.rho = o.optimizer == "adadelta" ? 0.95 : 0.99;
   if (!o.eps) o.eps = o.optimizer == "adadelta" ? 1e-6 : 1e-8;
   const std::unique_ptr<Optimizer> optimizer = MakeOptimizer(o);

@@ -82,6 +82,8 @@ struct TrainOptions {
   std::string checkpoint_every;  // "500" iterations, "30s", "10min", "1h"; "": once an epoch
   int64_t keep_checkpoints = 2;
   std::optional<bool> resume;  // unset: if there is a checkpoint
+  int64_t early_stopping = 0;  // epochs without an improvement; 0: never
+  std::string monitor, monitor_mode = "auto";
   int64_t snapshot_every = 0;  // epochs between Chainer-readable snapshots
   std::string trace;           // file of what all processes did when; empty: none
   std::string trace_steps;     // "100-200"; empty: all

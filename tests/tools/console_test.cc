@@ -25,6 +25,13 @@ TEST(ConsoleTest, TextArrivesAtOnce) {
   EXPECT_EQ(console.columns(), 80);
 }
 
+TEST(ConsoleTest, ABoundIsKeptAndSaidOnce) {
+  Pipe pipe;
+  Console console(pipe.writer(), Console::Kind::kNoTerminal, 10);
+  for (const char* text : {"12345\n", "too long\n", "7\n"}) console.Write(text);
+  EXPECT_EQ(pipe.Read(), "12345\n# what follows is left out\n");
+}
+
 TEST(ConsoleTest, AGoneReaderEndsOutputAndNothingElse) {
   const StopSignals signals;
   Pipe pipe;

@@ -157,6 +157,49 @@ TEST_F(Ranks, WhatDiffersBetweenThemIsNamedBeforeTheFirstStep) {
   RunWellOn(2, Train(start));
 }
 
+TEST_F(Ranks, OthersThanTheFirstKeepALogOfTheirOwn) {
+  RunWellOn(3, Train());
+  const std::string second = ReadWhole(Dir("out/log-rank-1.txt"));
+  EXPECT_THAT(second, testing::StartsWith("# rank 1 of 3 at "));
+  EXPECT_THAT(second, HasSubstr(", process "));
+  EXPECT_THAT(second, HasSubstr("# device: cpu"));
+  EXPECT_THAT(second, HasSubstr("epoch       main/loss"));
+  EXPECT_TRUE(Exists("out/log-rank-2.txt"));
+  EXPECT_FALSE(Exists("out/log-rank-0.txt"));
+  // A mistake of one alone, and what it means for the others, are in theirs.
+  ExpectJobFails(RunProgram(Train(), Wrapped(3, "--train " + Dir("nowhere"))), 66, "rank 1: ");
+  for (const char* file : {"out/log-rank-1.txt", "out/log-rank-2.txt"}) {
+    EXPECT_THAT(ReadWhole(Dir(file)), HasSubstr("\nlockstep: rank 1: ")) << file;
+    EXPECT_THAT(ReadWhole(Dir(file)), HasSubstr("nowhere")) << file;
+  }
+}
+
+// At a learning rate of nothing the validation loss stays what it is, to the bit.
+TEST_F(Ranks, StopEarlyTogetherAndStayStopped) {
+  const Arguments still = {"--learning-rate",   "1e-30",      "--model",          "mlp",
+                           "--hidden",          "9,8",        "--classes",        "7",
+                           "--train",           Dir("train"), "--test",           Dir("test"),
+                           "--batch-size",      "16",         "--threads",        "1",
+                           "--epochs",          "30",         "--model-dir",      Dir("model"),
+                           "--output-data-dir", Dir("out"),   "--checkpoint-dir", Dir("job"),
+                           "--patience",        "3",          "--monitor",        "val_loss"};
+  const Arguments job = Arguments{"train"} + still;
+  for (const int ranks : {1, 2}) {
+    std::filesystem::remove_all(Dir("job"));
+    const Outcome outcome = RunOn(ranks, job);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_THAT(outcome.out, HasSubstr("stopped early: validation/main/loss was no better than "));
+    EXPECT_THAT(outcome.out, HasSubstr(" of epoch 1 for 3 epochs\n"));
+    const Outcome again = RunOn(3 - ranks, job);
+    EXPECT_EQ(again.code, 0) << again.err;
+    EXPECT_THAT(again.out, HasSubstr("at iteration 20\n"));  // 4 epochs of 5 batches
+    EXPECT_THAT(again.out, HasSubstr("stopped early: "));
+    EXPECT_EQ(again.WeightsHash(), outcome.WeightsHash());
+  }
+  ExpectRefusal(Run(With(job, "--monitor", "val_rmse")), 64,
+                {"--monitor", "val_rmse", "validation/main/accuracy"});
+}
+
 // Rank 1 has other files than the others, which share theirs.
 class Parts : public Ranks {
  protected:
