@@ -47,10 +47,20 @@ function(lockstep_isa_sources target)
 endfunction()
 
 # lockstep_test(name SOURCES file... LINK target...): one GoogleTest program of a test folder.
-# PROPERTIES are its tests'.
+# PROPERTIES are its tests'. Compiling tests takes longer than running them: only where they
+# COMPUTE much themselves is it worth optimising them as the libraries. One that RUNS_PROGRAMS
+# leaves the work to other processes, so a sanitizer has nothing to find in its own code.
 function(lockstep_test name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;LINK;LABELS;PROPERTIES" ${ARGN})
+  cmake_parse_arguments(ARG "COMPUTES;RUNS_PROGRAMS" "" "SOURCES;LINK;LABELS;PROPERTIES" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
+  if(LOCKSTEP_SANITIZE AND NOT ARG_COMPUTES)
+    target_compile_options(${name} PRIVATE -O0)
+    if(ARG_RUNS_PROGRAMS)
+      target_compile_options(${name} PRIVATE -fno-sanitize=all)
+    endif()
+  elseif(NOT ARG_COMPUTES)
+    target_compile_options(${name} PRIVATE -O1)
+  endif()
   target_link_libraries(${name} PRIVATE ${ARG_LINK} GTest::gmock GTest::gtest_main)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600 LABELS "${ARG_LABELS}"
