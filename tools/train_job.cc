@@ -1,0 +1,420 @@
+#include "tools/train_job.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/train/publish.h"
+#include "engine/train/rank_check.h"
+#include "kernels/error.h"
+#include "models/model_directory.h"
+#include "models/model_file.h"
+#include "models/name_match.h"
+#include "tools/checkpoints.h"
+#include "tools/early_stopping.h"
+#include "tools/failure.h"
+#include "tools/file_roles.h"
+#include "tools/job_data.h"
+#include "tools/program_hash.h"
+#include "tools/recipe.h"
+#include "tools/step_report.h"
+#include "tools/text.h"
+#include "tools/train_extensions.h"
+
+namespace lockstep::tools {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::string Format(const char* format, double value) {
+  char text[64];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+}  // namespace
+
+class TrainJob::Impl {
+ public:
+  Impl(TrainOptions options, const JobRanks* ranks, Console* console, StopSignals* signals)
+      : o_(std::move(options)), ranks_(*ranks), console_(console), signals_(signals) {
+    if (ranks_.is_first()) return;
+    o_.output_data_dir = o_.checkpoint_dir = "";
+    o_.snapshot_every = 0;
+  }
+
+  void Run() {
+    {
+      const StopSignals::NothingToSave nothing(*signals_);
+      const int threads = ranks_.Threads(o_.threads);
+      ranks_.Together([&] { PrepareDirectories(); });
+      data_.emplace(o_, ranks_, [this](const std::string& line) { Say("warning: " + line); });
+      ranks_.Together([&] {
+        MakeModel(threads);
+        frozen_ = Frozen();
+      });
+      any_store_ = AnyRank(ranks_.group(), store_.has_value());
+      ranks_.RequireEqual(Facts());
+      BuildNetwork();
+      ranks_.Together([&] { MakeTrainer(); });
+      Resume();
+      if (ranks_.size() > 1) {
+        ranks_.RequireEqual({{"the weights to start from", WeightsHash(network_->variables())}});
+      }
+    }
+    PrintHead();
+    ranks_.Together([&] { WriteGraph(); });
+    CompleteLog();
+    RunTrainer();
+    // Start values are no model.
+    if (trainer_->clock().iteration == 0) {
+      throw AgreedError(ExitCode::kNotSaved, StopSignals::kNothingToSave);
+    }
+    ranks_.Leave();
+    if (!ranks_.is_first()) return;
+    SaveAll();
+    if (trainer_->stopped()) SayHowItStopped();
+  }
+  bool saved() const { return saved_; }
+
+ private:
+  std::function<bool()> ShouldStop() const {
+    return [signals = signals_] { return signals->requested(); };
+  }
+  // The same for the loop between steps, noting when it heard of it.
+  std::function<bool()> ShouldStopLoop() {
+    return [this] {
+      if (signals_->requested() && !heard_) heard_ = Clock::now();
+      return heard_.has_value() || EndsEarly();
+    };
+  }
+  bool EndsEarly() const { return early_ != nullptr && early_->wants_to_stop(); }
+  void Say(const std::string& line) const { console_->Write(line + "\n"); }
+
+  // Before anything that takes time: a job must not find out at its end.
+  void PrepareDirectories() {
+    if (!ranks_.is_first()) return;
+    CheckTrainingFiles(o_);
+    if (o_.checkpoint_dir.empty()) return;
+    store_.emplace(o_.checkpoint_dir,
+                   CheckpointStore::Options{
+                       .keep = static_cast<int>(o_.keep_checkpoints),
+                       .warn = [this](const std::string& line) { Say("warning: " + line); }});
+  }
+
+  void MakeModel(int threads) {
+    backend_ = MakeCpuBackend(threads);
+    model_ = BuildModel({.name = o_.model,
+                         .in_shape = data_->train().sample_type().shape,
+                         .classes = o_.classes,
+                         .width = o_.width,
+                         .hidden = o_.hidden});
+    if (model_.classifier) {
+      data_->CheckLabels(static_cast<int32_t>(o_.classes));
+    }
+  }
+
+  Recipe JobRecipe() const {
+    Recipe recipe = RecipeOf(o_);
+    recipe.emplace_back("data", data_->Split());
+    return recipe;
+  }
+
+  // What must be the same on all ranks for them to train one model.
+  JobRanks::Facts Facts() const {
+    if (ranks_.size() == 1) return {};
+    JobRanks::Facts facts{{"the program", ProgramHash()},
+                          {"the network", std::to_string(model_.graph->Hash())}};
+    for (JobRanks::Facts data = data_->Facts(); const auto& fact : data) facts.push_back(fact);
+    if (o_.reproducible) facts.emplace_back("the processor", backend_->fingerprint());
+    for (const auto& [option, value] : JobRecipe()) facts.emplace_back("--" + option, value);
+    facts.emplace_back("--accumulate", std::to_string(o_.accumulate));
+    facts.emplace_back("--iterations", std::to_string(o_.iterations));
+    facts.emplace_back("--check-every", std::to_string(o_.check_every));
+    facts.emplace_back("--early-stopping", std::to_string(o_.early_stopping));
+    facts.emplace_back("--monitor", o_.monitor);
+    facts.emplace_back("--trace", o_.trace);
+    facts.emplace_back("--trace-steps", o_.trace_steps);
+    facts.emplace_back("--bucket-bytes", std::to_string(o_.bucket_bytes));
+    facts.emplace_back("--sync-batch-norm", o_.sync_batch_norm ? "True" : "False");
+    facts.emplace_back("--average-statistics", o_.average_statistics ? "True" : "False");
+    return facts;
+  }
+
+  void BuildNetwork() {
+    network_ = std::make_unique<Network>(*model_.graph, *backend_,
+                                         NetworkOptions{.dtype = DTypeOf(o_),
+                                                        .seed = o_.seed,
+                                                        .frozen = frozen_,
+                                                        .lanes = o_.reproducible ? o_.lanes : 0,
+                                                        .lane_norm = LaneNormOf(o_),
+                                                        .accumulate = o_.accumulate,
+                                                        .exact_math = o_.exact_math,
+                                                        .group = &ranks_.group(),
+                                                        .norm_over_ranks = o_.sync_batch_norm,
+                                                        .algorithm_file = o_.algorithm_file,
+                                                        .should_hurry = ShouldStop()});
+  }
+
+  void StartWeights() {
+    if (!o_.init_from.empty()) {
+      const LoadNpzReport report =
+          LoadModelNpz(o_.init_from, network_->variables(), {.strict = o_.strict_init});
+      Say("# start from " + o_.init_from + ": " + std::to_string(report.loaded.size()) +
+          " arrays loaded, " + std::to_string(report.missing.size()) + " missing, " +
+          std::to_string(report.extra) + " not used");
+    }
+  }
+
+  void MakeUpdater() {
+    updater_ = std::make_unique<Updater>(
+        network_->variables(), *backend_, MakeOptimizer(o_),
+        UpdateHooks{.weight_decay = o_.optimizer == "adamw" ? 0.0 : o_.weight_decay,
+                    .gradient_clipping = o_.gradient_clipping});
+    schedule_ = MakeSchedule(o_);
+  }
+
+  std::set<std::string> Frozen() const {
+    std::set<std::string> frozen;
+    for (const std::string& glob : o_.freeze) {
+      bool any = false;
+      for (const Graph::Value& value : model_.graph->values()) {
+        if (value.role != Role::kParameter || !MatchesAny({glob}, value.name)) continue;
+        frozen.insert(value.name);
+        any = true;
+      }
+      if (!any)
+        throw ConfigError("--freeze " + Quote(glob) + " matches no parameter of the network");
+    }
+    return frozen;
+  }
+
+  void MakeTrainer() {
+    StartWeights();
+    MakeUpdater();
+    trainer_ =
+        std::make_unique<Trainer>(*network_, data_->train(), *updater_, *schedule_, ranks_.sync(),
+                                  TrainerOptions{.epochs = o_.epochs,
+                                                 .iterations = o_.iterations,
+                                                 .learning_rate = o_.learning_rate,
+                                                 .should_stop = ShouldStopLoop()});
+    if (ranks_.size() > 1 && o_.check_every > 0) {
+      trainer_->Extend(std::make_unique<RankCheck>(o_.check_every));
+    }
+    if (data_->test() != nullptr) {
+      evaluation_ = Extend(MakeEvaluation(data_->test(), model_.classifier, ShouldStop()));
+    }
+    ReportSteps(
+        *trainer_, {.trace = o_.trace, .trace_steps = o_.trace_steps},
+        [this](const std::string& line) { Say(line); }, &failure_);
+    report_ = Extend(MakeReport(console_, &log_, o_.output_data_dir, model_.classifier,
+                                o_.double_buffering ? 1 : 0));
+    if (o_.early_stopping > 0) {
+      auto early = std::make_unique<EarlyStopping>(
+          EarlyStoppingOptions{
+              .monitor = o_.monitor, .mode = o_.monitor_mode, .patience = o_.early_stopping},
+          &log_);
+      early_ = early.get();
+      trainer_->Extend(std::move(early));
+    }
+    if (any_store_) {
+      auto checkpoints = std::make_unique<Checkpoints>(
+          store_ ? &*store_ : nullptr, ParseCheckpointInterval(o_.checkpoint_every), JobRecipe());
+      checkpoints_ = checkpoints.get();
+      trainer_->Extend(std::move(checkpoints));
+    }
+    if (o_.snapshot_every > 0) {
+      trainer_->Extend(MakeSnapshots(o_, &log_, console_, &failure_));
+    }
+    trainer_->Extend(MakeProgress(console_));
+  }
+
+  void WriteGraph() const {
+    if (o_.output_data_dir.empty()) return;
+    Publish(o_.output_data_dir + "/" + kGraphFile, model_.graph->ToDot());
+  }
+
+  Extension* Extend(std::unique_ptr<Extension> extension) {
+    Extension* const kept = extension.get();
+    trainer_->Extend(std::move(extension));
+    return kept;
+  }
+
+  std::optional<LoadedCheckpoint> LoadNewest() {
+    if (!store_ || o_.resume == false) return std::nullopt;
+    std::optional<LoadedCheckpoint> newest = store_->LoadNewest();
+    if (newest || o_.resume != true) return newest;
+    throw IoError(o_.checkpoint_dir + " holds no checkpoint to resume from", ExitCode::kNoInput);
+  }
+
+  void Resume() {
+    std::optional<LoadedCheckpoint> newest;
+    ranks_.Together([&] { newest = LoadNewest(); });
+    newest = ranks_.FromFirst(std::move(newest));
+    if (!newest) return;
+    std::string warning;
+    ranks_.Together([&] {
+      warning = RequireSameRecipe(JobRecipe(), newest->contents, newest->path);
+      trainer_->Restore(newest->contents);
+    });
+    if (!warning.empty()) Say("warning: " + warning);
+    Say("# resumed from " + newest->path + " at iteration " +
+        std::to_string(newest->tag.iteration));
+  }
+
+  // A stop in the middle of an evaluation leaves a log entry without its values. Until the next
+  // step the weights are those that it is about.
+  void CompleteLog() {
+    if (evaluation_ == nullptr || log_.empty() || log_.back().Find("validation/main/loss")) return;
+    const LogValue* iteration = log_.back().Find("iteration");
+    if (!iteration || *iteration != LogValue(trainer_->clock().iteration)) return;
+    evaluation_->Invoke(*trainer_);
+    report_->Invoke(*trainer_);
+  }
+
+  void PrintHead() const {
+    if (!o_.unknown.empty()) Say("# options not known here: " + Join(o_.unknown, ", "));
+    for (const std::string& note : o_.notes) Say("# " + note);
+    if (!store_) Say("# no --checkpoint-dir: what is stopped cannot be resumed");
+    Say("# model: " + o_.model + ", " + std::to_string(network_->variables().flat_size()) +
+        " parameters");
+    for (const std::string& line : data_->Description(o_)) Say("# " + line);
+    Say("# Minibatch-size: " + std::to_string(o_.batch_size));
+    if (o_.accumulate > 1) {
+      Say("# accumulate: each process runs its samples of a step in " +
+          std::to_string(o_.accumulate) + " parts");
+    }
+    Say("# epoch: " + std::to_string(o_.epochs));
+    Say("# learning rate: " + FormatG(o_.learning_rate) + " (" + schedule_->ToString() + ")");
+    Say("# optimizer: " + updater_->optimizer().ToString());
+    if (o_.weight_decay != 0.0) Say("# weight decay: " + FormatG(o_.weight_decay));
+    Say("# seed: " + std::to_string(o_.seed));
+    if (trainer_->Done()) {
+      Say("# nothing to train: the checkpoint is at epoch " +
+          std::to_string(trainer_->clock().epoch) + ", iteration " +
+          std::to_string(trainer_->clock().iteration));
+    }
+    Say("# device: " + backend_->fingerprint() + ", " + std::to_string(backend_->threads()) +
+        " threads" + (ranks_.size() > 1 ? " in each process" : ""));
+    if (o_.double_buffering) Say("# double buffering: gradients are used one step late");
+    if (ranks_.size() == 1) return;
+    if (o_.wire != kWireAsIs) {
+      Say("# gradients travel as " + o_.wire + (o_.error_feedback ? ", with" : ", without") +
+          " error feedback");
+    }
+    Say("# processes: " + std::to_string(ranks_.size()) + ", exchanging gradients by " +
+        ranks_.name());
+  }
+
+  InputTransform Input() const {
+    const bool bytes = data_->train().dataset().features().dtype() == DType::kUint8;
+    return {.scale = bytes ? o_.transform.scale : 1.0,
+            .mean = o_.mean,
+            .stddev = o_.stddev,
+            .padding = o_.transform.padding,
+            .crop = o_.transform.crop};
+  }
+
+  // Files that could not be written on the way cost nothing that still can be saved.
+  void RunTrainer() {
+    try {
+      trainer_->Run();
+    } catch (const IoError&) {
+      if (trainer_->clock().iteration == 0) throw;
+      failure_.Try([] { throw; });
+      // Weights that are no numbers are no model, and no state.
+      if (!failure_.Try([this] { trainer_->State(); }).empty()) failure_.Throw();
+      if (ranks_.is_first()) SaveAll();
+      throw;
+    }
+  }
+
+  // What matters most comes first, and what fails holds up nothing behind it.
+  void SaveAll() {
+    std::string failed;
+    if (store_) failed = failure_.Try([&] { checkpoints_->SaveLast(*trainer_); });
+    failed += failure_.Try([&] { SaveModel(); });
+    saved_ = failed.empty();
+    if (!o_.output_data_dir.empty()) {
+      failure_.Try([&] { WriteResults(log_, o_.output_data_dir, o_.model, model_.classifier); });
+    }
+    failure_.Throw();
+  }
+
+  void SaveModel() {
+    const auto start = Clock::now();
+    ModelCard card{.spec = model_.spec,
+                   .input = Input(),
+                   .dtype = o_.dtype,
+                   .mode = o_.reproducible ? "reproducible" : "fast",
+                   .lanes = o_.reproducible ? o_.lanes : 0,
+                   .wire = ranks_.size() > 1 ? o_.wire : kWireAsIs,
+                   .gradient_delay = o_.double_buffering ? 1 : 0,
+                   .seed = o_.seed,
+                   .iterations = trainer_->clock().iteration};
+    SaveModelDirectory(o_.model_dir, std::move(card), network_->variables());
+    Say("model saved to " + o_.model_dir + Format(" in %.2f s", SecondsSince(start)) +
+        ", weights sha256 " + WeightsHash(network_->variables()));
+  }
+
+  void SayHowItStopped() const {
+    const auto stop = signals_->stop();
+    if (EndsEarly()) return Say("stopped early: " + early_->Reason());
+    if (!stop || !heard_) {
+      return Say("stopped by a signal to another process at iteration " +
+                 std::to_string(trainer_->clock().iteration) + "; everything was saved");
+    }
+    Say("stopped by " + SignalName(stop->signal) + " at iteration " +
+        std::to_string(trainer_->clock().iteration) +
+        Format(", %.2f s after it", std::chrono::duration<double>(*heard_ - stop->when).count()) +
+        Format(store_ ? "; everything was saved %.2f s after it"
+                      : "; the model was saved %.2f s after it",
+               SecondsSince(stop->when)) +
+        (store_ ? "" : "; without --checkpoint-dir the job cannot be resumed"));
+  }
+
+  TrainOptions o_;
+  const JobRanks& ranks_;
+  Console* console_;
+  StopSignals* signals_;
+  std::optional<Clock::time_point> heard_;  // when training stopped for a signal
+  std::optional<CheckpointStore> store_;
+  bool any_store_ = false;  // whether the first rank has one
+  std::optional<JobData> data_;
+  std::unique_ptr<Backend> backend_;
+  Model model_;
+  std::set<std::string> frozen_;
+  std::unique_ptr<Network> network_;
+  std::unique_ptr<Updater> updater_;
+  std::unique_ptr<Schedule> schedule_;
+  std::vector<LogEntry> log_;
+  std::unique_ptr<Trainer> trainer_;
+  Extension* evaluation_ = nullptr;     // the trainer's; null without validation data
+  Extension* report_ = nullptr;         // the trainer's
+  EarlyStopping* early_ = nullptr;      // the trainer's; null where it is not asked for
+  Checkpoints* checkpoints_ = nullptr;  // the trainer's; null without a store
+  FirstFailure failure_;                // the job ends with it, when all is saved that can be
+  bool saved_ = false;
+};
+
+TrainJob::TrainJob(TrainOptions options, const JobRanks& ranks, Console* console,
+                   StopSignals* signals)
+    : impl_(std::make_unique<Impl>(std::move(options), &ranks, console, signals)) {}
+
+TrainJob::~TrainJob() = default;
+
+void TrainJob::Run() { impl_->Run(); }
+
+bool TrainJob::saved() const { return impl_->saved(); }
+
+}  // namespace lockstep::tools
