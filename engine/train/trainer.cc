@@ -213,8 +213,7 @@ void Trainer::ThrowBadGradient(const Batch& batch) {
   AgreeOnFailure(network_.group(), failure);
   throw AgreedError(ExitCode::kBadData,
                     "the sums of gradients are not finite " + where +
-                        " though what each rank adds to them is: training diverged; lower the "
-                        "learning rate");
+                        ": training diverged; lower the learning rate");
 }
 
 AgreedStep Trainer::Agree(StepShare mine) {
