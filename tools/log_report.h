@@ -22,7 +22,9 @@ using LogValue = std::variant<int64_t, double, std::string>;
 struct LogEntry {
   std::vector<std::pair<std::string, LogValue>> values;
 
-  void Add(std::string name, LogValue value) { values.emplace_back(std::move(name), value); }
+  void Add(std::string name, LogValue value) {
+    values.emplace_back(std::move(name), std::move(value));
+  }
   // Null where the entry does not have it.
   const LogValue* Find(std::string_view name) const;
 };

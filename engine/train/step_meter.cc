@@ -108,9 +108,11 @@ void StepMeter::LeaveExchange(const std::vector<TimeShare>& shares) {
   left_ = since_;
   shares_ = shares;
   std::vector<Passage> told;
+  told.reserve(shares.size());
   for (const TimeShare& share : shares) told.push_back({share.entered, share.left});
   Learn(told);
   std::vector<double> offsets;
+  offsets.reserve(shares.size());
   for (int rank = 0; rank < group_.size(); ++rank) {
     offsets.push_back(clock_.Offset(rank, group_.rank()).seconds);
   }
@@ -189,6 +191,7 @@ MeterInterval StepMeter::TakeInterval() {
 
 std::vector<double> StepMeter::ClockErrors() const {
   std::vector<double> errors;
+  errors.reserve(static_cast<size_t>(group_.size()));
   for (int rank = 0; rank < group_.size(); ++rank) errors.push_back(clock_.Offset(rank, 0).error);
   return errors;
 }
