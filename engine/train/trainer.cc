@@ -211,9 +211,8 @@ void Trainer::ThrowBadGradient(const Batch& batch) {
     failure = std::current_exception();
   }
   AgreeOnFailure(network_.group(), failure);
-  throw AgreedError(ExitCode::kBadData,
-                    "the sums of gradients are not finite " + where +
-                        ": training diverged; lower the learning rate");
+  throw AgreedError(ExitCode::kBadData, "the sums of gradients are not finite " + where +
+                                            ": training diverged; lower the learning rate");
 }
 
 AgreedStep Trainer::Agree(StepShare mine) {
