@@ -2,7 +2,9 @@
 
 #include <array>
 #include <charconv>
+#include <cinttypes>
 #include <cmath>
+#include <cstdio>
 
 namespace lockstep {
 
@@ -11,6 +13,12 @@ std::string Text(double value) {
   std::array<char, 32> buffer{};
   const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
   return {buffer.data(), result.ptr};
+}
+
+std::string Hexadecimal(uint64_t value) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016" PRIx64, value);
+  return text;
 }
 
 }  // namespace lockstep

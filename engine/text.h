@@ -11,6 +11,9 @@ inline std::string Text(int64_t value) { return std::to_string(value); }
 inline std::string Text(bool value) { return value ? "true" : "false"; }
 std::string Text(double value);  // shortest that reads back the same; "nan", "inf", "-inf"
 
+// 16 digits, as hashes are written.
+std::string Hexadecimal(uint64_t value);
+
 }  // namespace lockstep
 
 #endif  // LOCKSTEP_ENGINE_TEXT_H_

@@ -1,9 +1,9 @@
 #include "tools/job_data.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "data/value_range.h"
+#include "engine/text.h"
 #include "kernels/error.h"
 #include "models/model.h"
 #include "tools/share_out.h"
@@ -100,11 +100,8 @@ std::unique_ptr<DatasetSource> MakeSource(const TrainOptions& o, const JobRanks&
 
 std::string DataText(const DatasetSource& source) {
   const TensorType sample = source.dataset().sample_type();
-  char fingerprint[32];
-  std::snprintf(fingerprint, sizeof fingerprint, "%016llx",
-                static_cast<unsigned long long>(source.fingerprint()));
   return std::to_string(source.size()) + " samples " + sample.shape.ToString() + " " +
-         std::string(Name(sample.dtype)) + " " + fingerprint;
+         std::string(Name(sample.dtype)) + " " + Hexadecimal(source.fingerprint());
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "engine/text.h"
 #include "engine/train/rank_group.h"
 #include "engine/train/state.h"
 #include "kernels/error.h"
@@ -25,13 +26,6 @@ uint64_t Mix(uint64_t value) {
 void AddSum(uint64_t high, uint64_t low, Ledger* ledger) {
   ledger->low += low;
   ledger->high += high + (ledger->low < low ? 1 : 0);
-}
-
-std::string Hexadecimal(uint64_t value) {
-  char text[kDigits];
-  const char* end = std::to_chars(text, text + kDigits, value, 16).ptr;
-  const auto digits = static_cast<size_t>(end - text);
-  return std::string(kDigits - digits, '0') + std::string(text, digits);
 }
 
 uint64_t ParseHexadecimal(const std::string& whole, size_t begin) {

@@ -1,8 +1,6 @@
 #include "engine/train/state.h"
 
-#include <cinttypes>
 #include <cmath>
-#include <cstdio>
 #include <string_view>
 
 #include "engine/text.h"
@@ -26,12 +24,6 @@ std::string Settings(const Updater& updater, const Variables& variables) {
                      " weight_decay=" + Text(updater.hooks().weight_decay) +
                      " gradient_clipping=" + Text(updater.hooks().gradient_clipping);
   for (const std::string& name : variables.frozen()) text += " frozen=" + name;
-  return text;
-}
-
-std::string Hexadecimal(uint64_t number) {
-  char text[17];
-  std::snprintf(text, sizeof text, "%016" PRIx64, number);
   return text;
 }
 
