@@ -8,6 +8,7 @@
 
 #include "data/epoch_order.h"
 #include "engine/train/publish.h"
+#include "engine/train/seconds.h"
 #include "kernels/error.h"
 #include "models/chainer_snapshot.h"
 #include "tools/log_report.h"
@@ -19,10 +20,6 @@ namespace lockstep::tools {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 const char* MetricName(bool classifier) { return classifier ? "accuracy" : "rmse"; }
 

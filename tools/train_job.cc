@@ -12,6 +12,7 @@
 
 #include "engine/train/publish.h"
 #include "engine/train/rank_check.h"
+#include "engine/train/seconds.h"
 #include "kernels/error.h"
 #include "models/model_directory.h"
 #include "models/model_file.h"
@@ -31,10 +32,6 @@ namespace lockstep::tools {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 std::string Format(const char* format, double value) {
   char text[64];
