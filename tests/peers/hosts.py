@@ -26,13 +26,13 @@ for face in %s; do
   if [ $face = opt ]; then mkdir -p /opt/ml && mount --bind "$2" /opt/ml; fi
 done
 mount -t tmpfs none /dev/shm  # MPI's segments are told apart by host name and process id
-mkdir -p /run/sshd /root/.ssh /etc/ssh
+mkdir -p /run/sshd ~root/.ssh /etc/ssh
 rm -rf /tmp/ompi.* /tmp/done.*
 cp "$3"/hosts /etc/hosts
 cp "$3"/sshd_config "$3"/host_key /etc/ssh/
-cp "$3"/id_rsa "$3"/id_rsa.pub "$3"/config /root/.ssh/
-cp "$3"/id_rsa.pub /root/.ssh/authorized_keys
-chmod 600 /root/.ssh/* /etc/ssh/host_key
+cp "$3"/id_rsa "$3"/id_rsa.pub "$3"/config ~root/.ssh/
+cp "$3"/id_rsa.pub ~root/.ssh/authorized_keys
+chmod 600 ~root/.ssh/* /etc/ssh/host_key
 sed -i 's/^root:[^:]*:/root:*:/' /etc/shadow  # sshd lets nobody into a locked account
 """ % " ".join(FACES)
 
