@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <cmath>
 #include <limits>
 
 #include "engine/train/rank_check.h"
@@ -18,32 +17,6 @@ namespace lockstep::testing {
 namespace {
 
 using ::testing::HasSubstr;
-
-// Largest difference relative to the size of the values.
-double Difference(const std::vector<double>& a, const std::vector<double>& b) {
-  EXPECT_EQ(a.size(), b.size());
-  double largest = 0.0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    largest = std::max(largest, std::abs(a[i] - b[i]) / (1.0 + std::abs(b[i])));
-  }
-  return largest;
-}
-
-// What all ranks of a job throw; "" for none.
-std::string ErrorOf(const JobOptions& options, int ranks) {
-  std::vector<std::string> errors(static_cast<size_t>(ranks));
-  OnRanks(ranks, [&](Communicator& communicator) {
-    CommGroup group(communicator);
-    try {
-      RunJob(options, &group);
-    } catch (const Error& error) {
-      errors[static_cast<size_t>(communicator.rank())] =
-          std::to_string(static_cast<int>(error.code())) + ": " + error.what();
-    }
-  });
-  for (const std::string& error : errors) EXPECT_EQ(error, errors[0]);
-  return errors[0];
-}
 
 struct Ranks {
   int ranks;

@@ -14,16 +14,6 @@
 namespace lockstep::testing {
 namespace {
 
-// Largest difference relative to the size of the values.
-double Difference(const std::vector<double>& a, const std::vector<double>& b) {
-  EXPECT_EQ(a.size(), b.size());
-  double largest = 0.0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    largest = std::max(largest, std::abs(a[i] - b[i]) / (1.0 + std::abs(b[i])));
-  }
-  return largest;
-}
-
 std::string StateOf(Trainer& trainer) {
   trainer.sync().state()->Collect(trainer.network().variables());
   return SerializeCheckpoint(trainer.State());

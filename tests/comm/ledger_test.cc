@@ -64,21 +64,6 @@ struct Setting {
 
 class TrainingLedger : public ::testing::TestWithParam<Setting> {
  protected:
-  // Of all ranks, each of which must say the same; "" for none.
-  static std::string ErrorOf(const JobOptions& job, int ranks) {
-    std::vector<std::string> errors(static_cast<size_t>(ranks));
-    OnRanks(ranks, [&](Communicator& communicator) {
-      CommGroup group(communicator);
-      try {
-        RunJob(job, &group);
-      } catch (const AgreedError& error) {
-        errors[static_cast<size_t>(communicator.rank())] =
-            std::to_string(static_cast<int>(error.code())) + ": " + error.what();
-      }
-    });
-    for (const std::string& error : errors) EXPECT_EQ(error, errors[0]);
-    return errors[0];
-  }
   // The source of this rank, changed in its `batch`th batch when that has rows.
   static JobOptions Lying(JobOptions job, int64_t batch, const WrappedSource::Change& change) {
     job.wrap = [=](BatchSource& source) {
@@ -123,7 +108,7 @@ TEST_P(TrainingLedger, NoticesASampleThatIsUsedTwice) {
   for (const int ranks : {1, 2, 3, 4}) {
     const JobOptions job =
         Lying(options(), 4, [](Batch*, std::vector<int64_t>* ids) { (*ids)[0] = (*ids)[1]; });
-    const std::string error = ErrorOf(job, ranks);
+    const std::string error = ErrorOf<AgreedError>(job, ranks);
     EXPECT_THAT(error, HasSubstr("70: epoch 2 did not use each of 150 samples once: as many were "
                                  "used, but some more than once and others not (ledger "));
     EXPECT_THAT(error, HasSubstr(Ledger::OfAll(150).ToString()));
@@ -138,7 +123,7 @@ TEST_P(TrainingLedger, NoticesSamplesThatAreLeftOut) {
       --batch->rows;
       ids->pop_back();
     });
-    EXPECT_THAT(ErrorOf(job, ranks),
+    EXPECT_THAT(ErrorOf<AgreedError>(job, ranks),
                 HasSubstr("70: epoch 1 did not use each of 150 samples once: " +
                           std::to_string(150 - ranks) + " were used"));
   }
@@ -167,15 +152,15 @@ TEST_P(TrainingLedger, GoesOnOnAnotherNumberOfRanks) {
   EXPECT_EQ(kept.Integer("data/offset"), 64);
   for (const int ranks : {1, 3, 4}) {
     job.prepare = [&](Trainer& trainer) { trainer.Restore(kept); };
-    EXPECT_EQ(ErrorOf(job, ranks), "");
+    EXPECT_EQ(ErrorOf<AgreedError>(job, ranks), "");
   }
   // As if other samples had been used before; and of before there were ledgers.
   CheckpointContents other = kept;
   other.values["data/ledger"] = Ledger::OfAll(64).ToString();
   job.prepare = [&](Trainer& trainer) { trainer.Restore(other); };
-  EXPECT_THAT(ErrorOf(job, 3), HasSubstr("70: epoch 2 did not use each"));
+  EXPECT_THAT(ErrorOf<AgreedError>(job, 3), HasSubstr("70: epoch 2 did not use each"));
   other.values.erase("data/ledger");
-  EXPECT_EQ(ErrorOf(job, 3), "");
+  EXPECT_EQ(ErrorOf<AgreedError>(job, 3), "");
   other.values["data/ledger"] = std::string("12");
   try {
     RunJob(job);

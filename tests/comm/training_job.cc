@@ -1,11 +1,12 @@
 #include "tests/comm/training_job.h"
 
+#include <algorithm>
+#include <cmath>
 #include <random>
 
 #include "data/batch_iterator.h"
 #include "engine/graph/layers.h"
 #include "models/model_file.h"
-#include "tests/comm/ranks.h"
 
 namespace lockstep::testing {
 namespace {
@@ -113,6 +114,15 @@ std::vector<JobResult> RunJobOnThreads(const JobOptions& options, int ranks) {
     results[static_cast<size_t>(communicator.rank())] = RunJob(options, &group);
   });
   return results;
+}
+
+double Difference(const std::vector<double>& a, const std::vector<double>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double largest = 0.0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    largest = std::max(largest, std::abs(a[i] - b[i]) / (1.0 + std::abs(b[i])));
+  }
+  return largest;
 }
 
 }  // namespace lockstep::testing

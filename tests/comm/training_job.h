@@ -2,6 +2,8 @@
 #ifndef LOCKSTEP_TESTS_COMM_TRAINING_JOB_H_
 #define LOCKSTEP_TESTS_COMM_TRAINING_JOB_H_
 
+#include <gtest/gtest.h>
+
 #include <functional>
 #include <memory>
 #include <optional>
@@ -12,6 +14,8 @@
 #include "data/dataset.h"
 #include "engine/graph/graph.h"
 #include "engine/train/trainer.h"
+#include "kernels/error.h"
+#include "tests/comm/ranks.h"
 
 namespace lockstep::testing {
 
@@ -55,6 +59,27 @@ CheckpointContents CopyState(const Trainer& trainer);
 JobResult RunJob(const JobOptions& options, CommGroup* group = nullptr);
 // The same on threads: what each rank ends with.
 std::vector<JobResult> RunJobOnThreads(const JobOptions& options, int ranks);
+
+// "code: text" of what every rank of a job throws, all the same; "" for nothing. Another kind of
+// error than Thrown goes through.
+template <typename Thrown = Error>
+std::string ErrorOf(const JobOptions& options, int ranks) {
+  std::vector<std::string> errors(static_cast<size_t>(ranks));
+  OnRanks(ranks, [&](Communicator& communicator) {
+    CommGroup group(communicator);
+    try {
+      RunJob(options, &group);
+    } catch (const Thrown& error) {
+      errors[static_cast<size_t>(communicator.rank())] =
+          std::to_string(static_cast<int>(error.code())) + ": " + error.what();
+    }
+  });
+  for (const std::string& error : errors) EXPECT_EQ(error, errors[0]);
+  return errors[0];
+}
+
+// Largest difference relative to the size of the values.
+double Difference(const std::vector<double>& a, const std::vector<double>& b);
 
 }  // namespace lockstep::testing
 
