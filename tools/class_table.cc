@@ -20,6 +20,7 @@ std::string Field(const std::string& text) {
 std::string ClassTable(const Tensor& probabilities, const std::vector<std::string>& names) {
   const std::span<const float> values = probabilities.values<float>();
   std::vector<std::string> fields;
+  fields.reserve(names.size());
   for (const std::string& name : names) fields.push_back(Field(name));
   std::string text = "class,name,probability\n";
   for (size_t at = 0; at < values.size(); at += names.size()) {

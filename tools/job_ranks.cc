@@ -124,7 +124,7 @@ int JobRanks::Threads(int64_t wanted) const {
   const std::string mine = PlaceOfProcess();
   const std::vector<std::string> places = GatherTexts(group(), mine);
   if (wanted > 0) return static_cast<int>(wanted);
-  const auto sharers = std::count(places.begin(), places.end(), mine);
+  const auto sharers = std::max<int64_t>(1, std::count(places.begin(), places.end(), mine));
   return std::max(1, cpu::UsableCores() / static_cast<int>(sharers));
 }
 
@@ -148,6 +148,7 @@ void JobRanks::RequireEqual(const Facts& facts) const {
   std::vector<std::string> differences;
   for (const std::string& name : NamesIn(of_rank)) {
     std::vector<std::string> values;
+    values.reserve(of_rank.size());
     for (const Facts& theirs : of_rank) values.push_back(ValueIn(theirs, name));
     if (std::count(values.begin(), values.end(), values.front()) == std::ssize(values)) continue;
     differences.push_back(Difference(name, values, hosts));

@@ -71,6 +71,7 @@ int WaitFor(pid_t child, const StopSignals& signals) {
 int LaunchRanks(int ranks, std::span<const std::string> arguments, const StopSignals& signals) {
   std::vector<std::string> line = CommandLine(ranks, arguments);
   std::vector<char*> argv;
+  argv.reserve(line.size() + 1);
   for (std::string& word : line) argv.push_back(word.data());
   argv.push_back(nullptr);
   const pid_t parent = ::getpid();

@@ -17,15 +17,15 @@ struct Loaded {
   friend bool operator==(const Loaded&, const Loaded&) = default;
 };
 
-// A rank's place among those that have the same, and how many they are.
+// A rank's place among those that have the same, and how many they are, itself included.
 struct Place {
-  int64_t index = 0, count = 0;
+  int64_t index = 0, count = 1;
 };
 
 Place PlaceOf(size_t rank, const std::vector<Loaded>& all) {
   Place place;
   for (size_t other = 0; other < all.size(); ++other) {
-    if (all[other] != all[rank]) continue;
+    if (other == rank || all[other] != all[rank]) continue;
     ++place.count;
     if (other < rank) ++place.index;
   }
