@@ -14,8 +14,8 @@
 #include "tests/comm/ranks.h"
 #include "tests/comm/training_job.h"
 #include "tests/comm/wrapped_source.h"
-#include "tests/engine/temporary_directory.h"
 #include "tests/engine/trace_check.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep::testing {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "data/npz.h"
 #include "tests/data/expect_error.h"
-#include "tests/data/temp_dir.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep {
 namespace {
@@ -57,7 +57,7 @@ std::vector<int32_t> Labels(const Dataset& dataset) {
 }
 
 TEST(Channel, NpzKeepsBytesAndConvertsLabels) {
-  TempDir dir;
+  TemporaryDirectory dir;
   dir.Write("train.npz", Npz(Make<uint8_t>({2, 1, 2, 2}, {1, 2, 3, 4, 5, 6, 7, 255}),
                              Make<int64_t>({2, 1}, {7, -1})));
   const Dataset dataset = LoadChannel(dir.path());
@@ -71,7 +71,7 @@ TEST(Channel, NpzKeepsBytesAndConvertsLabels) {
 }
 
 TEST(Channel, KeysAndFileAreSelectable) {
-  TempDir dir;
+  TemporaryDirectory dir;
   dir.Write("training_data.npz",
             Npz(Make<double>({3, 20}, {}), Make<uint8_t>({3}, {2, 0, 1}), "features", "labels"));
   dir.Write("other.npz", Npz(5, 5));
@@ -84,14 +84,14 @@ TEST(Channel, KeysAndFileAreSelectable) {
 }
 
 TEST(Channel, FileOutsideTheDirectoryIsRefused) {
-  TempDir dir;
+  TemporaryDirectory dir;
   for (const std::string file : {"../x.npz", "/etc/passwd", "a/../../x.npz", ".."}) {
     ExpectError(ExitCode::kUsage, {"outside"}, [&] { LoadChannel(dir.path(), {.file = file}); });
   }
 }
 
 TEST(Channel, SeveralNpzFilesAreJoinedInTheOrderOfTheirNames) {
-  TempDir dir;
+  TemporaryDirectory dir;
   dir.Write("b.npz", Npz(Make<float>({1, 2}, {5, 6}), Make<int32_t>({1}, {3})));
   dir.Write("a.npz", Npz(Make<float>({2, 2}, {1, 2, 3, 4}), Make<int32_t>({2}, {1, 2})));
   dir.Write("readme.txt", std::string_view("not data"));
@@ -105,7 +105,7 @@ TEST(Channel, SeveralNpzFilesAreJoinedInTheOrderOfTheirNames) {
 }
 
 TEST(Channel, TrainAndTestInOneDirectoryNeedAChoice) {
-  TempDir dir;
+  TemporaryDirectory dir;
   dir.Write("train.npz", Npz(3, 3));
   dir.Write("test.npz", Npz(2, 2));
   ExpectError(ExitCode::kUsage, {"train.npz", "test.npz", "split"},
@@ -126,7 +126,7 @@ std::vector<std::string> NamesOf(const Dataset& dataset) {
 
 // The files that make up a split of a directory that holds these, or the refusal's exit code.
 std::vector<std::string> Chosen(const std::vector<std::string>& names, const std::string& split) {
-  TempDir dir;
+  TemporaryDirectory dir;
   for (const std::string& name : names) dir.Write(name, Npz(1, 1));
   try {
     return NamesOf(LoadChannel(dir.path(), {.split = split}));
@@ -161,14 +161,14 @@ TEST(Channel, SplitsAreToldByWholeWords) {
 }
 
 TEST(Channel, HiddenFilesAreSkipped) {
-  TempDir dir;
+  TemporaryDirectory dir;
   dir.Write("d.npz", Npz(3, 3));
   dir.Write("._d.npz", std::string_view("what another system left"));
   EXPECT_EQ(LoadChannel(dir.path()).size(), 3);
 }
 
 TEST(Channel, FilesLeftOutOfBothSplitsAreNamed) {
-  TempDir dir;
+  TemporaryDirectory dir;
   for (const char* name : {"train.npz", "test.npz", "more.npz"}) dir.Write(name, Npz(2, 2));
   std::vector<std::string> warnings;
   const auto warn = [&](const std::string& line) { warnings.push_back(line); };
@@ -179,14 +179,14 @@ TEST(Channel, FilesLeftOutOfBothSplitsAreNamed) {
 }
 
 TEST(Channel, NamesTooLongForLabelsAreAnError) {
-  TempDir dir;
+  TemporaryDirectory dir;
   const std::string images = std::string(243, 'x') + "-images-idx3";
   dir.Write(images, Idx({2, 4, 5}));
   ExpectError(ExitCode::kNoInput, {"no labels"}, [&] { LoadChannel(dir.path()); });
 }
 
 TEST(Channel, MissingOrEmptyChannelSaysWhatWasFoundAndWanted) {
-  TempDir dir;
+  TemporaryDirectory dir;
   ExpectError(ExitCode::kNoInput, {"nowhere"}, [&] { LoadChannel(dir / "nowhere"); });
   ExpectError(ExitCode::kNoInput, {dir.path(), "found nothing", "*.npz"},
               [&] { LoadChannel(dir.path()); });
@@ -196,25 +196,25 @@ TEST(Channel, MissingOrEmptyChannelSaysWhatWasFoundAndWanted) {
 }
 
 TEST(Channel, RowsWithoutLabelsShowBothCounts) {
-  TempDir dir;
+  TemporaryDirectory dir;
   dir.Write("train.npz", Npz(5, 4));
   ExpectError(ExitCode::kBadData, {"train.npz", "5 rows", "4 labels"},
               [&] { LoadChannel(dir.path()); });
-  TempDir idx;
+  TemporaryDirectory idx;
   idx.Write("train-images-idx3-ubyte", Idx({3, 4, 5}));
   idx.Write("train-labels-idx1-ubyte", Idx({2}));
   ExpectError(ExitCode::kBadData, {"3 pictures", "2 labels"}, [&] { LoadChannel(idx.path()); });
 }
 
 TEST(Channel, NoRowsAreRefused) {
-  TempDir dir;
+  TemporaryDirectory dir;
   dir.Write("train.npz", Npz(0, 0));
   ExpectError(ExitCode::kBadData, {"train.npz", "no rows"}, [&] { LoadChannel(dir.path()); });
 }
 
 TEST(Channel, LabelsThatAreNoClassesNameTheRow) {
   const auto refuse = [](const Tensor& labels, const std::string& shown) {
-    TempDir dir;
+    TemporaryDirectory dir;
     dir.Write("train.npz", Npz(Tensor(DType::kFloat32, {3, 4}), labels));
     ExpectError(ExitCode::kBadData, {"train.npz row 1", shown},
                 [&] { LoadChannel(dir.path(), {.labels = LabelKind::kClasses}); });
@@ -226,14 +226,14 @@ TEST(Channel, LabelsThatAreNoClassesNameTheRow) {
   refuse(Make<int64_t>({3}, {0, int64_t{1} << 40, 1}), "1099511627776");
   refuse(Make<int64_t>({3}, {0, std::numeric_limits<int64_t>::min(), 1}), "-9223372036854775808");
   refuse(Make<int32_t>({3}, {0, -2, 1}), "-2");
-  TempDir dir;
+  TemporaryDirectory dir;
   dir.Write("x.npz", Npz(Tensor(DType::kFloat32, {3, 4}), Make<float>({3}, {0, -1, 1})));
   EXPECT_EQ(Labels(LoadChannel(dir.path(), {.labels = LabelKind::kClasses})),
             (std::vector<int32_t>{0, -1, 1}));
 }
 
 TEST(Channel, LabelsAboveTheNetworksClassesNameTheRow) {
-  TempDir dir;
+  TemporaryDirectory dir;
   dir.Write("x.npz", Npz(Tensor(DType::kFloat32, {3, 4}), Make<int32_t>({3}, {0, -1, 10})));
   const Dataset dataset = LoadChannel(dir.path());
   EXPECT_NO_THROW(dataset.CheckLabels(11));
@@ -241,7 +241,7 @@ TEST(Channel, LabelsAboveTheNetworksClassesNameTheRow) {
 }
 
 TEST(Channel, FloatLabelsAreTargets) {
-  TempDir dir;
+  TemporaryDirectory dir;
   dir.Write("x.npz", Npz(Tensor(DType::kFloat32, {3}), Make<double>({3}, {0.5, 2, -7})));
   const Dataset dataset = LoadChannel(dir.path());
   EXPECT_FALSE(dataset.has_classes());
@@ -252,7 +252,7 @@ TEST(Channel, FloatLabelsAreTargets) {
 }
 
 TEST(Channel, FirstNonFiniteRowIsNamed) {
-  TempDir dir;
+  TemporaryDirectory dir;
   std::vector<float> x(12, 1);
   dir.Write("x.npz", Npz(Make<float>({3, 4}, x), Make<int32_t>({3}, {})));
   EXPECT_NO_THROW(LoadChannel(dir.path()).CheckFinite());
@@ -264,7 +264,7 @@ TEST(Channel, FirstNonFiniteRowIsNamed) {
 }
 
 TEST(Channel, NumbersBeyondTheTypeOfTheRunNameTheirRow) {
-  TempDir dir;
+  TemporaryDirectory dir;
   std::vector<double> x(12, 1);
   x[6] = -1e300;
   dir.Write("x.npz", Npz(Make<double>({6, 2}, x), Make<int32_t>({6}, {})));
@@ -277,7 +277,7 @@ TEST(Channel, NumbersBeyondTheTypeOfTheRunNameTheirRow) {
 }
 
 TEST(Channel, FirstBadRowCountsWhetherFeatureOrTarget) {
-  TempDir dir;
+  TemporaryDirectory dir;
   const float nan = std::numeric_limits<float>::quiet_NaN();
   dir.Write("x.npz", Npz(Make<float>({4, 1}, {1, 1, 1, nan}), Make<float>({4}, {0, nan, 0, 0})));
   ExpectError(ExitCode::kBadData, {"x.npz row 1: target 0 is nan"},
@@ -285,7 +285,7 @@ TEST(Channel, FirstBadRowCountsWhetherFeatureOrTarget) {
 }
 
 TEST(Channel, IdxPairsBecomePicturesOfOneChannel) {
-  TempDir dir;
+  TemporaryDirectory dir;
   dir.Write("train-images-idx3-ubyte", Idx({3, 4, 5}));
   dir.Write("train-labels-idx1-ubyte", Idx({3}));
   dir.Write("t10k-images.idx3-ubyte", Idx({2, 4, 5}));
@@ -300,7 +300,7 @@ TEST(Channel, IdxPairsBecomePicturesOfOneChannel) {
 }
 
 TEST(Channel, CifarBatchesAreJoined) {
-  TempDir dir;
+  TemporaryDirectory dir;
   dir.Write("data_batch_1.bin", CifarRecords(3));
   dir.Write("data_batch_2.bin", CifarRecords(2));
   dir.Write("test_batch.bin", CifarRecords(1));
@@ -319,7 +319,7 @@ TEST(Channel, CifarBatchesAreJoined) {
 }
 
 // What loading the split of a directory warns of.
-std::vector<std::string> WarningsOf(const TempDir& dir, const std::string& split) {
+std::vector<std::string> WarningsOf(const TemporaryDirectory& dir, const std::string& split) {
   std::vector<std::string> warnings;
   LoadChannel(dir.path(),
               {.split = split, .warn = [&](const std::string& line) { warnings.push_back(line); }});
@@ -329,7 +329,7 @@ std::vector<std::string> WarningsOf(const TempDir& dir, const std::string& split
 TEST(Channel, MissingCifarBatchesAreNamed) {
   using testing::Contains;
   using testing::HasSubstr;
-  TempDir dir;
+  TemporaryDirectory dir;
   dir.Write("test_batch.bin", CifarRecords(1));
   for (const int i : {1, 2, 3, 5}) {
     dir.Write("data_batch_" + std::to_string(i) + ".bin", CifarRecords(1));
@@ -341,7 +341,7 @@ TEST(Channel, MissingCifarBatchesAreNamed) {
 }
 
 TEST(Channel, CifarBatchesOfAnotherSizeThanPublishedAreNamed) {
-  TempDir dir;
+  TemporaryDirectory dir;
   dir.Write("test_batch.bin", CifarRecords(10000));
   EXPECT_THAT(WarningsOf(dir, "test"), testing::IsEmpty());
   for (const int rows : {9999, 10001}) {
@@ -366,7 +366,7 @@ TEST(Dataset, SliceKeepsTheNamesOfItsRows) {
 }
 
 TEST(Channel, AModelBesideItsCardIsNoData) {
-  TempDir dir;
+  TemporaryDirectory dir;
   dir.Write("x.npz", Npz(3, 3));
   dir.Write("model.npz", Npz(5, 5));
   EXPECT_EQ(LoadChannel(dir.path()).size(), 8);

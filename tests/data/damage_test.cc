@@ -9,7 +9,7 @@
 #include "data/idx.h"
 #include "data/npz.h"
 #include "tests/data/expect_error.h"
-#include "tests/data/temp_dir.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep {
 namespace {
@@ -161,7 +161,7 @@ TEST(Damage, EveryIdxTypeIsRead) {
 }
 
 TEST(Damage, GzippedIdxIsInflatedOnlyAsFarAsItsHeaderSays) {
-  const TempDir dir;
+  const TemporaryDirectory dir;
   File file = {0, 0, 8, 1, 0, 0, 0, 160};
   file.resize(8 + (size_t{200} << 20));
   const std::string path = dir.Write("x.gz", Gzip(file));
@@ -172,7 +172,7 @@ TEST(Damage, GzippedIdxIsInflatedOnlyAsFarAsItsHeaderSays) {
 }
 
 TEST(Damage, GzippedIdxOfAnySizeAndWithANameIsRead) {
-  const TempDir dir;
+  const TemporaryDirectory dir;
   for (const int64_t size : {1, 5, 160, 5000, 70000}) {
     File file = {0,
                  0,
@@ -193,7 +193,7 @@ TEST(Damage, GzippedIdxOfAnySizeAndWithANameIsRead) {
 }
 
 TEST(Damage, PlainIdxOfAnotherSizeIsNotRead) {
-  const TempDir dir;
+  const TemporaryDirectory dir;
   File file = {0, 0, 8, 1, 0, 0, 0, 160};
   file.resize(3000);
   ExpectError(ExitCode::kBadData, {"a file of 168 bytes, this one has 3000"},
@@ -203,7 +203,7 @@ TEST(Damage, PlainIdxOfAnotherSizeIsNotRead) {
 TEST(Gunzip, AFileMayBeginWithSmallMembers) {
   File file = {0, 0, 8, 3, 0, 0, 0, 100, 0, 0, 0, 20, 0, 0, 0, 30};
   file.resize(16 + 60'000, 9);
-  const TempDir dir;
+  const TemporaryDirectory dir;
   for (const size_t first : {size_t{0}, size_t{1}, size_t{16}, size_t{500}, size_t{5'000}}) {
     File packed = Gzip({file.begin(), file.begin() + static_cast<ptrdiff_t>(first)});
     const File rest = Gzip({file.begin() + static_cast<ptrdiff_t>(first), file.end()});

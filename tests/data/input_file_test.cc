@@ -6,13 +6,13 @@
 #include "data/channel.h"
 #include "data/run_threads.h"
 #include "tests/data/expect_error.h"
-#include "tests/data/temp_dir.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep {
 namespace {
 
 TEST(InputFile, OnlyOrdinaryFilesAreRead) {
-  TempDir dir;
+  TemporaryDirectory dir;
   const std::string pipe = dir / "pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
   const auto refuse = [](const std::string& path, const std::string& why) {
@@ -29,7 +29,7 @@ TEST(InputFile, OnlyOrdinaryFilesAreRead) {
 }
 
 TEST(InputFile, ReadsOutsideAreFormatErrors) {
-  TempDir dir;
+  TemporaryDirectory dir;
   const InputFile file = InputFile::Open(dir.Write("f", std::string_view("abcdef")));
   EXPECT_EQ(file.Read(2, 3).data()[0], 'c');
   EXPECT_EQ(file.Read(6, 0).size(), 0U);
@@ -44,7 +44,7 @@ TEST(InputFile, ReadsOutsideAreFormatErrors) {
 }
 
 TEST(InputFile, ShrinkingIsAnIoErrorAndNotASignal) {
-  TempDir dir;
+  TemporaryDirectory dir;
   const std::string path = dir.Write("f", std::string(100000, 'x'));
   const InputFile file = InputFile::Open(path);
   std::filesystem::resize_file(path, 10);

@@ -9,7 +9,7 @@
 #include "data/npz.h"
 #include "kernels/error.h"
 #include "tests/data/numpy_peer.h"
-#include "tests/data/temp_dir.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep {
 namespace {
@@ -67,7 +67,7 @@ class NumpyPeer : public testing::Test {
   }
 
   std::optional<std::string> python_;
-  TempDir dir_;
+  TemporaryDirectory dir_;
 };
 
 TEST_F(NumpyPeer, EveryVariantItWritesIsReadAlike) {

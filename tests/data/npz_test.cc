@@ -7,7 +7,7 @@
 #include "data/deflate.h"
 #include "data/zip_writer.h"
 #include "tests/data/expect_error.h"
-#include "tests/data/temp_dir.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep {
 namespace {
@@ -184,7 +184,7 @@ TEST(Npz, WriterRefusesNamesNoReaderMayTake) {
 }
 
 TEST(Npz, FileThatShrinksWhileReadIsAnIoError) {
-  TempDir dir;
+  TemporaryDirectory dir;
   NpzWriter writer({.compress = false});
   writer.Add("data", Range<float>({100000}));
   const std::string path = dir.Write("x.npz", writer.ToBytes());

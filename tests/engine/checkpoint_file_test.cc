@@ -16,13 +16,10 @@
 #include "engine/train/crc32c.h"
 #include "engine/train/publish.h"
 #include "kernels/error.h"
-#include "tests/engine/temporary_directory.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep {
 namespace {
-
-using testing::ReadFile;
-using testing::TemporaryDirectory;
 
 template <typename T>
 Tensor Counting(const Shape& shape, double first) {

@@ -16,7 +16,7 @@
 #include "engine/train/crc32c.h"
 #include "engine/train/publish.h"
 #include "kernels/error.h"
-#include "tests/engine/temporary_directory.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep {
 namespace {
@@ -26,8 +26,6 @@ namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::ReadFile;
-using testing::TemporaryDirectory;
 
 CheckpointContents StateOf(int64_t iteration) {
   CheckpointContents state;

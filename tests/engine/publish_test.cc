@@ -14,15 +14,12 @@
 #include <vector>
 
 #include "kernels/error.h"
-#include "tests/engine/temporary_directory.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep {
 namespace {
 
 namespace fs = std::filesystem;
-
-using testing::ReadFile;
-using testing::TemporaryDirectory;
 
 void WriteFile(const fs::path& path, const std::string& text) { std::ofstream(path) << text; }
 

@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "kernels/error.h"
-#include "tests/engine/temporary_directory.h"
 #include "tests/engine/trace_check.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep::testing {
 namespace {

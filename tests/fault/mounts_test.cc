@@ -15,15 +15,14 @@
 #include "engine/train/checkpoint_store.h"
 #include "engine/train/publish.h"
 #include "kernels/error.h"
-#include "tests/engine/temporary_directory.h"
 #include "tests/fault/saved_state.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep {
 namespace {
 
 using testing::NewestIn;
 using testing::StateOf;
-using testing::TemporaryDirectory;
 
 constexpr int kNoNamespace = 77;
 

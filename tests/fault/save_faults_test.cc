@@ -15,9 +15,9 @@
 #include "engine/train/checkpoint_store.h"
 #include "engine/train/publish.h"
 #include "kernels/error.h"
-#include "tests/engine/temporary_directory.h"
 #include "tests/fault/saved_state.h"
 #include "tests/fault/syscall_tracer.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep {
 namespace {
@@ -28,7 +28,6 @@ using testing::Injection;
 using testing::NewestIn;
 using testing::RunTraced;
 using testing::StateOf;
-using testing::TemporaryDirectory;
 using testing::TraceResult;
 
 constexpr int64_t kElements = 700;  // two arrays of 5,600 bytes

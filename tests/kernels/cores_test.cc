@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "tests/engine/temporary_directory.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep::cpu {
 namespace {
@@ -28,7 +28,7 @@ class CoresTest : public ::testing::Test {
   }
   int Cores() const { return UsableCores((root_ / "proc").string(), (root_ / "cgroup").string()); }
 
-  const testing::TemporaryDirectory directory_;
+  const TemporaryDirectory directory_;
   const std::filesystem::path root_ = directory_.path();
   int all_ = 0;
 };

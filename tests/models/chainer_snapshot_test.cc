@@ -4,10 +4,10 @@
 
 #include "kernels/error.h"
 #include "models/model_file.h"
-#include "tests/data/temp_dir.h"
 #include "tests/engine/compare.h"
 #include "tests/models/fixtures.h"
 #include "tests/models/snapshot_network.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep {
 namespace {
@@ -138,7 +138,7 @@ TEST(ChainerSnapshot, RefusesALogThatIsNone) {
 }
 
 TEST(ChainerSnapshot, IsWrittenWhole) {
-  const TempDir directory;
+  const TemporaryDirectory directory;
   SnapshotTraining training(MakeSgd());
   SaveChainerSnapshot(directory / "snapshot_iter_5", training.variables(), training.updater(),
                       training.Progress());

@@ -4,8 +4,8 @@
 
 #include "kernels/error.h"
 #include "models/describe.h"
-#include "tests/data/temp_dir.h"
 #include "tests/engine/network_runner.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep {
 namespace {
@@ -44,7 +44,7 @@ std::string MessageOf(const std::string& path) {
 
 TEST(ModelDirectory, OpensWhatWasSaved) {
   for (const ModelSpec& spec : kSpecs) {
-    const TempDir directory;
+    const TemporaryDirectory directory;
     SavedModel saved(spec), loaded(spec);
     saved.variables().Initialize(5);
     ModelCard card{.spec = saved.spec(), .input = {.scale = 0.5}, .iterations = 3};
@@ -59,7 +59,7 @@ TEST(ModelDirectory, OpensWhatWasSaved) {
 
 TEST(ModelDirectory, KnowsABareFileByItsArrays) {
   for (const ModelSpec& spec : kSpecs) {
-    const TempDir directory;
+    const TemporaryDirectory directory;
     SavedModel saved(spec);
     SaveModelNpz(saved.variables(), directory / "model.npz");
     for (const std::string& path : {directory.path(), directory / "model.npz"}) {
@@ -71,7 +71,7 @@ TEST(ModelDirectory, KnowsABareFileByItsArrays) {
 }
 
 TEST(ModelDirectory, SaysWhenTheCardIsOfOtherWeights) {
-  const TempDir directory;
+  const TemporaryDirectory directory;
   SavedModel saved(kSpecs[1]);
   SaveModelDirectory(directory.path(), {.spec = saved.spec()}, saved.variables());
   saved.variables().Initialize(77);
@@ -83,7 +83,7 @@ TEST(ModelDirectory, SaysWhenTheCardIsOfOtherWeights) {
 }
 
 TEST(ModelDirectory, ReadsTheArraysAloneWhenTheCardIsOfAnotherNetwork) {
-  const TempDir directory;
+  const TemporaryDirectory directory;
   SavedModel saved(kSpecs[1]), old(kSpecs[0]), loaded(kSpecs[1]);
   SaveModelDirectory(directory.path(), {.spec = old.spec()}, old.variables());
   SaveModelNpz(saved.variables(), directory / "model.npz");  // killed before the second rename
@@ -96,7 +96,7 @@ TEST(ModelDirectory, ReadsTheArraysAloneWhenTheCardIsOfAnotherNetwork) {
 }
 
 TEST(ModelDirectory, ACardOfALargeNetworkAllocatesNothing) {
-  const TempDir directory;
+  const TemporaryDirectory directory;
   NpzWriter writer;
   writer.Add("predictor/l1/W", Tensor(DType::kFloat32, {1, 1}));
   for (const char* name : {"l1/b", "l2/W", "l2/b"}) {
@@ -117,7 +117,7 @@ TEST(ModelDirectory, ACardOfALargeNetworkAllocatesNothing) {
 }
 
 TEST(ModelDirectory, SaysWhatIsMissing) {
-  const TempDir directory;
+  const TemporaryDirectory directory;
   EXPECT_EQ(MessageOf(directory.path()),
             "no model at " + directory.path() + ": looked for " + (directory / "model.npz") +
                 "; train one, or give the directory that holds model.npz");
@@ -126,7 +126,7 @@ TEST(ModelDirectory, SaysWhatIsMissing) {
 }
 
 TEST(Describe, ListsArraysAndSaysWhyItIsNoModel) {
-  const TempDir directory;
+  const TemporaryDirectory directory;
   NpzWriter writer;
   writer.Add("weights", Tensor(DType::kFloat32, {3, 4}));
   writer.Add("bias", Tensor(DType::kFloat64, {3}));
@@ -141,7 +141,7 @@ TEST(Describe, ListsArraysAndSaysWhyItIsNoModel) {
 }
 
 TEST(Describe, NamesTheArrayThatDoesNotFit) {
-  const TempDir directory;
+  const TemporaryDirectory directory;
   SavedModel saved(kSpecs[1]);
   NpzWriter writer;
   for (const auto& entry : saved.variables().entries()) {

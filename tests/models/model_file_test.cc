@@ -8,10 +8,10 @@
 #include "data/zip_writer.h"
 #include "engine/graph/layers.h"
 #include "kernels/error.h"
-#include "tests/data/temp_dir.h"
 #include "tests/engine/compare.h"
 #include "tests/engine/gradient_check.h"
 #include "tests/engine/network_runner.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep {
 namespace {
@@ -64,7 +64,7 @@ class ModelFile : public testing::Test {
     return {values.begin(), values.end()};
   }
 
-  TempDir directory_;
+  TemporaryDirectory directory_;
   Graph graph_;
   TestDevice device_;
   std::unique_ptr<NetworkRunner> runner_;

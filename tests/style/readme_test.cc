@@ -1,16 +1,12 @@
 // The README shows a program; it must be the one that the package test builds and runs.
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <iterator>
 #include <string>
 
-namespace {
+#include "tests/temporary_directory.h"
 
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
+namespace lockstep {
+namespace {
 
 TEST(Readme, ShowsTheProgramOfThePackageTest) {
   const std::string root = LOCKSTEP_SOURCE_DIR;
@@ -21,3 +17,4 @@ TEST(Readme, ShowsTheProgramOfThePackageTest) {
 }
 
 }  // namespace
+}  // namespace lockstep

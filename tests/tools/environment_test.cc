@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "kernels/error.h"
-#include "tests/tools/scratch.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep::tools {
 namespace {
@@ -48,7 +48,7 @@ class EnvironmentTest : public ::testing::Test {
     return ErrorOf(variables);
   }
 
-  Scratch base_;
+  TemporaryDirectory base_;
 };
 
 TEST(EnvironmentOutsideThePlatformTest, NothingIsRequired) {
@@ -257,7 +257,7 @@ TEST_F(EnvironmentTest, MalformedJsonIsNamedWithItsPlace) {
   EXPECT_THAT(ErrorWith({{"SM_INPUT_DATA_CONFIG", "3"}}), HasSubstr("wanted a JSON object"));
   EXPECT_THAT(ErrorWith({{"SM_CHANNELS", "{}"}}), HasSubstr("wanted a JSON list"));
   for (const char* name : {"hyperparameters", "inputdataconfig", "resourceconfig"}) {
-    const Scratch base;
+    const TemporaryDirectory base;
     const std::string path = base.Write(std::string("input/config/") + name + ".json", "{\n \"a\"");
     EXPECT_EQ(ErrorOf({{"SAGEMAKER_BASE_DIR", base.path()}}),
               (std::string(name) == "resourceconfig" ? "78: " : "64: ") + path +

@@ -7,7 +7,8 @@
 #include <limits>
 
 #include "kernels/error.h"
-#include "tests/tools/scratch.h"
+#include "tests/temporary_directory.h"
+#include "tests/tools/captures.h"
 
 namespace lockstep::tools {
 namespace {
@@ -28,7 +29,7 @@ TEST(LogJsonTest, IsWhatPythonDumps) {
 
 TEST(LogJsonTest, ARealLogOfChainerComesBackByteForByte) {
   LOCKSTEP_NEEDS_FIXTURE(path, "chainer/snapshot/log");
-  const std::string log = ReadWhole(path);
+  const std::string log = ReadFile(path);
   const std::vector<LogEntry> entries = ParseLog(log, path);
   ASSERT_EQ(entries.size(), 2u);
   EXPECT_EQ(AsDouble(*entries[1].Find("main/loss")), 0.36435839533805847);
@@ -69,7 +70,7 @@ TEST(ParseLogTest, WhatIsNoLogIsAnError) {
 }
 
 TEST(LogReportTest, TheFileIsWholeAfterEachEntry) {
-  const Scratch dir;
+  const TemporaryDirectory dir;
   LogReport report(dir / "log");
   EXPECT_FALSE(std::filesystem::exists(dir / "log"));
   for (int64_t epoch = 1; epoch <= 3; ++epoch) {
@@ -77,19 +78,19 @@ TEST(LogReportTest, TheFileIsWholeAfterEachEntry) {
     entry.Add("main/loss", static_cast<double>(0.1f));
     entry.Add("epoch", epoch);
     report.Append(entry);
-    EXPECT_EQ(ParseLog(ReadWhole(dir / "log"), "log").size(), static_cast<size_t>(epoch));
+    EXPECT_EQ(ParseLog(ReadFile(dir / "log"), "log").size(), static_cast<size_t>(epoch));
   }
-  EXPECT_THAT(ReadWhole(dir / "log"), ::testing::HasSubstr("\"main/loss\": 0.10000000149011612,"));
+  EXPECT_THAT(ReadFile(dir / "log"), ::testing::HasSubstr("\"main/loss\": 0.10000000149011612,"));
 }
 
 TEST(LogReportTest, AResumedLogGoesOn) {
-  const Scratch dir;
+  const TemporaryDirectory dir;
   LogEntry entry;
   entry.Add("epoch", int64_t{1});
   LogReport report(dir / "log");
   report.Restore({entry});
   report.Append(entry);
-  EXPECT_EQ(ParseLog(ReadWhole(dir / "log"), "log").size(), 2u);
+  EXPECT_EQ(ParseLog(ReadFile(dir / "log"), "log").size(), 2u);
 }
 
 TEST(LogReportTest, APlaceThatCannotBeWrittenIsAnError) {

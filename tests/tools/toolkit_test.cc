@@ -5,7 +5,8 @@
 
 #include <tuple>
 
-#include "tests/tools/scratch.h"
+#include "tests/temporary_directory.h"
+#include "tests/tools/captures.h"
 #include "tools/environment.h"
 #include "tools/options.h"
 
@@ -23,7 +24,7 @@ class ToolkitTableTest : public ::testing::TestWithParam<Row> {};
 
 TEST_P(ToolkitTableTest, TheFileReadsAsTheArgument) {
   const auto& [json, argument] = GetParam();
-  const Scratch base;
+  const TemporaryDirectory base;
   base.Write("input/config/hyperparameters.json", "{\"x\": " + json + "}");
   const Environment environment = ReadEnvironment({{"SAGEMAKER_BASE_DIR", base.path()}});
   EXPECT_EQ(environment.hyperparameters.at(0).values.at("x"), argument);
@@ -79,10 +80,10 @@ TEST(ToolkitLaunchTest, ArgumentsVariablesAndFilesSayTheSame) {
   LOCKSTEP_NEEDS_FIXTURE(capture, "toolkit/single_host_argv_env.txt");
   Launch launch = ReadLaunch(capture);
   ASSERT_EQ(launch.arguments.size(), 36u);
-  const Scratch base;
+  const TemporaryDirectory base;
   for (const char* name : {"hyperparameters", "inputdataconfig", "resourceconfig"}) {
     base.Write(std::string("input/config/") + name + ".json",
-               ReadWhole(Fixture("toolkit/single_" + std::string(name) + ".json")));
+               ReadFile(Fixture("toolkit/single_" + std::string(name) + ".json")));
   }
   launch.variables["SAGEMAKER_BASE_DIR"] = base.path();
   const Environment environment = ReadEnvironment(launch.variables);
@@ -157,8 +158,8 @@ TEST(ToolkitLaunchTest, TheArgumentsAreUnderstood) {
 
 TEST(ToolkitLaunchTest, EveryRankKnowsItsOwnHost) {
   LOCKSTEP_NEEDS_FIXTURE(config, "toolkit/mpi2_resourceconfig.json");
-  const Scratch base;
-  std::string on_second = ReadWhole(config);
+  const TemporaryDirectory base;
+  std::string on_second = ReadFile(config);
   on_second.replace(on_second.find("algo-1"), 6, "algo-2");
   base.Write("input/config/resourceconfig.json", on_second);
   const Environment environment =

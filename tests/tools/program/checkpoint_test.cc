@@ -16,7 +16,7 @@ using testing::Not;
 class Checkpoints : public Workplace {
  protected:
   void Damage(const std::string& name) const {
-    std::string bytes = ReadWhole(Dir(name));
+    std::string bytes = ReadFile(Dir(name));
     bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
     scratch_.Write(name, bytes);
   }
@@ -32,15 +32,15 @@ TEST_F(Checkpoints, ResumeInTheMiddleOfAnEpochGivesTheSameBits) {
   const Outcome outcome = RunWell(Train({"--epochs", "3"}, "job"));
   EXPECT_THAT(outcome.out, HasSubstr("/checkpoint_7.lsc at iteration 7\n"));
   EXPECT_EQ(outcome.WeightsHash(), hash);
-  EXPECT_EQ(ParseLog(ReadWhole(Dir("jobout/log")), "log").size(), 3U);
+  EXPECT_EQ(ParseLog(ReadFile(Dir("jobout/log")), "log").size(), 3U);
 }
 
 TEST_F(Checkpoints, ResumedLogEqualsTheUnbrokenOne) {
   RunWell(Train({"--epochs", "3"}));
   RunSevenSteps();
   RunWell(Train({"--epochs", "3"}, "job"));
-  const auto whole = ParseLog(ReadWhole(Dir("out/log")), "log");
-  const auto resumed = ParseLog(ReadWhole(Dir("jobout/log")), "log");
+  const auto whole = ParseLog(ReadFile(Dir("out/log")), "log");
+  const auto resumed = ParseLog(ReadFile(Dir("jobout/log")), "log");
   ASSERT_EQ(whole.size(), resumed.size());
   for (size_t i = 0; i < whole.size(); ++i) {
     for (const char* key : {"main/loss", "main/accuracy", "validation/main/loss",

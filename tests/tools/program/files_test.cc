@@ -23,9 +23,9 @@ class TrainFiles : public Workplace {};
 
 TEST_F(TrainFiles, ModelLogPlotsAndGraphAreThere) {
   RunWell(Train());
-  EXPECT_THAT(ReadWhole(Dir("out/accuracy.png")), StartsWith("\x89PNG"));
-  EXPECT_THAT(ReadWhole(Dir("out/loss.png")), StartsWith("\x89PNG"));
-  EXPECT_THAT(ReadWhole(Dir("out/cg.dot")), StartsWith("digraph"));
+  EXPECT_THAT(ReadFile(Dir("out/accuracy.png")), StartsWith("\x89PNG"));
+  EXPECT_THAT(ReadFile(Dir("out/loss.png")), StartsWith("\x89PNG"));
+  EXPECT_THAT(ReadFile(Dir("out/cg.dot")), StartsWith("digraph"));
   EXPECT_TRUE(Exists("model/model.npz"));
   EXPECT_TRUE(Exists("model/model.json"));
   EXPECT_FALSE(Exists("home"));
@@ -42,7 +42,7 @@ TEST_F(TrainFiles, ModelHasChainersKeys) {
 
 TEST_F(TrainFiles, ModelCardHoldsTheHashThatWasPrinted) {
   const Outcome outcome = RunWell(Train({"--seed", "5"}));
-  const ModelCard card = ParseModelCard(ReadWhole(Dir("model/model.json")), "model.json");
+  const ModelCard card = ParseModelCard(ReadFile(Dir("model/model.json")), "model.json");
   EXPECT_EQ(card.weights_sha256, outcome.WeightsHash());
   EXPECT_EQ(card.seed, 5U);
   EXPECT_EQ(card.iterations, 10);
@@ -51,7 +51,7 @@ TEST_F(TrainFiles, ModelCardHoldsTheHashThatWasPrinted) {
 
 TEST_F(TrainFiles, LogHasOneEntryAnEpochWithChainersKeys) {
   RunWell(Train());
-  const std::vector<LogEntry> log = ParseLog(ReadWhole(Dir("out/log")), "log");
+  const std::vector<LogEntry> log = ParseLog(ReadFile(Dir("out/log")), "log");
   ASSERT_EQ(log.size(), 2U);
   std::vector<std::string> keys;
   for (const auto& [key, value] : log[1].values) keys.push_back(key);
@@ -150,7 +150,7 @@ TEST_F(TrainFiles, DefaultsAreThoseOfTheExamples) {
 
 TEST_F(TrainFiles, LearningRateHalvesAsScheduled) {
   RunWell(Train({"--epochs", "3", "--schedule-epochs", "1", "--lr", "0.08"}));
-  const std::vector<LogEntry> log = ParseLog(ReadWhole(Dir("out/log")), "log");
+  const std::vector<LogEntry> log = ParseLog(ReadFile(Dir("out/log")), "log");
   ASSERT_EQ(log.size(), 3U);
   // The rate of the step that follows the row.
   for (size_t i = 0; i < 3; ++i) {

@@ -95,7 +95,7 @@ TEST_F(Interruptions, LogOfAnInterruptedEvaluationIsCompletedOnResume) {
   const Arguments more{"--epochs", "2",      "--checkpoint-every",
                        "9",        "--test", Channel("large", Pictures(4000))};
   const auto last = [&](const std::string& job) {
-    return ParseLog(ReadWhole(Dir(job + "out/log")), "log").back();
+    return ParseLog(ReadFile(Dir(job + "out/log")), "log").back();
   };
   RunWell(Train(more, "whole"));
   std::string job;
@@ -240,7 +240,7 @@ TEST_F(Limits, UnwritableResultsCostNoModel) {
     ASSERT_TRUE(program.WaitUntil([&] { return Exists(job + "/checkpoint_1.lsc"); }));
     std::filesystem::remove(Dir(job + "out/" + name));
     scratch_.MakeDirectory(job + "out/" + name);
-    const auto epochs = [&] { return ReadWhole(Dir("stdout")).size(); };
+    const auto epochs = [&] { return ReadFile(Dir("stdout")).size(); };
     const size_t before = epochs();
     ASSERT_TRUE(program.WaitUntil([&] { return epochs() > before + 500; }));
     program.Signal(SIGTERM);
@@ -299,7 +299,7 @@ TEST_F(TooLargeCheckpoints, OfAStoppedJobAre75InTheFailureFileToo) {
   program.Signal(SIGTERM);
   const Outcome outcome = program.Wait();
   ExpectRefusal(outcome, 75, {"checkpoint_"});
-  EXPECT_EQ("lockstep: " + ReadWhole(Dir("failed/failure")), outcome.err);
+  EXPECT_EQ("lockstep: " + ReadFile(Dir("failed/failure")), outcome.err);
 }
 
 }  // namespace

@@ -51,7 +51,7 @@ class Ranks : public PictureWorkplace {
     return outcome;
   }
   pid_t PidOf(int rank) const {
-    return static_cast<pid_t>(std::stol(ReadWhole(Dir("pid." + std::to_string(rank)))));
+    return static_cast<pid_t>(std::stol(ReadFile(Dir("pid." + std::to_string(rank)))));
   }
   // lockstep's own line on stderr, among what mpirun says.
   static void ExpectJobFails(const Outcome& outcome, int code, const std::string& text) {

@@ -51,7 +51,7 @@ class Liveness : public Ranks {
   }
   // Also true of one that nobody has asked for its exit code yet.
   static bool HasEnded(pid_t pid) {
-    const std::string status = ReadWhole("/proc/" + std::to_string(pid) + "/stat");
+    const std::string status = ReadFile("/proc/" + std::to_string(pid) + "/stat");
     return status.empty() || status.find(") Z ") != std::string::npos;
   }
   static void ExpectGone(const std::vector<pid_t>& pids) {
@@ -63,7 +63,7 @@ class Liveness : public Ranks {
   }
   static std::vector<pid_t> ChildrenOf(pid_t pid) {
     const std::string id = std::to_string(pid);
-    std::istringstream words(ReadWhole("/proc/" + id + "/task/" + id + "/children"));
+    std::istringstream words(ReadFile("/proc/" + id + "/task/" + id + "/children"));
     return {std::istream_iterator<pid_t>(words), {}};
   }
   static std::string OwnHost() {
@@ -82,7 +82,7 @@ class Liveness : public Ranks {
     for (int other = 0; other < ranks; ++other) {
       EXPECT_THAT(outcome.err, HasSubstr("\n  rank " + std::to_string(other) + ", process "));
     }
-    EXPECT_EQ("lockstep: " + ReadWhole(Dir("failure")), line + "\n");
+    EXPECT_EQ("lockstep: " + ReadFile(Dir("failure")), line + "\n");
   }
 };
 
@@ -156,7 +156,7 @@ TEST_F(Liveness, WithOwnRanksTheCodeIs69) {
   EXPECT_EQ(outcome.code, 69) << outcome.err;
   EXPECT_THAT(Between(outcome.err, "lockstep: ", "\n"),
               HasSubstr("(process " + std::to_string(victim) + " on host "));
-  EXPECT_THAT(ReadWhole(Dir("failure")), HasSubstr("has died"));
+  EXPECT_THAT(ReadFile(Dir("failure")), HasSubstr("has died"));
 }
 
 TEST_F(Liveness, WithoutAHeartbeatNothingIsWatched) {

@@ -24,7 +24,7 @@ class TrainOptionsTest : public Workplace {
     return NpzReader(Dir(dir + "/model.npz")).Read(key);
   }
   double LastLoss() const {
-    return AsDouble(*ParseLog(ReadWhole(Dir("out/log")), "log").back().Find("main/loss"));
+    return AsDouble(*ParseLog(ReadFile(Dir("out/log")), "log").back().Find("main/loss"));
   }
 };
 
@@ -59,7 +59,7 @@ TEST_F(TrainOptionsTest, EveryScheduleRuns) {
 TEST_F(TrainOptionsTest, StepsChangeTheRateAtTheirEpochs) {
   RunWell(Train({"--schedule", "steps", "--schedule-steps", "1,2", "--schedule-factor", "0.1",
                  "--epochs", "2", "--lr", "0.1"}));
-  const std::vector<LogEntry> log = ParseLog(ReadWhole(Dir("out/log")), "log");
+  const std::vector<LogEntry> log = ParseLog(ReadFile(Dir("out/log")), "log");
   EXPECT_NEAR(AsDouble(*log[0].Find("lr")), 0.01, 1e-12);
   EXPECT_NEAR(AsDouble(*log[1].Find("lr")), 0.001, 1e-12);
 }
@@ -67,7 +67,7 @@ TEST_F(TrainOptionsTest, StepsChangeTheRateAtTheirEpochs) {
 TEST_F(TrainOptionsTest, DoublePrecisionWritesDoubles) {
   RunWell(Train({"--dtype", "float64"}));
   EXPECT_EQ(Array("model", "predictor/l1/W").dtype(), DType::kFloat64);
-  EXPECT_EQ(ParseModelCard(ReadWhole(Dir("model/model.json")), "card").dtype, "float64");
+  EXPECT_EQ(ParseModelCard(ReadFile(Dir("model/model.json")), "card").dtype, "float64");
   const Outcome outcome =
       RunWell({"predict", "--model-dir", Dir("model"), "--channel", Dir("test"), "--threads", "1"});
   EXPECT_THAT(outcome.out, HasSubstr("accuracy "));

@@ -115,7 +115,7 @@ TEST_F(Platform, SeveralHostsWithoutALauncherAreRefused) {
 }
 
 TEST_F(Platform, FilesThatAreLeftOutAreMentioned) {
-  const std::string bytes = ReadWhole(Dir("train/data.npz"));
+  const std::string bytes = ReadFile(Dir("train/data.npz"));
   for (const char* name : {"both/train.npz", "both/test.npz", "both/other.npz"}) {
     scratch_.Write(name, bytes);
   }
@@ -183,16 +183,16 @@ TEST_F(Platform, FailureFileHoldsTheSameTextAndIsWrittenOnce) {
   scratch_.MakeDirectory("output");
   const Outcome first = Run(TrainWithoutChannels({"--optimizer", "none"}), Variables());
   ExpectRefusal(first, 64, {"optimizer", "none"});
-  EXPECT_EQ("lockstep: " + ReadWhole(Dir("output/failure")), first.err);
+  EXPECT_EQ("lockstep: " + ReadFile(Dir("output/failure")), first.err);
   ExpectRefusal(Run(TrainWithoutChannels({"--epochs", "0"}), Variables()), 64, {"epochs"});
-  EXPECT_EQ("lockstep: " + ReadWhole(Dir("output/failure")), first.err);
+  EXPECT_EQ("lockstep: " + ReadFile(Dir("output/failure")), first.err);
 }
 
 TEST_F(Platform, BrokenHyperparametersReachTheFailureFile) {
   const auto variables = MakeBase(R"({"epochs": )");
   const Outcome outcome = Run({"train"}, variables);
   ExpectRefusal(outcome, 64, {"hyperparameters.json"});
-  EXPECT_EQ("lockstep: " + ReadWhole(Dir("ml/output/failure")), outcome.err);
+  EXPECT_EQ("lockstep: " + ReadFile(Dir("ml/output/failure")), outcome.err);
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ Tensor ReadNpyFile(const std::string& path) {
 }
 
 double LastAccuracy(const std::string& log) {
-  const auto entries = ParseLog(ReadWhole(log), "log");
+  const auto entries = ParseLog(ReadFile(log), "log");
   return AsDouble(*entries.back().Find("validation/main/accuracy"));
 }
 
@@ -61,7 +61,7 @@ TEST_F(Predict, EveryFormatGivesTheSameNumbers) {
     }
     const Tensor npy = ReadNpyFile(Dir("y.npy"));
     const Tensor npz = NpzReader(Dir("y.npz")).Read("data");
-    const Tensor csv = ParseCsv(ReadWhole(Dir("y.csv")), "y.csv");
+    const Tensor csv = ParseCsv(ReadFile(Dir("y.csv")), "y.csv");
     ASSERT_EQ(npy.shape(), Shape({33, 10}));
     EXPECT_THAT(npz.values<float>(), ElementsAreArray(npy.values<float>()));
     EXPECT_THAT(csv.values<float>(), ElementsAreArray(npy.values<float>()));
@@ -116,14 +116,14 @@ TEST_F(Predict, TheLikeliestClassOfEachRowHasItsName) {
     wanted += std::to_string(best) + "," + names[best] + "," +
               FormatG(static_cast<double>(shares[static_cast<size_t>(best)])) + "\n";
   }
-  EXPECT_EQ(ReadWhole(Dir("c.csv")), wanted);
+  EXPECT_EQ(ReadFile(Dir("c.csv")), wanted);
 }
 
 TEST_F(Predict, ClassesWithoutNamesAreNumbersAndNeedNoOtherOutput) {
   const Arguments predict{"predict", "--model-dir", Dir("model"), "--threads",
                           "1",       "--input",     Dir("x.npy"), "--classes"};
   RunWell(predict + Arguments{Dir("c.csv")});
-  EXPECT_TRUE(std::regex_search(ReadWhole(Dir("c.csv")),
+  EXPECT_TRUE(std::regex_search(ReadFile(Dir("c.csv")),
                                 std::regex("^class,name,probability\n([0-9]),\\1,0?[.1]")));
   ExpectRefusal(Run(predict + Arguments{Dir("no/such/c.csv")}), 73, {"no/such"});
   ExpectRefusal(Run(predict + Arguments{Dir("x.npy")}), 64, {"--classes", "--input"});
@@ -198,9 +198,9 @@ TEST_F(Predict, FileSizeLimitIsAnErrorThatLeavesNothing) {
 }
 
 TEST_F(Predict, DoesNotTrain) {
-  const std::string before = ReadWhole(Dir("model/model.npz"));
+  const std::string before = ReadFile(Dir("model/model.npz"));
   ASSERT_EQ(PredictRows("x.npy", "y.npy").code, 0);
-  EXPECT_EQ(ReadWhole(Dir("model/model.npz")), before);
+  EXPECT_EQ(ReadFile(Dir("model/model.npz")), before);
 }
 
 TEST_F(Predict, RefusesWhatItCannotUse) {
@@ -242,8 +242,8 @@ TEST_F(Predict, OfAChannelWithBothSplitsTheTestData) {
   const auto both = [&](const Arguments& more) {
     return Run(Arguments{"predict", "--model-dir", Dir("model"), "--channel", Dir("both")} + more);
   };
-  scratch_.Write("both/train.npz", ReadWhole(Dir("train/data.npz")));
-  scratch_.Write("both/test.npz", ReadWhole(Dir("test/data.npz")));
+  scratch_.Write("both/train.npz", ReadFile(Dir("train/data.npz")));
+  scratch_.Write("both/test.npz", ReadFile(Dir("test/data.npz")));
   EXPECT_THAT(both({}).out, HasSubstr(" of 33)"));
   EXPECT_THAT(both({"--split", "train"}).out, HasSubstr(" of 70)"));
   EXPECT_THAT(both({"--training-data-file", "train.npz"}).out, HasSubstr(" of 70)"));
@@ -272,7 +272,7 @@ TEST_F(PredictPictures, BytesAreScaledAsInTraining) {
       RunWell({"predict", "--model-dir", Dir("model"), "--channel", Dir("test"), "--threads", "1",
                "--contact-sheet", Dir("sheet.png"), "--samples", "12"});
   ExpectAccuracy(outcome.out, LastAccuracy(Dir("out/log")));
-  EXPECT_THAT(ReadWhole(Dir("sheet.png")), StartsWith("\x89PNG"));
+  EXPECT_THAT(ReadFile(Dir("sheet.png")), StartsWith("\x89PNG"));
 }
 
 TEST_F(PredictPictures, OfDoublesAreDrawnAsThoseOfFloats) {
@@ -288,7 +288,7 @@ TEST_F(PredictPictures, OfDoublesAreDrawnAsThoseOfFloats) {
     RunWell({"predict", "--model-dir", Dir("model"), "--channel", Channel("numbers", arrays),
              "--threads", "1", "--contact-sheet", Dir("sheet.png"), "--output", Dir("y.npy")});
     EXPECT_EQ(ReadNpyFile(Dir("y.npy")).shape(), Shape({33, 10}));
-    return ReadWhole(Dir("sheet.png"));
+    return ReadFile(Dir("sheet.png"));
   };
   const std::string floats = sheet(DType::kFloat32);
   EXPECT_EQ(sheet(DType::kFloat64), floats);
@@ -301,7 +301,7 @@ TEST_F(PredictPictures, AreNamedAsAFileSays) {
                           "1",         "--contact-sheet", Dir("sheet.png")};
   const auto sheet = [&](const Arguments& more = {}) {
     RunWell(predict + more);
-    return ReadWhole(Dir("sheet.png"));
+    return ReadFile(Dir("sheet.png"));
   };
   const std::string numbers = sheet();
   const std::string digits = "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n";

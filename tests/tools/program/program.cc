@@ -12,7 +12,7 @@
 #include <stdexcept>
 #include <thread>
 
-#include "tests/tools/scratch.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep::tools {
 namespace {
@@ -105,7 +105,7 @@ void Program::Signal(int signal) const {
 
 void Program::WaitForDelivery() const {
   const std::regex pending("ShdPnd:\\s*0*[1-9a-f]");
-  while (std::regex_search(ReadWhole("/proc/" + std::to_string(pid_) + "/status"), pending)) {
+  while (std::regex_search(ReadFile("/proc/" + std::to_string(pid_) + "/status"), pending)) {
     std::this_thread::yield();
   }
 }
@@ -123,11 +123,11 @@ bool Program::WaitUntil(const std::function<bool()>& reached) {
   return true;
 }
 
-std::string Program::Output() const { return ReadWhole(out_path_); }
+std::string Program::Output() const { return ReadFile(out_path_); }
 
 Outcome Program::Wait() {
   if (!ended_) ended_ = ::waitpid(pid_, &status_, 0) == pid_;
-  Outcome outcome{.out = Output(), .err = ReadWhole(err_path_)};
+  Outcome outcome{.out = Output(), .err = ReadFile(err_path_)};
   if (WIFEXITED(status_)) outcome.code = WEXITSTATUS(status_);
   if (WIFSIGNALED(status_)) outcome.signal = WTERMSIG(status_);
   return outcome;

@@ -88,7 +88,7 @@ TEST_F(Ranks, TheFirstPrintsAndWritesForAll) {
 TEST_F(Ranks, TheLogDoesNotDependOnThem) {
   const auto log_of = [&](int ranks) {
     RunWellOn(ranks, Reproducible());
-    std::string log = ReadWhole(Dir("out/log"));
+    std::string log = ReadFile(Dir("out/log"));
     EXPECT_EQ(log.find("\"ledger\"") != std::string::npos, ranks > 1);
     EXPECT_EQ(log.find("\"time/wait\"") != std::string::npos, ranks > 1);
     // The rest of an entry is times, and the ledger, which only several ranks have.
@@ -127,8 +127,8 @@ TEST_F(Ranks, NarrowAndLateGradientsAreSaidToBe) {
       RunWellOn(2, Train({"--allreduce-grad-dtype", "float16", "--double-buffering", "True"}));
   EXPECT_THAT(outcome.out, HasSubstr("# gradients travel as float16, with error feedback\n"));
   EXPECT_THAT(outcome.out, HasSubstr("# double buffering: gradients are used one step late\n"));
-  EXPECT_THAT(ReadWhole(Dir("out/log")), HasSubstr("\"gradient_delay\": 1,"));
-  const std::string card = ReadWhole(Dir("model/model.json"));
+  EXPECT_THAT(ReadFile(Dir("out/log")), HasSubstr("\"gradient_delay\": 1,"));
+  const std::string card = ReadFile(Dir("model/model.json"));
   EXPECT_THAT(card, HasSubstr("\"wire\": \"float16\""));
   EXPECT_THAT(card, HasSubstr("\"gradient_delay\": 1"));
   EXPECT_THAT(RunWell({"inspect", Dir("model")}).out,
@@ -159,7 +159,7 @@ TEST_F(Ranks, WhatDiffersBetweenThemIsNamedBeforeTheFirstStep) {
 
 TEST_F(Ranks, OthersThanTheFirstKeepALogOfTheirOwn) {
   RunWellOn(3, Train());
-  const std::string second = ReadWhole(Dir("out/log-rank-1.txt"));
+  const std::string second = ReadFile(Dir("out/log-rank-1.txt"));
   EXPECT_THAT(second, testing::StartsWith("# rank 1 of 3 at "));
   EXPECT_THAT(second, HasSubstr(", process "));
   EXPECT_THAT(second, HasSubstr("# device: cpu"));
@@ -169,8 +169,8 @@ TEST_F(Ranks, OthersThanTheFirstKeepALogOfTheirOwn) {
   // A mistake of one alone, and what it means for the others, are in theirs.
   ExpectJobFails(RunProgram(Train(), Wrapped(3, "--train " + Dir("nowhere"))), 66, "rank 1: ");
   for (const char* file : {"out/log-rank-1.txt", "out/log-rank-2.txt"}) {
-    EXPECT_THAT(ReadWhole(Dir(file)), HasSubstr("\nlockstep: rank 1: ")) << file;
-    EXPECT_THAT(ReadWhole(Dir(file)), HasSubstr("nowhere")) << file;
+    EXPECT_THAT(ReadFile(Dir(file)), HasSubstr("\nlockstep: rank 1: ")) << file;
+    EXPECT_THAT(ReadFile(Dir(file)), HasSubstr("nowhere")) << file;
   }
 }
 
@@ -255,7 +255,7 @@ TEST_F(Parts, AreEvaluatedExactly) {
   const auto validation = [&](const Outcome& outcome) {
     EXPECT_EQ(outcome.code, 0) << outcome.err;
     const std::string key = "\"validation/main/loss\": ";
-    const std::string found = Between(ReadWhole(Dir("out/log")), key, ",");
+    const std::string found = Between(ReadFile(Dir("out/log")), key, ",");
     return found.empty() ? 0.0 : std::stod(found.substr(key.size()));
   };
   const double same = validation(RunProgram(still("replicated", Dir("test")), Setting()));

@@ -93,7 +93,7 @@ TEST_F(Refusals, PickledArrays) {
 }
 
 TEST_F(Refusals, CutArchive) {
-  const std::string bytes = ReadWhole(Dir("train/data.npz"));
+  const std::string bytes = ReadFile(Dir("train/data.npz"));
   scratch_.Write("cut/data.npz", bytes.substr(0, bytes.size() / 2));
   ExpectRefusal(RunOn(Dir("cut")), 65, {"data.npz"});
 }
@@ -173,7 +173,7 @@ TEST_F(Refusals, ModelDirThatIsAFile) {
   const Outcome outcome = RunOn(Dir("train"));
   ExpectRefusal(outcome, 73, {Dir("model")});
   EXPECT_EQ(outcome.out, "");  // before the first step
-  EXPECT_EQ(ReadWhole(Dir("model")), "a file");
+  EXPECT_EQ(ReadFile(Dir("model")), "a file");
 }
 
 TEST_F(Refusals, ResultsThatCouldNotBePutInPlace) {
@@ -191,7 +191,7 @@ TEST_F(Refusals, ResultsThatCouldNotBePutInPlace) {
       std::filesystem::remove(Dir(name));
     }
   }
-  EXPECT_EQ(ReadWhole(Dir("file")), "x");
+  EXPECT_EQ(ReadFile(Dir("file")), "x");
 }
 
 TEST_F(Refusals, ManifestThatCouldNotBePutInPlace) {

@@ -23,12 +23,12 @@ class Roles : public Workplace {
   // That it is refused before any work, naming both, and leaves the file as it was.
   void ExpectUntouched(const Arguments& arguments, const std::string& file,
                        const std::vector<std::string>& options) const {
-    const std::string before = ReadWhole(Dir(file));
+    const std::string before = ReadFile(Dir(file));
     ASSERT_NE(before, "");
     const Outcome outcome = Run(arguments);
     ExpectRefusal(outcome, 64, options);
     EXPECT_EQ(outcome.out, "");
-    EXPECT_TRUE(ReadWhole(Dir(file)) == before);
+    EXPECT_TRUE(ReadFile(Dir(file)) == before);
   }
   void WriteRows() const {
     const std::vector<uint8_t> npy = WriteNpy(Vectors(33, 2).at("data"));

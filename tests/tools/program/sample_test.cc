@@ -39,7 +39,7 @@ TEST_F(Samples, ContainersProgramTrainsTwentyEpochsFromItsHyperparameters) {
   const Outcome outcome = RunWell({"train"}, variables);
   EXPECT_THAT(outcome.out, HasSubstr("# Minibatch-size: 128\n# epoch: 20\n# learning rate: 0.01"));
   EXPECT_THAT(outcome.out, Not(HasSubstr("not known here")));
-  const std::vector<LogEntry> log = ParseLog(ReadWhole(Dir("ml/output/data/log")), "log");
+  const std::vector<LogEntry> log = ParseLog(ReadFile(Dir("ml/output/data/log")), "log");
   ASSERT_EQ(log.size(), 20U);
   EXPECT_LT(AsDouble(*log.back().Find("main/loss")), AsDouble(*log.front().Find("main/loss")));
   EXPECT_GT(AsDouble(*log.back().Find("main/accuracy")), 0.3);  // of 7 classes
@@ -107,7 +107,7 @@ TEST_F(Samples, LoadingAModelDoesNotTrain) {
   const auto files = [&] {
     std::map<std::string, std::string> all;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(Dir("ml"))) {
-      if (entry.is_regular_file()) all[entry.path()] = ReadWhole(entry.path());
+      if (entry.is_regular_file()) all[entry.path()] = ReadFile(entry.path());
     }
     return all;
   };
@@ -127,8 +127,8 @@ TEST_F(Samples, WhatElseLiesInTheModelDirectoryStaysThere) {
   scratch_.Write("model/below/notes", "kept");
   RunWell(Train());
   EXPECT_TRUE(Exists("model/model.npz"));
-  EXPECT_EQ(ReadWhole(Dir("model/labels.txt")), "zero\none\n");
-  EXPECT_EQ(ReadWhole(Dir("model/below/notes")), "kept");
+  EXPECT_EQ(ReadFile(Dir("model/labels.txt")), "zero\none\n");
+  EXPECT_EQ(ReadFile(Dir("model/below/notes")), "kept");
 }
 
 // An old job's checkpoints, a new job's everything else.
@@ -138,7 +138,7 @@ TEST_F(Samples, NewJobRestoresFromAnOldCheckpointPath) {
       RunWell(With(Train({"--epochs", "3"}, "new"), "--checkpoint-dir", Dir("old")));
   EXPECT_THAT(outcome.out, HasSubstr("# resumed from " + Dir("old") + "/checkpoint_10.lsc at"));
   EXPECT_EQ(outcome.WeightsHash(), RunWell(Train({"--epochs", "3"})).WeightsHash());
-  EXPECT_EQ(ParseLog(ReadWhole(Dir("newout/log")), "log").size(), 3U);
+  EXPECT_EQ(ParseLog(ReadFile(Dir("newout/log")), "log").size(), 3U);
 }
 
 }  // namespace

@@ -132,7 +132,7 @@ TEST_F(RanksReport, ARankThatIsLateIsNamed) {
   std::thread slower([&] {
     while (!ended && !Exists("pid.1")) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     if (ended) return;
-    const auto pid = static_cast<pid_t>(std::stol(ReadWhole(Dir("pid.1"))));
+    const auto pid = static_cast<pid_t>(std::stol(ReadFile(Dir("pid.1"))));
     while (!ended) {
       ::kill(pid, SIGSTOP);
       std::this_thread::sleep_for(std::chrono::milliseconds(60));

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "engine/tensor/tensor.h"
+#include "tests/temporary_directory.h"
 #include "tests/tools/program/program.h"
-#include "tests/tools/scratch.h"
 
 namespace lockstep::tools {
 
@@ -53,7 +53,7 @@ class Workplace : public ::testing::Test {
   Outcome RunWell(const Arguments& arguments,
                   const std::map<std::string, std::string>& variables = {}) const;
 
-  const Scratch scratch_;
+  const TemporaryDirectory scratch_;
   const Kind kind_;
 };
 
