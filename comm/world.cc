@@ -1,6 +1,7 @@
 #include "comm/world.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <initializer_list>
 #include <string>
@@ -37,12 +38,35 @@ int LaunchedRank() {
 
 namespace {
 
+// What a rank was started as.
+struct Start {
+  Transport transport = Transport::kAuto;
+  int32_t rank = 0;
+  int32_t size = 0;
+};
+
+// What the launcher's variables say is what MPI says: who prints and writes goes by the former,
+// before there is the latter.
+void RequireOwnVariables(const std::vector<Start>& all) {
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    const Start& start = all[rank];
+    if (std::cmp_equal(start.rank, rank) && std::cmp_equal(start.size, all.size())) continue;
+    throw CommError("rank " + std::to_string(rank) + " of " + std::to_string(all.size()) +
+                        " is told by the launcher's variables to be rank " +
+                        std::to_string(start.rank) + " of " + std::to_string(start.size) +
+                        "; let mpirun set OMPI_COMM_WORLD_RANK and OMPI_COMM_WORLD_SIZE",
+                    ExitCode::kBadCluster);
+  }
+}
+
 // Else they would wait for each other in different places.
-void RequireSameTransport(Communicator& ranks, Transport mine) {
-  std::vector<Transport> all(static_cast<size_t>(ranks.size()));
+void RequireSameStart(Communicator& ranks, Transport transport) {
+  const Start mine{.transport = transport, .rank = LaunchedRank(), .size = LaunchedRanks()};
+  std::vector<Start> all(static_cast<size_t>(ranks.size()));
   ranks.Allgather(&mine, sizeof mine, all.data());
+  RequireOwnVariables(all);
   for (size_t rank = 1; rank < all.size(); ++rank) {
-    if (all[rank] == all[0]) continue;
+    if (all[rank].transport == all[0].transport) continue;
     throw CommError("ranks 0 and " + std::to_string(rank) +
                         " ask for different communicators; start all with the same",
                     ExitCode::kDisagree);
@@ -61,7 +85,7 @@ std::unique_ptr<Communicator> MakeWorld(const WorldOptions& options) {
             "was built with",
         ExitCode::kBadCluster);
   }
-  RequireSameTransport(*mpi, options.transport);
+  RequireSameStart(*mpi, options.transport);
   if (options.transport == Transport::kMpi) return mpi;
   const int rank = mpi->rank();
   const int per_host = options.ranks_per_host;

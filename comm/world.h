@@ -23,7 +23,7 @@ int LaunchedRank();
 // Self for one rank, and for that MPI is not even started; else by the options. Where all ranks
 // share memory MPI only brings them together and is finalised at once. Once in a process of a job
 // of several ranks. Throws CommError (78) when the build has no MPI for ranks that were launched,
-// or when shared memory is wanted for several hosts.
+// when these have variables of another rank, or when shared memory is wanted for several hosts.
 std::unique_ptr<Communicator> MakeWorld(const WorldOptions& options = {});
 
 }  // namespace lockstep

@@ -8,6 +8,7 @@
 #include "kernels/error.h"
 #include "tools/failure.h"
 #include "tools/failure_file.h"
+#include "tools/join_deadline.h"
 #include "tools/launch.h"
 #include "tools/rank_failure.h"
 #include "tools/rank_log.h"
@@ -26,6 +27,23 @@ std::string FailureDirectory(const Variables& variables) {
     return found == variables.end() || found->second.empty() ? otherwise : found->second;
   };
   return get("SM_OUTPUT_DIR", get("SAGEMAKER_BASE_DIR", "/opt/ml") + "/output");
+}
+
+void Join(const TrainOptions& options, const std::string& failure_dir, const StopSignals& signals,
+          std::optional<JobRanks>* ranks) {
+  const JoinDeadline deadline({.seconds = options.join_timeout,
+                               .failure_dir = failure_dir,
+                               .other_hosts = options.other_hosts},
+                              signals);
+  ranks->emplace(JobRanksOptions{.communicator = options.communicator,
+                                 .bucket_bytes = options.bucket_bytes,
+                                 .average_statistics = options.average_statistics,
+                                 .wire = options.wire,
+                                 .error_feedback = options.error_feedback,
+                                 .double_buffering = options.double_buffering,
+                                 .heartbeat = {.silence = options.heartbeat_timeout,
+                                               .stuck = options.collective_timeout,
+                                               .failure_dir = failure_dir}});
 }
 
 }  // namespace
@@ -47,15 +65,7 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
     if (options.ranks > 1 && LaunchedRanks() == 1) {
       return LaunchRanks(options.ranks, arguments, signals);
     }
-    ranks.emplace(JobRanksOptions{.communicator = options.communicator,
-                                  .bucket_bytes = options.bucket_bytes,
-                                  .average_statistics = options.average_statistics,
-                                  .wire = options.wire,
-                                  .error_feedback = options.error_feedback,
-                                  .double_buffering = options.double_buffering,
-                                  .heartbeat = {.silence = options.heartbeat_timeout,
-                                                .stuck = options.collective_timeout,
-                                                .failure_dir = FailureDirectory(variables)}});
+    Join(options, FailureDirectory(variables), signals, &ranks);
     goodbye.emplace([](const void* all) { static_cast<const JobRanks*>(all)->LeaveFromSignal(); },
                     &*ranks);
     if (ranks->is_first()) {

@@ -197,6 +197,11 @@ void DeclareRanks(Options& options, TrainOptions* o) {
            "seconds that others wait for a process after which it counts as lost; 0: for ever")
       .Min(0)
       .Max(kMostWait);
+  options
+      .Add("join-timeout", &o->join_timeout,
+           "seconds in which all processes are to come to the start of the job; 0: for ever")
+      .Min(0)
+      .Max(kMostWait);
 }
 
 void DeclareOutput(Options& options, TrainOptions* o) {
@@ -394,6 +399,9 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
   }
   if (no_strict) o.strict_init = false;
   o.unknown = options.unknown();
+  for (const std::string& host : environment.hosts) {
+    if (host != environment.current_host) o.other_hosts.push_back(host);
+  }
   FillFromEnvironment(environment, &o);
   FillMonitor(&o);
   if (!o.rho) o.rho = o.optimizer == "adadelta" ? 0.95 : 0.99;

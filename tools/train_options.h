@@ -76,6 +76,7 @@ struct TrainOptions {
   bool average_statistics = true;
   double heartbeat_timeout = 7.0;
   double collective_timeout = 300.0;
+  double join_timeout = 300.0;
 
   // Where to.
   std::string model_dir, output_data_dir, checkpoint_dir;
@@ -88,9 +89,10 @@ struct TrainOptions {
   std::string trace;           // file of what all processes did when; empty: none
   std::string trace_steps;     // "100-200"; empty: all
 
-  std::vector<std::string> unknown;  // options nobody declared, for the log
-  std::vector<std::string> notes;    // what was understood in another way than asked, for the log
-  std::string help;                  // the help text, when it was asked for
+  std::vector<std::string> other_hosts;  // of the job, as the platform names them
+  std::vector<std::string> unknown;      // options nobody declared, for the log
+  std::vector<std::string> notes;  // what was understood in another way than asked, for the log
+  std::string help;                // the help text, when it was asked for
 };
 
 // Throws ConfigError for values that cannot be, and for missing directories names the option, the

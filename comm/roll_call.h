@@ -1,0 +1,53 @@
+// Which processes of a job have come to its start, before MPI has brought them together.
+#ifndef LOCKSTEP_COMM_ROLL_CALL_H_
+#define LOCKSTEP_COMM_ROLL_CALL_H_
+
+#include <string>
+#include <vector>
+
+#include "engine/train/posix_file.h"
+
+namespace lockstep {
+
+// MPI waits for ever for a process that never calls it, and says nothing. So each process first
+// marks that it is here: it listens at an address of its host (an abstract Unix socket) that is
+// made of the launcher's word for the job and of its rank. Nobody connects but to look whether
+// somebody listens, and the mark is gone with the process.
+//
+// It sees the processes of its own host, and these where the launcher names the job, as Open MPI
+// does.
+class RollCall {
+ public:
+  struct Process {
+    int rank = 0;
+    int id = 0;         // of the process
+    bool here = false;  // it has called
+  };
+
+  // This process is here. Throws CommError (78) where another process of this host already is the
+  // same rank of the same job.
+  RollCall();
+
+  // Those that the launcher has started on this host, by rank; empty where that cannot be told.
+  std::vector<Process> OfThisHost() const;
+  // Whether there is a process less of them than the launcher has started here.
+  bool SomeoneHasEnded() const;
+
+ private:
+  std::string job_;  // "": the launcher does not name it
+  FileDescriptor mark_;
+};
+
+// Who is missing when `seconds` are over, as far as this host can tell.
+struct Absence {
+  std::string line;
+  bool names_someone = false;   // of this host
+  bool lowest_present = false;  // `rank` is the first of those who are here
+};
+// `other_hosts` are those of the job, as far as they are known.
+Absence DescribeAbsence(const std::vector<RollCall::Process>& of_this_host, int rank, int size,
+                        double seconds, const std::vector<std::string>& other_hosts);
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_COMM_ROLL_CALL_H_

@@ -1,0 +1,79 @@
+#include "tools/join_deadline.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <utility>
+
+#include "comm/world.h"
+#include "kernels/error.h"
+#include "tools/console.h"
+#include "tools/failure_file.h"
+#include "tools/text.h"
+
+namespace lockstep::tools {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kPoll{20};
+// For the lowest rank of this host to say it.
+constexpr milliseconds kLowestSpeaks{200};
+// For another host to name who is missing, where this one cannot.
+constexpr milliseconds kOthersKnow{1500};
+
+milliseconds PatienceOf(const Absence& absence, bool stopped) {
+  const milliseconds own = absence.lowest_present ? milliseconds(0) : kLowestSpeaks;
+  return stopped || absence.names_someone ? own : own + kOthersKnow;
+}
+
+}  // namespace
+
+JoinDeadline::JoinDeadline(JoinDeadlineOptions options, const StopSignals& signals)
+    : options_(std::move(options)), signals_(signals) {
+  if (LaunchedRanks() == 1) return;
+  sigset_t all, before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { Run(); });
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+JoinDeadline::~JoinDeadline() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    met_ = true;
+  }
+  changed_.notify_one();
+  thread_.join();
+}
+
+void JoinDeadline::Run() {
+  const auto end = Clock::now() + milliseconds(std::llround(options_.seconds * 1e3));
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (!changed_.wait_for(lock, kPoll, [this] { return met_; })) {
+    const bool expired = options_.seconds > 0.0 && Clock::now() >= end;
+    if (!expired && !signals_.requested()) continue;
+    const Absence absence =
+        DescribeAbsence(roll_call_.OfThisHost(), LaunchedRank(), LaunchedRanks(), options_.seconds,
+                        options_.other_hosts);
+    const milliseconds patience = PatienceOf(absence, !expired);
+    if (changed_.wait_for(lock, patience, [this] { return met_; })) return;
+    expired ? End(absence.line, ExitCode::kPeerLost)
+            : End(StopSignals::kNothingToSave, ExitCode::kNotSaved);
+  }
+}
+
+// The first of a host that ends says why. It ends the job, so the others have nothing to add.
+void JoinDeadline::End(const std::string& line, ExitCode code) const {
+  if (!roll_call_.SomeoneHasEnded()) {
+    Console(2).Write("lockstep: " + OneLine(line) + "\n");
+    WriteFailureFile(options_.failure_dir, line);
+  }
+  ::_exit(static_cast<int>(code));
+}
+
+}  // namespace lockstep::tools
