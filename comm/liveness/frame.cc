@@ -117,7 +117,7 @@ RankLost GetLost(std::span<const std::byte> body) {
   RankLost lost;
   lost.rank = GetRank(body, 0);
   const auto how = Get<uint32_t>(body, 4);
-  if (how > static_cast<uint32_t>(RankLost::How::kGaveUp)) {
+  if (how > static_cast<uint32_t>(RankLost::How::kHangs)) {
     throw FormatError("a rank lost in way " + std::to_string(how));
   }
   lost.how = static_cast<RankLost::How>(how);

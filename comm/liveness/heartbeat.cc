@@ -237,9 +237,12 @@ void Heartbeat::Impl::Look() {
 void Heartbeat::Impl::LookForStuck(Clock::time_point now) {
   if (star_.rank != 0 || options_.stuck.count() == 0) return;
   const auto has_left = [this](int rank) { return watch_->HasLeft(rank); };
-  const std::optional<int> rank = table_->FindMissing(options_.stuck, now, has_left);
-  if (!rank) return;
-  Found({.rank = *rank, .how = RankLost::How::kStuck, .silent = options_.stuck});
+  if (const auto behind = table_->FindHanging(options_.stuck, now, has_left)) {
+    return Found({.rank = *behind, .how = RankLost::How::kHangs, .silent = options_.stuck});
+  }
+  if (const auto missing = table_->FindMissing(options_.stuck, now, has_left)) {
+    Found({.rank = *missing, .how = RankLost::How::kStuck, .silent = options_.stuck});
+  }
 }
 
 void Heartbeat::Impl::Received(int rank, const Frame& frame) {

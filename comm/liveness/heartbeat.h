@@ -17,7 +17,8 @@ struct HeartbeatOptions {
   std::chrono::milliseconds interval{500};  // between beats
   // A rank that nothing is heard of for so long is lost.
   std::chrono::milliseconds silence{7000};
-  // So is one that does not come for so long to a collective that others wait in; 0: never.
+  // So is one that does not come for so long to a collective that others wait in, and the job
+  // where all are inside of collectives for so long; 0: never.
   std::chrono::milliseconds stuck{0};
   // For rank 0 to tell of a loss before others do.
   std::chrono::milliseconds patience{1000};

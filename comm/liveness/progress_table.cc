@@ -45,6 +45,10 @@ std::string WhatHappened(const Finding& finding, const RankState& state) {
              Seconds(finding.silent.count()) + "; it is " + WhatOf(state);
     case RankLost::How::kGaveUp:
       return "gave up";
+    case RankLost::How::kHangs:
+      return "is, as all others, inside of a collective that none has got out of for " +
+             Seconds(finding.silent.count()) +
+             ": what they send each other by it does not arrive, though their heartbeats do";
   }
   return "";
 }
@@ -137,11 +141,15 @@ std::vector<RankState> ProgressTable::NextPart(size_t most, Clock::time_point no
   return part;
 }
 
+bool ProgressTable::HasWaited(const Known& known, Milliseconds limit, Clock::time_point now) const {
+  return known.any && known.state.state == CommProgress::State::kInside &&
+         now - known.since >= limit;
+}
+
 uint64_t ProgressTable::LongWait(Milliseconds limit, Clock::time_point now) const {
   uint64_t newest = 0;
   for (const Known& known : known_) {
-    const bool waits = known.any && known.state.state == CommProgress::State::kInside;
-    if (waits && now - known.since >= limit) newest = std::max(newest, known.state.number);
+    if (HasWaited(known, limit, now)) newest = std::max(newest, known.state.number);
   }
   return newest;
 }

@@ -30,6 +30,11 @@ class ProgressTable {
   template <typename HasLeft>
   std::optional<int> FindMissing(Milliseconds limit, Clock::time_point now,
                                  const HasLeft& has_left) const;
+  // Where all ranks but those that have left have been inside of collectives for `limit`: the one
+  // that is furthest behind.
+  template <typename HasLeft>
+  std::optional<int> FindHanging(Milliseconds limit, Clock::time_point now,
+                                 const HasLeft& has_left) const;
 
   int size() const { return static_cast<int>(known_.size()); }
 
@@ -41,6 +46,7 @@ class ProgressTable {
     Clock::time_point since{};  // when it got into that state, the same
   };
 
+  bool HasWaited(const Known& known, Milliseconds limit, Clock::time_point now) const;
   // The newest collective that a rank has waited in for `limit`; 0: none.
   uint64_t LongWait(Milliseconds limit, Clock::time_point now) const;
 
@@ -57,6 +63,21 @@ std::optional<int> ProgressTable::FindMissing(Milliseconds limit, Clock::time_po
     if (known.any && known.state.number < number && !has_left(rank)) return rank;
   }
   return std::nullopt;
+}
+
+template <typename HasLeft>
+std::optional<int> ProgressTable::FindHanging(Milliseconds limit, Clock::time_point now,
+                                              const HasLeft& has_left) const {
+  std::optional<int> behind;
+  for (int rank = 0; rank < size(); ++rank) {
+    if (has_left(rank)) continue;
+    const Known& known = known_[static_cast<size_t>(rank)];
+    if (!HasWaited(known, limit, now)) return std::nullopt;
+    if (!behind || known.state.number < known_[static_cast<size_t>(*behind)].state.number) {
+      behind = rank;
+    }
+  }
+  return behind;
 }
 
 // The words of RankLost.

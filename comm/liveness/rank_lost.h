@@ -13,6 +13,8 @@ struct RankLost {
     kSilent,  // nothing is heard of it: stopped, or cut off
     kStuck,   // it is there, but does not come to a collective that others wait in
     kGaveUp,  // it ends by an error of its own, and says so itself
+    kHangs,   // all are inside of collectives and none gets out; `rank` is one that is furthest
+              // behind
   };
 
   int rank = -1;

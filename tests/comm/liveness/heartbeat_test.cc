@@ -173,6 +173,26 @@ TEST(Heartbeat, WhoDoesNotComeToACollectiveIsNamed) {
                         "behind puppet's work (no. 7)"));
 }
 
+// All of them are in it, so that nobody is missing.
+TEST(Heartbeat, ACollectiveThatNobodyGetsOutOfEndsTheJob) {
+  HeartbeatOptions options = Quick();
+  options.stuck = milliseconds(500);
+  std::atomic<bool> ended = false;
+  StarRanks ranks(3, {}, {.options = options});
+  EXPECT_FALSE(ranks.real[0]->WaitForEnd(2 * options.stuck));
+  for (const int rank : {2, 1, 0}) {
+    ranks.real[rank]->group().Submit("gradients 0", [&](Communicator&) {
+      while (!ended) std::this_thread::sleep_for(milliseconds(1));
+    });
+  }
+  ExpectLost(*ranks.real[0], 0, RankLost::How::kHangs, false);
+  ExpectLost(*ranks.real[1], 0, RankLost::How::kHangs, true);
+  ExpectLost(*ranks.real[2], 0, RankLost::How::kHangs, true);
+  ended = true;
+  EXPECT_THAT(ranks.real[0]->WaitForEnd(kSoon)->line,
+              HasSubstr("; last collectives: ranks 0-2 in gradients 0 (no. "));
+}
+
 TEST(Heartbeat, AGoodbyeMayComeFromASignalHandler) {
   StarRanks ranks(3, {}, {.options = Quick()});
   ranks.real[1]->heartbeat().LeaveFromSignal();

@@ -77,6 +77,24 @@ TEST(ProgressTable, FindsWhoDoesNotCome) {
   EXPECT_FALSE(table.FindMissing(limit, kNow, Nobody));
 }
 
+TEST(ProgressTable, FindsWhereNobodyGetsOut) {
+  const Milliseconds limit(1000);
+  ProgressTable table(3);
+  table.Update(Make(0, 8, kInside, 1500), kNow);
+  table.Update(Make(1, 8, kInside, 1500), kNow);
+  EXPECT_FALSE(table.FindHanging(limit, kNow, Nobody));  // of rank 2 nothing is known
+  EXPECT_EQ(table.FindHanging(limit, kNow, [](int rank) { return rank == 2; }), 0);
+  table.Update(Make(2, 7, kFinished, 1500), kNow);
+  EXPECT_FALSE(table.FindHanging(limit, kNow, Nobody));
+  table.Update(Make(2, 8, kInside), kNow + Milliseconds(1));
+  EXPECT_FALSE(table.FindHanging(limit, kNow, Nobody));
+  EXPECT_EQ(table.FindHanging(limit, kNow + limit + Milliseconds(1), Nobody), 0);
+  // Its own part is done for some, and these wait in the next one.
+  table.Update(Make(0, 9, kInside), kNow + Milliseconds(2));
+  EXPECT_EQ(table.FindHanging(limit, kNow + limit + Milliseconds(2), Nobody), 1);
+  EXPECT_FALSE(ProgressTable(0).FindHanging(limit, kNow, Nobody));
+}
+
 TEST(RankLostText, NamesRankHostProcessAndEverybodysCollective) {
   ProgressTable table(4);
   table.Update(Make(0, 8, kInside, 1500), kNow);
@@ -96,6 +114,11 @@ TEST(RankLostText, NamesRankHostProcessAndEverybodysCollective) {
       Describe({.rank = 2, .how = RankLost::How::kSilent, .silent = Milliseconds(7250)}, Peers(4),
                table, kNow);
   EXPECT_THAT(silent.line, HasSubstr("has not been heard of for 7.2 s"));
+  const RankLost hangs =
+      Describe({.rank = 1, .how = RankLost::How::kHangs, .silent = Milliseconds(300000)}, Peers(4),
+               table, kNow);
+  EXPECT_THAT(hangs.line, HasSubstr("rank 1 (process 101 on host a) is, as all others, inside of a "
+                                    "collective that none has got out of for 300.0 s: "));
 }
 
 TEST(RankLostText, FitsTheFailureFile) {
