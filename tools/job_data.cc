@@ -127,6 +127,8 @@ void JobData::Load(const TrainOptions& o, const Warn& warn, std::optional<Datase
 }
 
 JobData::JobData(const TrainOptions& o, const JobRanks& ranks, const Warn& warn) {
+  // Which collectives follow hangs on these.
+  ranks.RequireEqual({{"--data", o.data}, {"--test", o.test.empty() ? "not given" : "given"}});
   std::optional<Dataset> train, test;
   ranks.Together([&] {
     CheckParts(o, ranks.size());

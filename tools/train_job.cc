@@ -138,8 +138,10 @@ class TrainJob::Impl {
     facts.emplace_back("--accumulate", std::to_string(o_.accumulate));
     facts.emplace_back("--iterations", std::to_string(o_.iterations));
     facts.emplace_back("--check-every", std::to_string(o_.check_every));
+    facts.emplace_back("--checkpoint-every", o_.checkpoint_every);
     facts.emplace_back("--early-stopping", std::to_string(o_.early_stopping));
     facts.emplace_back("--monitor", o_.monitor);
+    facts.emplace_back("--monitor-mode", o_.monitor_mode);
     facts.emplace_back("--trace", o_.trace);
     facts.emplace_back("--trace-steps", o_.trace_steps);
     facts.emplace_back("--bucket-bytes", std::to_string(o_.bucket_bytes));

@@ -149,6 +149,17 @@ TEST_F(Ranks, WhatDiffersBetweenThemIsNamedBeforeTheFirstStep) {
                  "--optimizer is momentum on rank 0, adam on rank 1");
   ExpectJobFails(RunProgram(Train(), Wrapped(2, "--communicator mpi")), 76,
                  "ranks 0 and 1 ask for different communicators");
+  const std::vector<std::pair<std::string, std::string>> collectives = {
+      {"--data sharded", "--data is replicated on rank 0, sharded on rank 1"},
+      {"--checkpoint-every 5", "--checkpoint-every is '' on rank 0, 5 on rank 1"},
+      {"--monitor-mode min", "--monitor-mode is auto on rank 0, min on rank 1"}};
+  for (const auto& [change, text] : collectives) {
+    ExpectJobFails(RunProgram(Train({"--communicator", "mpi"}), Wrapped(2, change)), 76, text);
+  }
+  const Arguments sharded = {"--train", Dir("train"),  "--data",
+                             "sharded", "--model-dir", Dir("model")};
+  ExpectJobFails(RunProgram(TrainWithoutChannels(sharded), Wrapped(2, "--test " + Dir("test"))), 76,
+                 "--test is not given on rank 0, given on rank 1");
   EXPECT_EQ(RunProgram(Train(), Wrapped(2, "--threads 2")).code, 0);
   RunWell(Train());
   const Arguments start{"--init-from", Dir("model/model.npz")};
