@@ -316,6 +316,7 @@ int BenchTrain(std::span<const std::string> arguments) {
     return 0;
   }
   RequireBucketBytes(bench.ranks.bucket_bytes);
+  CheckTraceOptions({.trace = bench.trace, .trace_steps = bench.trace_steps});
   if (bench.profile && (bench.json || bench.first_step)) {
     throw ConfigError("--profile prints a table and goes with neither --json nor --first-step");
   }

@@ -190,6 +190,12 @@ TraceOptions ParseTraceSteps(const std::string& text) {
   return options;
 }
 
+void CheckTraceOptions(const StepReportOptions& options) {
+  ParseTraceSteps(options.trace_steps);
+  if (options.trace_steps.empty() || !options.trace.empty()) return;
+  throw ConfigError("--trace-steps " + Quote(options.trace_steps) + " wants --trace FILE");
+}
+
 void ReportSteps(Trainer& trainer, const StepReportOptions& options, const SayLine& say,
                  FirstFailure* failure) {
   const bool several = trainer.network().group().size() > 1;

@@ -36,12 +36,14 @@ std::string StepTable(const StepSums& sums);
 std::string StragglerLine(const StepSums& sums, const std::vector<std::string>& hosts);
 
 struct StepReportOptions {
-  std::string trace;        // file; empty: none
-  std::string trace_steps;  // "100-200", counted from 1; empty: all
+  std::string trace = {};        // file; empty: none
+  std::string trace_steps = {};  // "100-200", counted from 1; empty: all
 };
 
 // Throws ConfigError (64) for steps that are none.
 TraceOptions ParseTraceSteps(const std::string& text);
+// The same, and for steps without a file to hold them.
+void CheckTraceOptions(const StepReportOptions& options);
 
 // Measures the steps of a trainer that has several ranks or writes a trace. Every epoch of several
 // ranks their means go to the trainer's observation, and `say` hears of a straggler; in the end it

@@ -12,6 +12,7 @@
 #include "tools/early_stopping.h"
 #include "tools/option_values.h"
 #include "tools/options.h"
+#include "tools/step_report.h"
 #include "tools/text.h"
 
 namespace lockstep::tools {
@@ -21,8 +22,9 @@ namespace {
 constexpr double kMostBucketBytes = 1e12;
 constexpr double kMostRanks = 1024, kMostParts = 1e6;
 constexpr double kMostEpochs = 1e9, kMostIterations = 1e15, kMostSamples = 1e9, kMostPixels = 65536;
-// Below it a pause of the machine looks like a death.
-constexpr double kLeastSilence = 2.0;
+// Below it a pause of the machine looks like a death. What a process knows of the collectives of
+// others is half a second old.
+constexpr double kLeastTimeout = 2.0;
 // Samples are float32: beyond these a byte, or its distance from the mean, would leave its range.
 constexpr double kMostScale = 1e36, kMostMean = 1e38, kLeastDeviation = 1e-37;
 constexpr double kMostSeconds = 1e9, kMostWait = 1e6;
@@ -343,6 +345,12 @@ void RequireShardable(const TrainOptions& o) {
   }
 }
 
+void RequireTimeout(const char* option, double seconds) {
+  if (seconds == 0.0 || seconds >= kLeastTimeout) return;
+  throw ConfigError("--" + std::string(option) + " " + FormatG(seconds) + ": wants at least " +
+                    FormatG(kLeastTimeout) + " seconds, or 0: processes speak twice a second");
+}
+
 // Each is in range, but a byte may still leave it by all three.
 void CheckNormalisation(const TrainOptions& o) {
   double mean = 0.0, deviation = o.stddev.empty() ? 1.0 : o.stddev.front();
@@ -376,10 +384,9 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
   }
   RequireLauncher(environment);
   RequireSameRanks(environment, o.ranks);
-  if (o.heartbeat_timeout > 0.0 && o.heartbeat_timeout < kLeastSilence) {
-    throw ConfigError("--heartbeat-timeout " + FormatG(o.heartbeat_timeout) + ": wants at least " +
-                      FormatG(kLeastSilence) + " seconds, or 0: processes speak twice a second");
-  }
+  RequireTimeout("heartbeat-timeout", o.heartbeat_timeout);
+  RequireTimeout("collective-timeout", o.collective_timeout);
+  CheckTraceOptions({.trace = o.trace, .trace_steps = o.trace_steps});
   if (o.reproducible && (o.sync_batch_norm || !o.average_statistics)) {
     throw ConfigError(
         "--sync-batch-norm and --average-statistics are of the fast mode; with "

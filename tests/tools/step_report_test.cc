@@ -83,5 +83,12 @@ TEST(TraceStepsTest, AreTwoNumbersOrOne) {
   }
 }
 
+TEST(TraceStepsTest, AreLookedAtWithoutATraceToo) {
+  EXPECT_NO_THROW(CheckTraceOptions({}));
+  EXPECT_NO_THROW(CheckTraceOptions({.trace = "t.json", .trace_steps = "100-200"}));
+  EXPECT_THROW(CheckTraceOptions({.trace = "t.json", .trace_steps = "5-4"}), ConfigError);
+  EXPECT_THROW(CheckTraceOptions({.trace_steps = "100-200"}), ConfigError);
+}
+
 }  // namespace
 }  // namespace lockstep::tools

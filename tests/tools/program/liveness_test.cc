@@ -162,7 +162,9 @@ TEST_F(Liveness, WithOwnRanksTheCodeIs69) {
 TEST_F(Liveness, WithoutAHeartbeatNothingIsWatched) {
   const Outcome outcome = RunOn(2, Train({"--heartbeat-timeout", "0"}));
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  ExpectJobFails(RunOn(2, Train({"--heartbeat-timeout", "0.5"})), 64, "--heartbeat-timeout 0.5");
+  for (const char* option : {"--heartbeat-timeout", "--collective-timeout"}) {
+    ExpectJobFails(RunOn(2, Train({option, "0.5"})), 64, std::string(option) + " 0.5: wants");
+  }
 }
 
 // Cores that have other things to do make nobody look silent. LOCKSTEP_SOAK_SECONDS lets it run as
