@@ -4,8 +4,6 @@
 #include <map>
 #include <utility>
 
-#include "engine/train/checkpoint_contents.h"
-#include "engine/train/trainer.h"
 #include "tools/text.h"
 
 namespace lockstep::tools {
@@ -29,37 +27,38 @@ EarlyStopping::EarlyStopping(EarlyStoppingOptions options, const std::vector<Log
              (options_.mode == "auto" && options_.monitor.ends_with("accuracy"))) {}
 
 bool EarlyStopping::Better(double value) const {
-  if (best_epoch_ == 0) return !std::isnan(value);
+  if (!std::isfinite(value)) return false;  // of which a log that was read has only null
+  if (best_epoch_ == 0) return true;
   return grows_ ? value > best_ : value < best_;
 }
 
-void EarlyStopping::Invoke(Trainer& trainer) {
-  const LogValue* const found = log_->empty() ? nullptr : log_->back().Find(options_.monitor);
-  if (found == nullptr) return;  // an evaluation that was given up
+void EarlyStopping::Invoke(Trainer&) {
+  if (!log_->empty()) Take(log_->back());
+}
+
+void EarlyStopping::ReadLog() {
+  best_epoch_ = waited_ = 0;
+  for (const LogEntry& entry : *log_) Take(entry);
+}
+
+void EarlyStopping::Take(const LogEntry& entry) {
+  const LogValue* const found = entry.Find(options_.monitor);
+  const auto* const epoch = std::get_if<int64_t>(entry.Find("epoch"));
+  if (found == nullptr || epoch == nullptr) return;  // an evaluation that was given up
   const double value = AsDouble(*found);
   if (!Better(value)) {
     ++waited_;
     return;
   }
   best_ = value;
-  best_epoch_ = trainer.clock().epoch;
+  best_epoch_ = *epoch;
   waited_ = 0;
 }
 
-void EarlyStopping::Save(CheckpointContents* contents) const {
-  contents->values["early_stopping/best"] = best_;
-  contents->values["early_stopping/best_epoch"] = best_epoch_;
-  contents->values["early_stopping/waited"] = waited_;
-}
-
-void EarlyStopping::Restore(const CheckpointContents& contents) {
-  if (!contents.values.contains("early_stopping/best")) return;  // asked for from here on
-  best_ = contents.Real("early_stopping/best");
-  best_epoch_ = contents.Integer("early_stopping/best_epoch");
-  waited_ = contents.Integer("early_stopping/waited");
-}
-
 std::string EarlyStopping::Reason() const {
+  if (best_epoch_ == 0) {
+    return options_.monitor + " was no number in " + std::to_string(waited_) + " epochs";
+  }
   return options_.monitor + " was no better than " + FormatG(best_) + " of epoch " +
          std::to_string(best_epoch_) + " for " + std::to_string(waited_) + " epochs";
 }

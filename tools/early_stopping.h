@@ -21,8 +21,9 @@ struct EarlyStoppingOptions {
 std::string MonitorKey(const std::string& name);
 
 // Chainer's EarlyStoppingTrigger: says to stop when `patience` entries of the log in a row were no
-// better than the best before. Runs behind what writes the log. All ranks see the same values and
-// so decide alike; the best and the count are part of a checkpoint.
+// better than the best before. Runs behind what writes the log, and behind it is restored: a job
+// that goes on reads there how long it has waited, for whatever it monitors now. All ranks see the
+// same values and so decide alike.
 class EarlyStopping : public Extension {
  public:
   // `log` must outlive it.
@@ -31,14 +32,16 @@ class EarlyStopping : public Extension {
   std::string name() const override { return "early_stopping"; }
   Trigger trigger() const override { return Trigger::Epochs(1); }
   void Invoke(Trainer& trainer) override;
-  void Save(CheckpointContents* contents) const override;
-  void Restore(const CheckpointContents& contents) override;
+  void Restore(const CheckpointContents&) override { ReadLog(); }
+  // Starts anew from the entries that there are.
+  void ReadLog();
 
   bool wants_to_stop() const { return waited_ >= options_.patience; }
   // "validation/main/loss was no better than 0.5 of epoch 7 for 3 epochs".
   std::string Reason() const;
 
  private:
+  void Take(const LogEntry& entry);
   bool Better(double value) const;
 
   EarlyStoppingOptions options_;

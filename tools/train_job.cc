@@ -279,6 +279,7 @@ class TrainJob::Impl {
     if (!iteration || *iteration != LogValue(trainer_->clock().iteration)) return;
     evaluation_->Invoke(*trainer_);
     report_->Invoke(*trainer_);
+    if (early_ != nullptr) early_->ReadLog();
   }
 
   void PrintHead() const {
