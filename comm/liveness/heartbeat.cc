@@ -71,6 +71,7 @@ class Heartbeat::Impl {
   void Stop();
 
   // On the thread.
+  Frame MakeBeat();
   void Beat();
   void Tick();
   void Joined(int rank);
@@ -199,20 +200,25 @@ Heartbeat::Impl::~Impl() {
 void Heartbeat::Impl::Joined(int rank) {
   watch_->Heard(rank);
   sockets_[static_cast<size_t>(rank)] = links_->To(rank)->socket().native_handle();
+  links_->To(rank)->Send(MakeBeat());  // which says to a hub that its hello was heard
   if (!links_->complete()) return;
   phase_ = Phase::kJoined;
-  Beat();
   all_there_.set_value();
 }
 
 // The hubs tell of all ranks, of some at a time where these are many.
-void Heartbeat::Impl::Beat() {
+Frame Heartbeat::Impl::MakeBeat() {
   const Clock::time_point now = Clock::now();
   const liveness::RankState own = liveness::StateOf(star_.rank, progress_.Read(), now);
   table_->Update(own, now);
   Frame beat = MakeFrame(FrameType::kBeat, star_.rank);
   if (star_.IsHub(star_.rank)) beat.states = table_->NextPart(liveness::kMostStates - 1, now);
   beat.states.insert(beat.states.begin(), own);
+  return beat;
+}
+
+void Heartbeat::Impl::Beat() {
+  const Frame beat = MakeBeat();
   links_->ForEach([&](liveness::Connection& link) { link.Send(beat); });
 }
 

@@ -44,7 +44,8 @@ Links::Links(asio::io_context& io, const Star& star, const std::vector<Peer>& pe
       connection_events_{.frame = [this](Connection& from, const Frame& f) { Received(from, f); },
                          .closed = [this](Connection& connection) { Closed(connection); }},
       links_(peers.size()),
-      has_joined_(peers.size()) {
+      has_joined_(peers.size()),
+      greeted_(peers.size()) {
   for (int rank = 0; rank < star_.size; ++rank) missing_ += star_.Watches(rank) ? 1 : 0;
 }
 
@@ -136,24 +137,39 @@ Links::Call* Links::CallOn(const Connection& connection) {
   return nullptr;
 }
 
+std::shared_ptr<Connection>* Links::GreetedOn(const Connection& connection) {
+  for (auto& greeted : greeted_) {
+    if (greeted.get() == &connection) return &greeted;
+  }
+  return nullptr;
+}
+
+bool Links::ShowsToken(const Frame& frame) const {
+  return frame.type == FrameType::kHello && Equal(frame.token, token_);
+}
+
 bool Links::MayJoin(int rank) const {
   return rank >= 0 && rank < star_.size && star_.Watches(rank) && !has_joined_[Index(rank)];
 }
 
 // The first frame on a connection. Both sides show the token, the caller first.
 void Links::Greeted(Connection& from, const Frame& frame) {
-  const bool knows = frame.type == FrameType::kHello && Equal(frame.token, token_);
-  Call* const call = CallOn(from);
-  if (call != nullptr) {
-    if (!knows || frame.sender != call->hub) return TryAgain(*call);
-    call->timer.cancel();
-    return JoinedBy(call->hub, std::exchange(call->connection, nullptr));
-  }
+  if (Call* const call = CallOn(from)) return AnsweredBy(*call, frame);
   const auto self = from.shared_from_this();
   strangers_.remove(self);
-  if (!knows || !MayJoin(frame.sender) || star_.Calls(frame.sender)) return from.Close();
+  if (!ShowsToken(frame) || !MayJoin(frame.sender) || star_.Calls(frame.sender)) {
+    return from.Close();
+  }
+  auto& greeted = greeted_[Index(frame.sender)];
+  if (greeted) greeted->Close();
+  greeted = self;
   from.Send(Hello());
-  JoinedBy(frame.sender, self);
+}
+
+void Links::AnsweredBy(Call& call, const Frame& frame) {
+  if (!ShowsToken(frame) || frame.sender != call.hub) return TryAgain(call);
+  call.timer.cancel();
+  JoinedBy(call.hub, std::exchange(call.connection, nullptr));
 }
 
 void Links::JoinedBy(int rank, std::shared_ptr<Connection> connection) {
@@ -170,14 +186,21 @@ void Links::JoinedBy(int rank, std::shared_ptr<Connection> connection) {
 }
 
 void Links::Received(Connection& from, const Frame& frame) {
-  if (from.rank < 0) return Greeted(from, frame);
+  if (from.rank < 0) {
+    auto* const greeted = GreetedOn(from);
+    if (greeted == nullptr) return Greeted(from, frame);
+    JoinedBy(static_cast<int>(greeted - greeted_.data()), std::exchange(*greeted, nullptr));
+  }
   if (frame.sender != from.rank) return;
   events_.frame(from.rank, frame);
 }
 
 void Links::Closed(Connection& connection) {
   if (Call* const call = CallOn(connection)) return TryAgain(*call);
-  if (connection.rank < 0) return strangers_.remove(connection.shared_from_this()), void();
+  if (connection.rank < 0) {
+    if (auto* const greeted = GreetedOn(connection)) return greeted->reset();
+    return strangers_.remove(connection.shared_from_this()), void();
+  }
   links_[Index(connection.rank)] = nullptr;
   events_.closed(connection.rank);
 }

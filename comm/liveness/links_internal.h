@@ -73,9 +73,12 @@ class Links {
   void Received(Connection& from, const Frame& frame);
   void Closed(Connection& connection);
   void Greeted(Connection& from, const Frame& frame);
+  void AnsweredBy(Call& call, const Frame& frame);
   void JoinedBy(int rank, std::shared_ptr<Connection> connection);
   bool MayJoin(int rank) const;
   Call* CallOn(const Connection& connection);
+  std::shared_ptr<Connection>* GreetedOn(const Connection& connection);
+  bool ShowsToken(const Frame& frame) const;
   Frame Hello() const;
 
   boost::asio::io_context& io_;
@@ -90,6 +93,9 @@ class Links {
   std::vector<bool> has_joined_;
   int missing_ = 0;
   std::list<std::shared_ptr<Connection>> strangers_;  // the oldest first
+  // By rank, who has shown the token. One that lost patience with us meanwhile has closed it and
+  // calls again; one that speaks on has heard our hello, and has joined.
+  std::vector<std::shared_ptr<Connection>> greeted_;
   std::list<Call> calls_;
 };
 

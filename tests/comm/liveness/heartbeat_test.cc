@@ -245,6 +245,24 @@ TEST(Heartbeat, StrangersAreTurnedAway) {
   EXPECT_THROW(ConnectTo(ranks.puppet[2]->peers()[0].port), std::runtime_error);
 }
 
+// One that was not answered in time has closed its connection, and calls again.
+TEST(Heartbeat, WhoLostPatienceIsLetInAgain) {
+  const auto impatient = [](const Puppet& puppet) {
+    const FileDescriptor socket = ConnectTo(puppet.peers()[0].port);
+    Frame hello;
+    hello.type = FrameType::kHello;
+    hello.sender = puppet.rank();
+    hello.token = puppet.token();
+    const std::vector<std::byte> bytes = Encode(hello);
+    ::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    char byte = 0;
+    EXPECT_EQ(::recv(socket.get(), &byte, 1, 0), 1);
+  };
+  StarRanks ranks(3, {2}, {.options = Quick(), .before = impatient});
+  const Pulse pulse({ranks.puppet[2].get()});
+  EXPECT_FALSE(ranks.real[0]->WaitForEnd(2 * Quick().silence));
+}
+
 // Ranks of several hosts meet at the addresses of their interfaces, and have a deputy elsewhere.
 TEST(Heartbeat, RanksOfSeveralHostsMeet) {
   if (OwnAddresses().empty()) GTEST_SKIP() << "no network interface but loopback";

@@ -117,6 +117,7 @@ void Puppet::Connect() {
     Check(ReadFrame(socket).type == FrameType::kHello, "no greeting");
     sockets_[rank] = std::move(socket);
   }
+  Beat();
   for (int rank = 0; rank < star_.size; ++rank) {
     if (!star_.Watches(rank) || star_.Calls(rank)) continue;
     FileDescriptor socket(::accept(listener_.get(), nullptr, nullptr));
