@@ -83,17 +83,19 @@ StepTimes SplitStep(const PartTimes& parts, std::span<const TimeShare> shares,
   return times;
 }
 
+// Of every step: sorted once, not for each rank without itself.
 std::vector<double> Lateness(std::span<const double> arrivals) {
+  if (arrivals.size() < 2) return std::vector<double>(arrivals.size());
+  std::vector<double> sorted(arrivals.begin(), arrivals.end());
+  std::sort(sorted.begin(), sorted.end());
+  const size_t others = sorted.size() - 1;
   std::vector<double> late;
-  for (size_t rank = 0; rank < arrivals.size(); ++rank) {
-    std::vector<double> others(arrivals.begin(), arrivals.end());
-    others.erase(others.begin() + static_cast<ptrdiff_t>(rank));
-    if (others.empty()) return {0.0};
-    std::sort(others.begin(), others.end());
-    const size_t middle = others.size() / 2;
-    const double median =
-        others.size() % 2 == 1 ? others[middle] : 0.5 * (others[middle - 1] + others[middle]);
-    late.push_back(arrivals[rank] - median);
+  late.reserve(arrivals.size());
+  for (const double arrival : arrivals) {
+    const auto own = static_cast<size_t>(std::lower_bound(sorted.begin(), sorted.end(), arrival) -
+                                         sorted.begin());
+    const auto other = [&](size_t i) { return sorted[i < own ? i : i + 1]; };
+    late.push_back(arrival - 0.5 * (other((others - 1) / 2) + other(others / 2)));
   }
   return late;
 }

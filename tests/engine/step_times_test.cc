@@ -172,6 +172,7 @@ TEST(LatenessTest, IsAgainstTheMedianOfTheOthers) {
   EXPECT_THAT(Lateness(std::vector<double>{5.0, 8.0}), ElementsAre(-3.0, 3.0));
   EXPECT_THAT(Lateness(std::vector<double>{1.0, 9.0, 2.0, 3.0}),
               ElementsAre(-2.0, 7.0, -1.0, DoubleNear(1.0, 1e-12)));
+  EXPECT_THAT(Lateness(std::vector<double>{4.0, 4.0, 1.0}), ElementsAre(1.5, 1.5, -3.0));
 }
 
 }  // namespace
