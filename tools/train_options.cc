@@ -22,9 +22,9 @@ namespace {
 constexpr double kMostBucketBytes = 1e12;
 constexpr double kMostRanks = 1024, kMostParts = 1e6;
 constexpr double kMostEpochs = 1e9, kMostIterations = 1e15, kMostSamples = 1e9, kMostPixels = 65536;
-// Below it a pause of the machine looks like a death. What a process knows of the collectives of
-// others is half a second old.
-constexpr double kLeastTimeout = 2.0;
+// Below these a pause of the machine looks like a death, and what others told half a second ago as
+// if they did not come.
+constexpr double kLeastSilence = 2.0, kLeastWait = 1.0;
 // Samples are float32: beyond these a byte, or its distance from the mean, would leave its range.
 constexpr double kMostScale = 1e36, kMostMean = 1e38, kLeastDeviation = 1e-37;
 constexpr double kMostSeconds = 1e9, kMostWait = 1e6;
@@ -345,10 +345,10 @@ void RequireShardable(const TrainOptions& o) {
   }
 }
 
-void RequireTimeout(const char* option, double seconds) {
-  if (seconds == 0.0 || seconds >= kLeastTimeout) return;
+void RequireTimeout(const char* option, double seconds, double least) {
+  if (seconds == 0.0 || seconds >= least) return;
   throw ConfigError("--" + std::string(option) + " " + FormatG(seconds) + ": wants at least " +
-                    FormatG(kLeastTimeout) + " seconds, or 0: processes speak twice a second");
+                    FormatG(least) + " s, or 0: processes speak twice a second");
 }
 
 // Each is in range, but a byte may still leave it by all three.
@@ -384,8 +384,8 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
   }
   RequireLauncher(environment);
   RequireSameRanks(environment, o.ranks);
-  RequireTimeout("heartbeat-timeout", o.heartbeat_timeout);
-  RequireTimeout("collective-timeout", o.collective_timeout);
+  RequireTimeout("heartbeat-timeout", o.heartbeat_timeout, kLeastSilence);
+  RequireTimeout("collective-timeout", o.collective_timeout, kLeastWait);
   CheckTraceOptions({.trace = o.trace, .trace_steps = o.trace_steps});
   if (o.reproducible && (o.sync_batch_norm || !o.average_statistics)) {
     throw ConfigError(
