@@ -33,12 +33,20 @@ VGG_PLAN = [
 ]
 
 
+def rank():
+    return int(os.environ.get("OMPI_COMM_WORLD_RANK", "0"))
+
+
+def ranks():
+    return int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1"))
+
+
 def arguments(modes=("default",)):
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", choices=sorted(WORKS), default="vgg")
     parser.add_argument("--train", help="directory of a channel (npz or IDX) whose first samples "
                         "make the batch; without it, random numbers")
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=64, help="of all processes together")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -71,17 +79,21 @@ def channel_batch(args, sample):
     return x.astype(np.float32) / np.float32(scale), t.astype(np.int64)
 
 
-def batch(args):
-    """One batch of pictures in 0..1 (or features) and labels (or targets), as NumPy arrays."""
+def made_up_batch(args, work):
     import numpy as np
-    work = WORKS[args.model]
-    if args.train:
-        return channel_batch(args, work["sample"])
     random = np.random.RandomState(7)
     x = random.rand(args.batch_size, *work["sample"]).astype(np.float32)
     if work["classes"] is None:
         return x, random.rand(args.batch_size, 1).astype(np.float32)
     return x, random.randint(0, work["classes"], args.batch_size).astype(np.int64)
+
+
+def batch(args):
+    """This process's part of one batch: pictures in 0..1 (or features) and labels (or targets), as
+    NumPy arrays."""
+    work = WORKS[args.model]
+    x, t = channel_batch(args, work["sample"]) if args.train else made_up_batch(args, work)
+    return x[rank()::ranks()], t[rank()::ranks()]
 
 
 def process_age_ms():
@@ -94,7 +106,7 @@ def process_age_ms():
 def measure(args, step, peer):
     """Times step(), which must return only when its work is done, and prints the JSON object."""
     report = {"peer": peer, "mode": args.mode, "model": args.model,
-              "batch_size": args.batch_size, "threads": args.threads}
+              "batch_size": args.batch_size, "threads": args.threads, "ranks": ranks()}
     if args.first_step:
         step()
         report["first_step_ms"] = process_age_ms()
@@ -109,5 +121,7 @@ def measure(args, step, peer):
         median = statistics.median(times)
         report.update(steps=args.steps, median_ms=median, min_ms=min(times),
                       images_per_s=1e3 * args.batch_size / median)
+    if rank() > 0:
+        return
     report["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(report))

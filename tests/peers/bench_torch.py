@@ -1,4 +1,10 @@
-"""PyTorch's best modes: channels-last, fused optimizer, eager or compiled."""
+"""PyTorch's best modes: channels-last, fused optimizer, eager or compiled.
+
+Under mpirun the processes share a batch through DistributedDataParallel over gloo.
+"""
+
+import os
+
 
 import bench_common as common
 
@@ -36,14 +42,26 @@ def regression():
                          nn.Linear(10, 1))
 
 
+def join_ranks():
+    if common.ranks() == 1:
+        return
+    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+    os.environ.setdefault("MASTER_PORT", "29517")
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    torch.distributed.init_process_group("gloo", rank=common.rank(), world_size=common.ranks())
+
+
 def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
+    join_ranks()
     model = {"vgg": vgg, "mlp": mlp, "lenet": lenet, "regression": regression}[args.model]()
     x, t = (torch.from_numpy(a) for a in common.batch(args))
     if x.dim() == 4:
         model = model.to(memory_format=torch.channels_last)
         x = x.contiguous(memory_format=torch.channels_last)
+    if common.ranks() > 1:
+        model = nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
     criterion = nn.MSELoss() if args.model == "regression" else nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=args.learning_rate, momentum=0.9,
                                 weight_decay=5e-4, fused=True)

@@ -1,10 +1,11 @@
 """Runs lockstep and a peer in turn, A B A B, on the same work, and prints medians and their ratio.
 
   compare.py LOCKSTEP PEER [--peers FOLDER] [--rounds 5] [--only WORK,...] [--mode MODE]
-             [--threads 2] [--train CHANNEL]
+             [--threads 2] [--ranks 1] [--train CHANNEL]
 
-PEER is torch, tensorflow, mxnet or chainer, installed by tests/peers/install FOLDER. A machine that
-does other things drifts: only figures of alternating runs belong beside each other.
+PEER is torch, tensorflow, mxnet or chainer, installed by tests/peers/install FOLDER. With --ranks N
+both sides run as N processes under mpirun that share each batch; --threads are those of each. A
+machine that does other things drifts: only figures of alternating runs belong beside each other.
 """
 
 import argparse
@@ -19,6 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 WORKS = {"vgg-64": ("vgg", 64, 6), "mlp-64": ("mlp", 64, 200), "mlp-256": ("mlp", 256, 80),
          "lenet-64": ("lenet", 64, 60), "regression-32": ("regression", 32, 2000)}
 OUR_MODELS = {"regression": "dnn"}  # where lockstep's name differs
+LAUNCH = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
 MODES = {"torch": "eager", "tensorflow": "graph"}
 
 
@@ -31,6 +33,8 @@ def arguments():
     parser.add_argument("--only", default="")
     parser.add_argument("--mode")
     parser.add_argument("--threads", type=int, default=2, help="of either side")
+    parser.add_argument("--ranks", type=int, default=1, help="processes of either side; of the "
+                        "peers torch can")
     parser.add_argument("--train", help="channel (npz or IDX) that both sides train on; without "
                         "it, made-up samples")
     return parser.parse_args()
@@ -52,8 +56,9 @@ def commands(args, work, first_step):
             os.path.join(HERE, "bench_%s.py" % args.peer), "--model", model] + shared
     mode = args.mode or MODES.get(args.peer)
     ours = ["--model", OUR_MODELS.get(model, model)] + shared
-    return ([args.lockstep, "bench", "train", "--json"] + ours,
-            peer + (["--mode", mode] if mode else []))
+    launch = LAUNCH + ["-np", str(args.ranks)] if args.ranks > 1 else []
+    return (launch + [args.lockstep, "bench", "train", "--json"] + ours,
+            launch + peer + (["--mode", mode] if mode else []))
 
 
 def alternate(args, work, first_step, key):
