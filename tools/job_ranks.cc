@@ -64,12 +64,6 @@ std::vector<std::string> NamesIn(const std::vector<JobRanks::Facts>& of_rank) {
   return names;
 }
 
-// "rank 1", where there are several hosts "rank 1 at algo-2".
-std::string NameOf(size_t rank, const std::vector<std::string>& hosts) {
-  const bool several = std::count(hosts.begin(), hosts.end(), hosts[0]) != std::ssize(hosts);
-  return "rank " + std::to_string(rank) + (several ? " at " + OneLine(hosts[rank], 100) : "");
-}
-
 // "--seed is 1 on rank 0, 2 on rank 1": the ranks that say the same as one before are left out.
 std::string Difference(const std::string& name, const std::vector<std::string>& values,
                        const std::vector<std::string>& hosts) {
@@ -80,7 +74,7 @@ std::string Difference(const std::string& name, const std::vector<std::string>& 
       continue;
     }
     const std::string value = values[rank].empty() ? "''" : OneLine(values[rank], 100);
-    text += (text.empty() ? "" : ", ") + value + " on " + NameOf(rank, hosts);
+    text += (text.empty() ? "" : ", ") + value + " on " + RankName(static_cast<int>(rank), hosts);
   }
   return name + " is " + text;
 }
@@ -115,6 +109,7 @@ JobRanks::JobRanks(const JobRanksOptions& options)
     sync_ = std::make_unique<AllreduceSync>(*comm_group_, AllreduceOptionsOf(options));
   }
   group_ = &sync_->group();
+  hosts_ = GatherTexts(group(), HostName());
   if (size() > 1) heartbeat_ = StartHeartbeat(*comm_group_, options.heartbeat);
 }
 
@@ -144,14 +139,13 @@ void JobRanks::RequireEqual(const Facts& facts) const {
   for (const std::string& text : GatherTexts(group(), TextOf(facts))) {
     of_rank.push_back(FactsIn(text));
   }
-  const std::vector<std::string> hosts = GatherTexts(group(), HostName());
   std::vector<std::string> differences;
   for (const std::string& name : NamesIn(of_rank)) {
     std::vector<std::string> values;
     values.reserve(of_rank.size());
     for (const Facts& theirs : of_rank) values.push_back(ValueIn(theirs, name));
     if (std::count(values.begin(), values.end(), values.front()) == std::ssize(values)) continue;
-    differences.push_back(Difference(name, values, hosts));
+    differences.push_back(Difference(name, values, hosts_));
   }
   if (differences.empty()) return;
   throw AgreedError(ExitCode::kDisagree,

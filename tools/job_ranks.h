@@ -49,6 +49,8 @@ class JobRanks {
   RankGroup& group() const { return *group_; }
   ParamSync& sync() const { return *sync_; }
   std::string name() const { return world_->name(); }
+  // RankName() of this one.
+  std::string rank_name() const { return RankName(rank(), hosts_); }
 
   // `wanted`, or for 0 this rank's share of the processors that it may use.
   int Threads(int64_t wanted) const;
@@ -74,6 +76,7 @@ class JobRanks {
   std::unique_ptr<CommGroup> comm_group_;  // null for one rank
   std::unique_ptr<ParamSync> sync_;
   RankGroup* group_ = nullptr;
+  std::vector<std::string> hosts_;        // by rank
   std::unique_ptr<Heartbeat> heartbeat_;  // null where nobody listens
 };
 

@@ -48,6 +48,18 @@ bool LostARank(const std::exception_ptr& thrown) {
   }
 }
 
+void NameTheRank(const JobRanks& ranks, Failure* failure) {
+  try {
+    throw;
+  } catch (const AgreedError&) {
+    return;
+  } catch (const GaveUpError&) {
+    return;
+  } catch (...) {
+    if (ranks.size() > 1) failure->text = ranks.rank_name() + ": " + failure->text;
+  }
+}
+
 void TellRanks(const JobRanks& ranks, const StopSignals& signals, Failure* failure) {
   if (!AnotherSaysIt(ranks, std::current_exception())) return;
   failure->text.clear();

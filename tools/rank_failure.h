@@ -13,7 +13,10 @@ namespace lockstep::tools {
 // Whether a collective failed, and nobody has said why.
 bool LostARank(const std::exception_ptr& thrown);
 
-// To be called where an exception is handled. Who has nothing to say does not end before who has: a
+// Both to be called where an exception is handled. Says which rank of several has met it, where
+// nobody else has met the same.
+void NameTheRank(const JobRanks& ranks, Failure* failure);
+// Who has nothing to say does not end before who has: a
 // launcher takes the exit code of the first that ends, and ends the others in the middle of their
 // words.
 void TellRanks(const JobRanks& ranks, const StopSignals& signals, Failure* failure);

@@ -84,6 +84,7 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
     if (signals.requested() && !saved && IsTrouble(failure.code))
       failure.code = ExitCode::kNotSaved;
     if (ranks && LostARank(std::current_exception())) ranks->LetHeartbeatSpeak();
+    if (ranks) NameTheRank(*ranks, &failure);
     WriteFailureFile(FailureDirectory(variables), failure.text);
     if (rank_log) rank_log->End("lockstep: " + failure.text);
     ranks ? TellRanks(*ranks, signals, &failure) : LetTheFirstSay(signals, &failure);

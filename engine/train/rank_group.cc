@@ -4,6 +4,8 @@
 #include <cstring>
 #include <new>
 
+#include "engine/train/host_name.h"
+#include "engine/train/posix_file.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -68,6 +70,12 @@ bool AnyRank(RankGroup& group, bool mine) {
   return std::any_of(all.begin(), all.end(), [](uint8_t one) { return one != 0; });
 }
 
+std::string RankName(int rank, const std::vector<std::string>& hosts) {
+  const bool several = std::count(hosts.begin(), hosts.end(), hosts[0]) != std::ssize(hosts);
+  return "rank " + std::to_string(rank) +
+         (several ? " at " + Printable(hosts[static_cast<size_t>(rank)]) : "");
+}
+
 void AgreeOnFailure(RankGroup& group, const std::exception_ptr& mine) {
   const std::vector<uint8_t> failed = GatherValues<uint8_t>(group, mine ? 1 : 0);
   const auto first = std::find(failed.begin(), failed.end(), 1);
@@ -81,7 +89,7 @@ void ThrowFailureOf(RankGroup& group, int rank, const std::exception_ptr& mine) 
   if (group.rank() == rank) failure = Describe(mine);
   group.Broadcast(&failure.code, sizeof failure.code, rank);
   const std::string text = BroadcastText(group, failure.text, rank);
-  throw AgreedError(failure.code, "rank " + std::to_string(rank) + ": " + text);
+  throw AgreedError(failure.code, RankName(rank, GatherTexts(group, HostName())) + ": " + text);
 }
 
 }  // namespace lockstep

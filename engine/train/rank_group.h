@@ -59,6 +59,9 @@ std::string BroadcastText(RankGroup& group, const std::string& mine, int root);
 // Whether any rank says so.
 bool AnyRank(RankGroup& group, bool mine);
 
+// "rank 1"; where the ranks' hosts are several, "rank 1 at algo-2".
+std::string RankName(int rank, const std::vector<std::string>& hosts);
+
 // What every rank of a group throws alike: nobody needs to be told.
 class AgreedError : public Error {
  public:
@@ -66,7 +69,7 @@ class AgreedError : public Error {
 };
 
 // Every rank says what it has met, null for nothing wrong. Where anything is wrong anywhere, all
-// throw AgreedError, the words of the first such rank: "rank 1: ...", with its exit code. A single
+// throw AgreedError, the words of the first such rank, "rank 1: ...", with its exit code. A single
 // rank throws what it has met.
 void AgreeOnFailure(RankGroup& group, const std::exception_ptr& mine);
 // The second half of that, where it is known already that `rank` has met something.
