@@ -6,15 +6,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
+#include "engine/train/posix_file.h"
 #include "kernels/error.h"
+#include "tools/console.h"
 
 namespace lockstep::tools {
 namespace {
@@ -40,14 +44,54 @@ std::vector<std::string> CommandLine(int ranks, std::span<const std::string> arg
   return line;
 }
 
+// What mpirun and its processes say, passed on.
+class Words {
+ public:
+  Words() {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+      throw Error(ExitCode::kNoResources, "no pipe for mpirun: out of descriptors");
+    }
+    to_read_ = FileDescriptor(ends[0]);
+    to_write_ = FileDescriptor(ends[1]);
+    ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
+  }
+  int to_write() const { return to_write_.get(); }
+
+  // All that is there. Others than mpirun may still hold the other end when it has ended.
+  void PassOn() {
+    std::array<char, 4096> bytes{};
+    for (;;) {
+      const ssize_t size = ::read(to_read_.get(), bytes.data(), bytes.size());
+      if (size < 0 && errno == EINTR) continue;
+      if (size <= 0) return;
+      const std::string_view text(bytes.data(), static_cast<size_t>(size));
+      Console(2).Write(text);
+      newest_ = newest_.substr(newest_.size() - std::min(newest_.size(), kReason.size() - 1));
+      newest_ += text;
+      has_reason_ = has_reason_ || newest_.find(kReason) != std::string::npos;
+    }
+  }
+  // Whether a process has said why the job ends.
+  bool has_reason() const { return has_reason_; }
+
+ private:
+  static constexpr std::string_view kReason = "lockstep: ";
+
+  FileDescriptor to_read_, to_write_;
+  std::string newest_;
+  bool has_reason_ = false;
+};
+
 // Between fork() and exec() only system calls are safe.
-[[noreturn]] void BecomeMpirun(char* const* argv, pid_t parent) {
+[[noreturn]] void BecomeMpirun(char* const* argv, pid_t parent, int errors) {
   // A terminal's Ctrl-C goes to this process's group: mpirun must hear of it from us alone.
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(kNoMpirun);
   const int nothing = ::open("/dev/null", O_RDONLY);
   if (nothing >= 0) ::dup2(nothing, 0);
+  ::dup2(errors, 2);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGXCPU, SIGPIPE, SIGXFSZ}) {
     ::signal(signal, SIG_DFL);
   }
@@ -55,10 +99,11 @@ std::vector<std::string> CommandLine(int ranks, std::span<const std::string> arg
   ::_exit(kNoMpirun);
 }
 
-int WaitFor(pid_t child, const StopSignals& signals) {
+int WaitFor(pid_t child, const StopSignals& signals, Words* words) {
   bool passed_on = false;
   for (int status = 0;;) {
     const pid_t ended = ::waitpid(child, &status, WNOHANG);
+    words->PassOn();
     if (ended == child) return status;
     if (ended < 0 && errno != EINTR) throw Error(ExitCode::kBug, "mpirun cannot be waited for");
     if (signals.requested() && !passed_on) passed_on = ::kill(child, SIGUSR1) == 0;
@@ -74,12 +119,13 @@ int LaunchRanks(int ranks, std::span<const std::string> arguments, const StopSig
   argv.reserve(line.size() + 1);
   for (std::string& word : line) argv.push_back(word.data());
   argv.push_back(nullptr);
+  Words words;
   const pid_t parent = ::getpid();
   const pid_t child = ::fork();
   if (child < 0) throw Error(ExitCode::kNoResources, "no process for mpirun: out of processes");
-  if (child == 0) BecomeMpirun(argv.data(), parent);
+  if (child == 0) BecomeMpirun(argv.data(), parent, words.to_write());
 
-  const int status = WaitFor(child, signals);
+  const int status = WaitFor(child, signals, &words);
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   if (code == kNoMpirun) {
     throw ConfigError("--ranks " + std::to_string(ranks) +
@@ -89,7 +135,9 @@ int LaunchRanks(int ranks, std::span<const std::string> arguments, const StopSig
   }
   if (code < 128) return code;
   // What met the signal before it could catch it had nothing to save yet.
-  if (signals.requested()) throw Error(ExitCode::kNotSaved, StopSignals::kNothingToSave);
+  const ExitCode own = signals.requested() ? ExitCode::kNotSaved : ExitCode::kPeerLost;
+  if (words.has_reason()) return static_cast<int>(own);
+  if (signals.requested()) throw Error(own, StopSignals::kNothingToSave);
   throw CommError("a process of the job was ended by signal " + std::to_string(code - 128) +
                   "; run again, it goes on from its newest checkpoint");
 }
