@@ -21,9 +21,12 @@
 #include "models/model.h"
 #include "tools/algorithm_file.h"
 #include "tools/console.h"
+#include "tools/failure.h"
 #include "tools/job_ranks.h"
 #include "tools/options.h"
 #include "tools/peak.h"
+#include "tools/rank_failure.h"
+#include "tools/signals.h"
 #include "tools/step_report.h"
 #include "tools/text.h"
 #include "tools/verbs.h"
@@ -114,9 +117,9 @@ Dataset MakeDataset(const BenchOptions& options) {
 // Everything a step needs, on data in memory.
 class Bench {
  public:
-  explicit Bench(const BenchOptions& options)
+  Bench(const BenchOptions& options, const JobRanks& ranks)
       : options_(options),
-        ranks_(options.ranks),
+        ranks_(ranks),
         backend_(MakeCpuBackend(ranks_.Threads(options.threads))),
         source_(MakeDataset(options), {.batch_size = options.batch_size,
                                        .drop_last = true,
@@ -199,7 +202,6 @@ class Bench {
   }
 
   const Backend& backend() const { return *backend_; }
-  const JobRanks& ranks() const { return ranks_; }
 
  private:
   static BatchCut CutOf(const BenchOptions& options) {
@@ -217,7 +219,7 @@ class Bench {
   }
 
   BenchOptions options_;
-  JobRanks ranks_;
+  const JobRanks& ranks_;
   std::unique_ptr<Backend> backend_;
   DatasetSource source_;
   Model model_;
@@ -270,6 +272,27 @@ std::string Summary(const BenchOptions& options, const Backend& backend, int pro
                 *std::min_element(times.begin(), times.end()),
                 static_cast<double>(options.batch_size) / median * 1e3, PeakMegabytes());
   return text;
+}
+
+void Measure(const BenchOptions& bench, const JobRanks& ranks) {
+  if (bench.profile && ranks.size() > 1) {
+    throw ConfigError("--profile times the plan of one process; start it without mpirun");
+  }
+  Bench run(bench, ranks);
+  if (bench.first_step) {
+    const double first = run.FirstStepMilliseconds();
+    if (ranks.is_first()) PrintResult(FirstStepText(bench, run.backend(), first));
+    return;
+  }
+  const std::vector<double> times = run.Milliseconds();
+  const std::string report = run.StepReport();
+  if (!ranks.is_first()) return;
+  Console out(1);
+  out.Write(bench.json ? Json(bench, run.backend(), ranks.size(), times)
+                       : Summary(bench, run.backend(), ranks.size(), times));
+  if (!bench.json) out.Write(report);
+  if (bench.profile) out.Write(run.Profile());
+  out.CheckWritten();
 }
 
 int BenchTrain(std::span<const std::string> arguments) {
@@ -326,31 +349,33 @@ int BenchTrain(std::span<const std::string> arguments) {
   if (bench.profile && bench.lanes > 0) {
     throw ConfigError("--profile times the plan of the fast mode and does not go with --lanes");
   }
-  Bench run(bench);
-  if (bench.profile && run.ranks().size() > 1) {
-    throw ConfigError("--profile times the plan of one process; start it without mpirun");
+  const JobRanks ranks(bench.ranks);
+  try {
+    Measure(bench, ranks);
+  } catch (...) {
+    // Others may wait for this one, and are to know why.
+    ranks.Abort(DescribeFailure(std::current_exception()).text);
+    throw;
   }
-  if (bench.first_step) {
-    const double first = run.FirstStepMilliseconds();
-    if (run.ranks().is_first()) PrintResult(FirstStepText(bench, run.backend(), first));
-    return 0;
-  }
-  const std::vector<double> times = run.Milliseconds();
-  const std::string report = run.StepReport();
-  if (!run.ranks().is_first()) return 0;
-  Console out(1);
-  const int processes = run.ranks().size();
-  out.Write(bench.json ? Json(bench, run.backend(), processes, times)
-                       : Summary(bench, run.backend(), processes, times));
-  if (!bench.json) out.Write(report);
-  if (bench.profile) out.Write(run.Profile());
-  out.CheckWritten();
   return 0;
+}
+
+// Options are the same for all processes that a launcher has started, and so are their mistakes.
+int RunOnce(int (*run)(std::span<const std::string>), std::span<const std::string> arguments,
+            StopSignals& signals) {
+  try {
+    return run(arguments);
+  } catch (const ConfigError& error) {
+    signals.Catch();
+    Failure failure{.text = error.what(), .code = error.code()};
+    LetTheFirstSay(signals, &failure);
+    throw Error(failure.code, failure.text);
+  }
 }
 
 }  // namespace
 
-int RunBench(std::span<const std::string> arguments) {
+int RunBench(std::span<const std::string> arguments, StopSignals& signals) {
   const std::string what = arguments.empty() ? "" : arguments.front();
   if (what == "--help" || what == "-h") {
     PrintResult(
@@ -358,8 +383,8 @@ int RunBench(std::span<const std::string> arguments) {
         "       lockstep bench allreduce [options]   (lockstep bench allreduce --help)\n");
     return 0;
   }
-  if (what == "train") return BenchTrain(arguments.subspan(1));
-  if (what == "allreduce") return RunBenchAllreduce(arguments.subspan(1));
+  if (what == "train") return RunOnce(BenchTrain, arguments.subspan(1), signals);
+  if (what == "allreduce") return RunOnce(RunBenchAllreduce, arguments.subspan(1), signals);
   throw ConfigError(
       "lockstep bench wants what to measure: lockstep bench train [options] or lockstep bench "
       "allreduce [options]");

@@ -122,7 +122,7 @@ int RunBenchAllreduce(std::span<const std::string> arguments) {
   options.RefuseUnknown();
   options.Parse(arguments);
   if (options.help_requested()) {
-    PrintResult(options.Help());
+    if (LaunchedRank() == 0) PrintResult(options.Help());
     return 0;
   }
   for (const double megabytes : bench.megabytes) {

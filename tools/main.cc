@@ -34,7 +34,7 @@ constexpr std::array<Verb, 4> kVerbs{{
     {"train", "train a network on channel data", RunTrain},
     {"predict", "run a trained model on arrays or a channel", Plain<RunPredict>},
     {"inspect", "describe a model file, a checkpoint or a plan", Plain<RunInspect>},
-    {"bench", "measure training steps, or sums over ranks", Plain<RunBench>},
+    {"bench", "measure training steps, or sums over ranks", RunBench},
 }};
 
 std::string Usage() {

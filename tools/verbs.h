@@ -10,11 +10,12 @@
 
 namespace lockstep::tools {
 
-// Catches the signals itself: the other verbs have nothing to save and end as the signals say.
+// Catches the signals itself: the other verbs have nothing to save and end as the signals say. A
+// bench asks for them to know that a launcher ends it.
 int RunTrain(std::span<const std::string> arguments, StopSignals& signals);
 int RunPredict(std::span<const std::string> arguments);
 int RunInspect(std::span<const std::string> arguments);
-int RunBench(std::span<const std::string> arguments);
+int RunBench(std::span<const std::string> arguments, StopSignals& signals);
 // `bench allreduce`, with the arguments behind both words.
 int RunBenchAllreduce(std::span<const std::string> arguments);
 

@@ -325,6 +325,7 @@ TEST_F(Ranks, ADiskThatIsFullAtTheFirstIsTheirAnswer) {
                             {"/usr/bin/unshare", "-m", "/bin/sh", "-c", mount, "sh"});
     const Outcome outcome = RunProgram(Train({"--checkpoint-every", "1"}, "job"), setting);
     ExpectJobFails(outcome, 74, "No space left");
+    EXPECT_THAT(outcome.err, HasSubstr("lockstep: rank 0: "));
     const size_t first = outcome.err.find("lockstep: ");
     EXPECT_EQ(first, outcome.err.rfind("lockstep: ")) << outcome.err;
   }
@@ -344,6 +345,17 @@ TEST_F(Ranks, WhatAllOfThemWouldSayIsSaidOnce) {
   // What only another one has to say is said, too.
   ExpectJobFails(RunProgram(Train({"--communicator", "shm"}), Wrapped(2, "--epochs none")), 64,
                  "--epochs");
+}
+
+TEST_F(Ranks, ABenchSaysOnceWhatIsWrongWithItsOptions) {
+  for (const Arguments& wrong :
+       {Arguments{"train", "--steps", "none"}, Arguments{"train", "--model", "pigeon"},
+        Arguments{"allreduce", "--megabytes", "0"}}) {
+    const Outcome outcome = RunOn(3, Arguments{"bench"} + wrong);
+    ExpectJobFails(outcome, 64, wrong.back());
+    const size_t first = outcome.err.find("lockstep: ");
+    EXPECT_EQ(first, outcome.err.rfind("lockstep: ")) << outcome.err;
+  }
 }
 
 TEST_F(Ranks, ABenchNamesItsProcesses) {
