@@ -1,6 +1,7 @@
 #include "tools/signals.h"
 
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@ std::atomic<int64_t> received_ns{0};
 std::atomic<bool> nothing_to_save{false};
 std::atomic<void (*)(const void*)> last_act{nullptr};
 std::atomic<const void*> last_argument{nullptr};
+std::atomic<pid_t> parent{0};
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<int64_t>::is_always_lock_free);
 
 // Async-signal-safe calls only (signal-safety(7)): clock_gettime, write, _exit.
@@ -60,6 +62,12 @@ extern "C" void OnStopSignal(int signal) {
   Leave();
 }
 
+// The kernel sends this one when the thread ends that forked this process, which may be one of many
+// (PR_SET_PDEATHSIG(2const)); a process whose parent has ended has another.
+extern "C" void OnParentEnd(int) {
+  if (::getppid() != parent.load()) OnStopSignal(SIGTERM);
+}
+
 void Ignore(int signal, struct sigaction* before) {
   struct sigaction action {};
   action.sa_handler = SIG_IGN;
@@ -93,7 +101,20 @@ void StopSignals::Catch() {
   }
 }
 
+void StopSignals::FollowParent() const {
+  parent = ::getppid();
+  struct sigaction action {};
+  action.sa_handler = OnParentEnd;
+  action.sa_flags = SA_RESTART;
+  ::sigemptyset(&action.sa_mask);
+  ::sigaction(ParentEnded(), &action, nullptr);
+  ::prctl(PR_SET_PDEATHSIG, ParentEnded());
+  // It may have ended before that.
+  OnParentEnd(ParentEnded());
+}
+
 StopSignals::~StopSignals() {
+  ::prctl(PR_SET_PDEATHSIG, 0);
   size_t at = 0;
   for (const int signal : kStopping) ::sigaction(signal, &before_[at++], nullptr);
   for (const int signal : kIgnored) ::sigaction(signal, &before_[at++], nullptr);

@@ -38,6 +38,9 @@ class StopSignals {
   StopSignals& operator=(const StopSignals&) = delete;
 
   void Catch();
+  // For processes that a launcher has started: its end is a SIGTERM. One that is killed itself does
+  // not end them, and nobody would see what they print.
+  void FollowParent() const;
   bool requested() const noexcept;
   // The first signal and when it came, on the monotonic clock.
   std::optional<Stop> stop() const noexcept;
@@ -66,6 +69,8 @@ class StopSignals {
  private:
   static constexpr std::array<int, 5> kStopping = {SIGTERM, SIGINT, SIGHUP, SIGXCPU, SIGUSR1};
   static constexpr std::array<int, 2> kIgnored = {SIGPIPE, SIGXFSZ};
+
+  static int ParentEnded() { return SIGRTMIN; }
 
   std::array<struct sigaction, kStopping.size() + kIgnored.size()> before_;
 };

@@ -50,6 +50,7 @@ void Join(const TrainOptions& options, const std::string& failure_dir, const Sto
 
 int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
   signals.Catch();
+  if (LaunchedRanks() > 1) signals.FollowParent();
   const Variables variables = ProcessVariables();
   std::optional<RankLog> rank_log;
   std::optional<Console> console;

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <functional>
 #include <thread>
@@ -163,6 +164,64 @@ TEST(StopSignalsTest, AFileSizeLimitIsAnErrorOfWrite) {
               return ::write(fd, "5678", 4) == -1 && errno == EFBIG ? 0 : 3;
             }),
             0);
+}
+
+// A process that follows its parent: 'r' when it is ready, then 's' when it is asked to stop, 'n'
+// when it was not for a while.
+void Follow(int out) {
+  StopSignals signals;
+  signals.Catch();
+  signals.FollowParent();
+  const auto start = std::chrono::steady_clock::now();
+  const auto say = [out](char word) { return ::write(out, &word, 1) == 1; };
+  say('r');
+  while (!signals.requested() &&
+         std::chrono::steady_clock::now() - start < std::chrono::seconds(1)) {
+    ::usleep(1000);
+  }
+  say(signals.requested() ? 's' : 'n');
+  ::_exit(0);
+}
+
+class FollowedParent : public ::testing::Test {
+ protected:
+  FollowedParent() { EXPECT_EQ(::pipe(ends_.data()), 0); }
+  ~FollowedParent() override {
+    for (const int end : ends_) ::close(end);
+  }
+  char Next() const {
+    char word = 0;
+    EXPECT_EQ(::read(ends_[0], &word, 1), 1);
+    return word;
+  }
+  std::array<int, 2> ends_{};
+};
+
+TEST_F(FollowedParent, EndsWhoFollowsIt) {
+  const pid_t parent = ::fork();
+  if (parent == 0) {
+    if (::fork() == 0) Follow(ends_[1]);
+    for (;;) ::pause();
+  }
+  EXPECT_EQ(Next(), 'r');
+  ::kill(parent, SIGKILL);
+  ::waitpid(parent, nullptr, 0);
+  EXPECT_EQ(Next(), 's');
+}
+
+TEST_F(FollowedParent, MayEndTheThreadThatForked) {
+  const pid_t parent = ::fork();
+  if (parent == 0) {
+    std::thread([&] {
+      if (::fork() == 0) Follow(ends_[1]);
+      ::usleep(100'000);
+    }).join();
+    for (;;) ::pause();
+  }
+  EXPECT_EQ(Next(), 'r');
+  EXPECT_EQ(Next(), 'n');
+  ::kill(parent, SIGKILL);
+  ::waitpid(parent, nullptr, 0);
 }
 
 }  // namespace

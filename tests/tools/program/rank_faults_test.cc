@@ -5,7 +5,11 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
+#include <thread>
 
+#include "engine/train/directory_lock.h"
+#include "kernels/error.h"
 #include "tests/tools/program/job_of_ranks.h"
 
 namespace lockstep::tools {
@@ -21,7 +25,126 @@ int Count(const std::string& text, const std::string& part) {
   return found;
 }
 
-class RankFaults : public Ranks {};
+class RankFaults : public Ranks {
+ protected:
+  // Seven steps of one process, with checkpoints of the last two.
+  void RunSevenSteps() const {
+    RunWell(Reproducible("job", {"--iterations", "7", "--checkpoint-every", "1"}));
+  }
+  void Damage(const std::string& name) const {
+    std::string bytes = ReadFile(Dir(name));
+    bytes[bytes.size() / 2] ^= 1;
+    scratch_.Write(name, bytes);
+  }
+  Arguments Endless(const Arguments& more = {}) const {
+    return With(Train(Arguments{"--checkpoint-every", "1"} + more, "job"), "--epochs", "100000");
+  }
+  bool Trains() const { return Exists("job/checkpoint_2.lsc"); }
+  // The lock on the directory is free when the last of them has gone.
+  void ExpectFreeWithin(double seconds) const {
+    const auto start = steady_clock::now();
+    const auto passed = [&] {
+      return std::chrono::duration<double>(steady_clock::now() - start).count();
+    };
+    for (;;) {
+      try {
+        const DirectoryLock lock(Dir("job"), [](const std::string&) {});
+        return;
+      } catch (const Error&) {
+        if (passed() > seconds) throw;
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      }
+    }
+  }
+};
+
+TEST_F(RankFaults, A5ADamagedNewestCheckpointGivesWayToItsPredecessor) {
+  const std::string hash = RunWell(Reproducible()).WeightsHash();
+  RunSevenSteps();
+  Damage("job/checkpoint_7.lsc");
+  const Outcome outcome = RunWellOn(2, Reproducible("job"));
+  EXPECT_EQ(Count(outcome.out, "warning: "), 1) << outcome.out;
+  EXPECT_THAT(outcome.out, HasSubstr("/checkpoint_6.lsc at iteration 6\n"));
+  EXPECT_EQ(outcome.WeightsHash(), hash);
+}
+
+TEST_F(RankFaults, A7ASecondJobOnTheDirectoryIsRefused) {
+  scratch_.MakeDirectory("job");
+  const DirectoryLock lock(Dir("job"), [](const std::string&) {});
+  const Outcome outcome = RunOn(2, Train({}, "job"));
+  ExpectJobFails(outcome, 73, "process " + std::to_string(::getpid()));
+  EXPECT_EQ(outcome.out, "");
+}
+
+TEST_F(RankFaults, A9ACheckpointOfAnotherNetworkIsRefused) {
+  RunSevenSteps();
+  const Arguments wider = With(Reproducible("job"), "--width", "0.125");
+  ExpectJobFails(RunOn(2, wider), 76,
+                 "(10, 32), the network wants float32 (10, 64); it was written by another job");
+  ExpectFreeWithin(1.0);
+  EXPECT_TRUE(Exists("job/checkpoint_7.lsc"));
+}
+
+TEST_F(RankFaults, B4ASecondSignalLeavesAtOnce) {
+  Program program(Endless({"--ranks", "2"}), Setting());
+  ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
+  program.Signal(SIGTERM);
+  program.Signal(SIGINT);
+  const Outcome outcome = program.Wait();
+  EXPECT_THAT(outcome.code, testing::AnyOf(75, 0)) << outcome.err;  // 0: it had saved by then
+  ExpectFreeWithin(5.0);
+}
+
+TEST_F(RankFaults, B7TheyEndWithTheLauncher) {
+  Program program(Endless(), Wrapped(2));
+  ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
+  program.Signal(SIGKILL);
+  EXPECT_EQ(program.Wait().signal, SIGKILL);
+  ExpectFreeWithin(5.0);
+}
+
+// mpirun kills its processes hardly after their SIGTERM, and ends with a code of its own. What was
+// saved before is whole.
+TEST_F(RankFaults, B6TermToTheLauncherLosesNoCheckpoint) {
+  const Arguments more{"--checkpoint-every", "1"};
+  {
+    Program program(With(Reproducible("job", more), "--epochs", "100000"), Wrapped(2));
+    ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
+    program.Signal(SIGTERM);
+    EXPECT_NE(program.Wait().code, 0);
+  }
+  const Outcome next = RunOn(1, With(Reproducible("job"), "--epochs", "4"));
+  EXPECT_EQ(next.code, 0) << next.err;
+  EXPECT_THAT(next.out, HasSubstr("# resumed from "));
+}
+
+TEST_F(RankFaults, C5AModelDirectoryThatCannotBeIsKnownBeforeTheFirstStep) {
+  scratch_.Write("model", "a file");
+  const Outcome outcome = RunOn(2, Train());
+  ExpectJobFails(outcome, 73, Dir("model"));
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(ReadFile(Dir("model")), "a file");
+}
+
+TEST_F(RankFaults, E1SamplesOfAnotherShapeAreNamed) {
+  Arrays large = Pictures(70);
+  large["data"] = Tensor(DType::kUint8, Shape({70, 3, 9, 9}));
+  const std::string dir = Channel("large", large);
+  const Outcome outcome = RunProgram(Train(), Wrapped(2, "--train " + dir + " --test " + dir));
+  ExpectJobFails(outcome, 76, "(3, 9, 9)");
+  ExpectJobFails(outcome, 76, "(3, 8, 8)");
+}
+
+TEST_F(RankFaults, E3AnotherProgramIsRefused) {
+  const std::string other = Dir("other");
+  std::filesystem::copy_file(LOCKSTEP_PROGRAM, other);
+  std::ofstream(other, std::ios::app) << "x";
+  ProgramSetting setting = Under(Setting(), 2);
+  const std::string script =
+      "if [ $OMPI_COMM_WORLD_RANK = 1 ]; then shift; exec " + other + " \"$@\"; fi; exec \"$@\"";
+  setting.launcher.insert(setting.launcher.end(), {"/bin/sh", "-c", script, "sh"});
+  ExpectJobFails(RunProgram(Train(), setting), 76, "the program is ");
+}
 
 // Ranks of several hosts are named with them, in whatever one of them alone has met.
 TEST_F(RankFaults, TheLineOfOneRankNamesItsHost) {
