@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "comm/liveness/frame_internal.h"
+#include "engine/train/crc32c.h"
 #include "kernels/error.h"
 
 namespace lockstep::liveness {
@@ -85,6 +86,44 @@ TEST(HeartbeatFrame, LongTextsAreCutAndControlBytesMasked) {
   Frame beat = Beat(1);
   beat.states[0].name = "new\nline";
   EXPECT_EQ(Parse(Encode(beat)).states[0].name, "new?line");
+}
+
+// The same body, said to be another type's; its sum is right.
+Bytes OfType(Bytes bytes, FrameType type) {
+  bytes[5] = static_cast<std::byte>(type);
+  const std::span<const std::byte> all(bytes);
+  const uint32_t sum = Crc32c(all.subspan(kHeadBytes), Crc32c(all.first(12)));
+  std::memcpy(bytes.data() + 12, &sum, sizeof sum);
+  return bytes;
+}
+
+// Right sums do not make sense of what nobody says.
+TEST(HeartbeatFrame, WhatNoRankSendsIsRefused) {
+  const auto refused = [](const auto& change) {
+    Frame beat = Beat(2), lost = Lost();
+    change(&beat, &lost);
+    EXPECT_THROW(Parse(Encode(beat)), FormatError);
+    EXPECT_THROW(Parse(Encode(lost)), FormatError);
+  };
+  for (const int rank : {-1, 1 << 20}) {
+    refused([&](Frame* beat, Frame* lost) { beat->sender = lost->sender = rank; });
+    refused([&](Frame* beat, Frame* lost) { beat->states[1].rank = lost->lost.rank = rank; });
+  }
+  refused([](Frame* beat, Frame* lost) {
+    beat->states[1].state = static_cast<CommProgress::State>(3);
+    lost->lost.how = static_cast<RankLost::How>(5);
+  });
+  refused([](Frame* beat, Frame* lost) {
+    *beat = Beat(kMostStates + 1);
+    lost->type = static_cast<FrameType>(5);
+  });
+  // Of these types none is without a body.
+  Frame goodbye;
+  goodbye.type = FrameType::kGoodbye;
+  const Bytes empty = Encode(goodbye);
+  EXPECT_EQ(Parse(empty).type, FrameType::kGoodbye);
+  EXPECT_THROW(Parse(OfType(empty, FrameType::kHello)), FormatError);
+  EXPECT_THROW(Parse(OfType(empty, FrameType::kLost)), FormatError);
 }
 
 // No damage is read as something else; what is read says a size that is no larger than it may be.

@@ -52,6 +52,15 @@ class Pulse {
   std::thread thread_;
 };
 
+std::string HelloBytes(int sender, const Token& token) {
+  Frame frame;
+  frame.type = FrameType::kHello;
+  frame.sender = sender;
+  frame.token = token;
+  const std::vector<std::byte> bytes = Encode(frame);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
 void ExpectLost(RealRank& rank, int lost, RankLost::How how, bool told) {
   const auto end = rank.WaitForEnd(kSoon);
   ASSERT_TRUE(end);
@@ -211,23 +220,17 @@ TEST(Heartbeat, StrangersAreTurnedAway) {
   std::vector<FileDescriptor> silent;
   const auto strangers = [&](const Puppet& puppet) {
     const uint16_t port = puppet.peers()[0].port;
-    const auto answer_to = [&](const std::string& bytes) {
-      const FileDescriptor socket = ConnectTo(port);
+    const auto answer_to = [&](const std::string& bytes, size_t hub = 0) {
+      const FileDescriptor socket = ConnectTo(puppet.peers()[hub].port);
       ::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
       return ReadToEnd(socket);
     };
-    const auto hello = [&](int sender, Token token) {
-      Frame frame;
-      frame.type = FrameType::kHello;
-      frame.sender = sender;
-      frame.token = token;
-      const std::vector<std::byte> bytes = Encode(frame);
-      return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    };
     EXPECT_EQ(answer_to("GET / HTTP/1.1\r\nHost: somewhere\r\n\r\n"), "");
-    EXPECT_EQ(answer_to(hello(2, Token{})), "");
-    EXPECT_EQ(answer_to(hello(0, puppet.token())), "");
-    EXPECT_EQ(answer_to(hello(700, puppet.token())), "");
+    EXPECT_EQ(answer_to(HelloBytes(2, Token{})), "");
+    EXPECT_EQ(answer_to(HelloBytes(0, puppet.token())), "");
+    EXPECT_EQ(answer_to(HelloBytes(700, puppet.token())), "");
+    // Rank 0 is called by the deputy, it does not call.
+    EXPECT_EQ(answer_to(HelloBytes(0, puppet.token()), 1), "");
     Frame lost;
     lost.type = FrameType::kLost;
     lost.sender = 2;
@@ -236,7 +239,9 @@ TEST(Heartbeat, StrangersAreTurnedAway) {
     EXPECT_EQ(answer_to({reinterpret_cast<const char*>(bytes.data()), bytes.size()}), "");
     // More than are kept waiting, and one that is dropped after its time.
     for (int i = 0; i < 100; ++i) silent.push_back(ConnectTo(port));
+    const auto start = std::chrono::steady_clock::now();
     EXPECT_EQ(ReadToEnd(silent.front()), "");
+    EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(2000));
     EXPECT_EQ(ReadToEnd(silent.back()), "");
   };
   StarRanks ranks(3, {2}, {.options = Quick(), .before = strangers});
@@ -245,22 +250,39 @@ TEST(Heartbeat, StrangersAreTurnedAway) {
   EXPECT_THROW(ConnectTo(ranks.puppet[2]->peers()[0].port), std::runtime_error);
 }
 
-// One that was not answered in time has closed its connection, and calls again.
+// One that was not answered in time has closed its connection, or will, and calls again.
 TEST(Heartbeat, WhoLostPatienceIsLetInAgain) {
   const auto impatient = [](const Puppet& puppet) {
-    const FileDescriptor socket = ConnectTo(puppet.peers()[0].port);
-    Frame hello;
-    hello.type = FrameType::kHello;
-    hello.sender = puppet.rank();
-    hello.token = puppet.token();
-    const std::vector<std::byte> bytes = Encode(hello);
-    ::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    char byte = 0;
-    EXPECT_EQ(::recv(socket.get(), &byte, 1, 0), 1);
+    const std::string hello = HelloBytes(puppet.rank(), puppet.token());
+    std::vector<FileDescriptor> calls;
+    for (int call = 0; call < 3; ++call) {
+      calls.push_back(ConnectTo(puppet.peers()[0].port));
+      ::send(calls.back().get(), hello.data(), hello.size(), MSG_NOSIGNAL);
+      std::string answer(hello.size(), '\0');
+      ::recv(calls.back().get(), answer.data(), answer.size(), MSG_WAITALL);
+      EXPECT_EQ(answer, HelloBytes(0, puppet.token()));
+    }
+    for (const int older : {0, 1}) EXPECT_EQ(ReadToEnd(calls[static_cast<size_t>(older)]), "");
   };
   StarRanks ranks(3, {2}, {.options = Quick(), .before = impatient});
   const Pulse pulse({ranks.puppet[2].get()});
   EXPECT_FALSE(ranks.real[0]->WaitForEnd(2 * Quick().silence));
+}
+
+// Who answers at the port of a hub is not it: a port that another program has by now, or a network
+// in which the address is another host's.
+TEST(Heartbeat, AHubThatDoesNotShowTheTokenIsCalledAgain) {
+  const auto others = [](const Puppet& puppet) {
+    for (const std::string& answer : {HelloBytes(0, Token{}), HelloBytes(1, puppet.token()),
+                                      std::string("220 mail ready\r\n")}) {
+      const FileDescriptor caller(::accept(puppet.listener().get(), nullptr, nullptr));
+      ::send(caller.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
+      EXPECT_EQ(ReadToEnd(caller), HelloBytes(1, puppet.token()));
+    }
+  };
+  StarRanks ranks(2, {0}, {.options = Quick(), .before = others});
+  const Pulse pulse({ranks.puppet[0].get()});
+  EXPECT_FALSE(ranks.real[1]->WaitForEnd(2 * Quick().silence));
 }
 
 // Ranks of several hosts meet at the addresses of their interfaces, and have a deputy elsewhere.

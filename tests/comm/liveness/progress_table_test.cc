@@ -62,6 +62,24 @@ TEST(ProgressTable, TellsOfAllRanksInParts) {
   EXPECT_EQ(told.size(), 40U);
 }
 
+TEST(ProgressTable, TellsOfNobodyWhoHasNotSaidAnything) {
+  ProgressTable table(3);
+  table.Update(Make(1, 4, kInside), kNow);
+  const std::vector<RankState> part = table.NextPart(kMostStates, kNow);
+  ASSERT_EQ(part.size(), 1U);
+  EXPECT_EQ(part[0].rank, 1);
+}
+
+// Who waits for it in the newest collective knows more than who waits in the one before.
+TEST(ProgressTable, TheNewestCollectiveIsTheOneThatCounts) {
+  const Milliseconds limit(1000);
+  ProgressTable table(3);
+  table.Update(Make(0, 9, kInside, 1500), kNow);
+  table.Update(Make(1, 8, kInside, 1500), kNow);
+  table.Update(Make(2, 9, kFinished, 1500), kNow);
+  EXPECT_EQ(table.FindMissing(limit, kNow, Nobody), 1);
+}
+
 TEST(ProgressTable, FindsWhoDoesNotCome) {
   const Milliseconds limit(1000);
   ProgressTable table(3);

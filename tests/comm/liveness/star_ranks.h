@@ -62,6 +62,7 @@ class Puppet {
   Frame Receive(int from) const;
   int rank() const { return star_.rank; }
   const Token& token() const { return token_; }
+  const FileDescriptor& listener() const { return listener_; }
   const std::vector<Peer>& peers() const { return peers_; }
 
  private:

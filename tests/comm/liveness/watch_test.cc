@@ -60,7 +60,7 @@ TEST_F(WatchTest, SilenceIsALossWhenItIsLong) {
   EXPECT_EQ(finding->rank, 2);
   EXPECT_EQ(finding->how, RankLost::How::kSilent);
   EXPECT_GE(finding->silent, kSilence);
-  EXPECT_LE(Since(start), kSilence + kTick);
+  EXPECT_EQ(Since(start), kSilence);
 }
 
 TEST_F(WatchTest, WhoHasLeftIsNotMissed) {
@@ -96,6 +96,14 @@ TEST_F(WatchTest, TheDeputySaysAtOnceThatRankZeroIsLost) {
   const auto finding = watch_->Look(now_);
   ASSERT_TRUE(finding);
   EXPECT_EQ(finding->rank, 0);
+}
+
+// Who has said goodbye does not speak any more either.
+TEST_F(WatchTest, TheDeputySpeaksAtOnceWhenRankZeroHasLeft) {
+  Be(1);
+  watch_->Left(0);
+  watch_->Closed(3);
+  ASSERT_TRUE(watch_->Look(now_));
 }
 
 TEST_F(WatchTest, OthersSpeakAtOnceOnlyWhenBothHubsAreLost) {
