@@ -5,21 +5,16 @@
 #include <exception>
 #include <string>
 
+#include "engine/train/failure.h"
 #include "kernels/error.h"
 
 namespace lockstep::tools {
 
-struct Failure {
-  std::string text;
-  ExitCode code = ExitCode::kBug;
-};
-
-// Of an Error its own text and code; 71 without memory or threads; 70, "internal error", for
-// whatever else was thrown.
-Failure DescribeFailure(const std::exception_ptr& thrown);
-
 // Of the machine, not of the job: run again, it may be gone.
-bool IsTrouble(ExitCode code);
+inline bool IsTrouble(ExitCode code) {
+  return code == ExitCode::kIo || code == ExitCode::kCannotCreate ||
+         code == ExitCode::kNoPermission || code == ExitCode::kNoResources;
+}
 
 // The first of several failures. What is tried after it is still done.
 class FirstFailure {

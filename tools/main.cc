@@ -92,6 +92,6 @@ int main(int argc, char** argv) {
     const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
     return tools::Dispatch(argc > 0 ? argv[0] : "", arguments, signals);
   } catch (...) {
-    return tools::Fail(tools::DescribeFailure(std::current_exception()));
+    return tools::Fail(lockstep::DescribeFailure(std::current_exception()));
   }
 }

@@ -4,31 +4,11 @@
 #include <cstring>
 #include <new>
 
+#include "engine/train/failure.h"
 #include "engine/train/host_name.h"
 #include "engine/train/posix_file.h"
-#include "kernels/error.h"
 
 namespace lockstep {
-namespace {
-
-struct Failure {
-  ExitCode code = ExitCode::kBug;
-  std::string text;
-};
-
-Failure Describe(const std::exception_ptr& thrown) {
-  try {
-    std::rethrow_exception(thrown);
-  } catch (const Error& error) {
-    return {error.code(), error.what()};
-  } catch (const std::bad_alloc&) {
-    return {ExitCode::kNoResources, "out of memory"};
-  } catch (const std::exception& error) {
-    return {ExitCode::kBug, std::string("internal error: ") + error.what()};
-  }
-}
-
-}  // namespace
 
 void OneRank::Gather(const void* mine, size_t bytes, void* all) {
   if (bytes > 0) std::memcpy(all, mine, bytes);
@@ -86,7 +66,7 @@ void AgreeOnFailure(RankGroup& group, const std::exception_ptr& mine) {
 void ThrowFailureOf(RankGroup& group, int rank, const std::exception_ptr& mine) {
   if (group.size() == 1) std::rethrow_exception(mine);
   Failure failure;
-  if (group.rank() == rank) failure = Describe(mine);
+  if (group.rank() == rank) failure = DescribeFailure(mine);
   group.Broadcast(&failure.code, sizeof failure.code, rank);
   const std::string text = BroadcastText(group, failure.text, rank);
   throw AgreedError(failure.code, RankName(rank, GatherTexts(group, HostName())) + ": " + text);

@@ -1,9 +1,9 @@
-#include "tools/failure.h"
+#include "engine/train/failure.h"
 
 #include <new>
 #include <system_error>
 
-namespace lockstep::tools {
+namespace lockstep {
 
 Failure DescribeFailure(const std::exception_ptr& thrown) {
   try {
@@ -25,9 +25,4 @@ Failure DescribeFailure(const std::exception_ptr& thrown) {
   }
 }
 
-bool IsTrouble(ExitCode code) {
-  return code == ExitCode::kIo || code == ExitCode::kCannotCreate ||
-         code == ExitCode::kNoPermission || code == ExitCode::kNoResources;
-}
-
-}  // namespace lockstep::tools
+}  // namespace lockstep
