@@ -104,7 +104,8 @@ class Heartbeat::Impl {
   std::optional<liveness::ProgressTable> table_;
   Phase phase_ = Phase::kJoining;
   std::promise<void> all_there_;
-  bool left_ = false;  // of the owner's thread
+  bool left_ = false;                          // of the owner's thread
+  mutable std::atomic<bool> leaving_ = false;  // by a signal: it misses nobody any more
   std::thread thread_;
 };
 
@@ -234,7 +235,7 @@ void Heartbeat::Impl::Tick() {
 }
 
 void Heartbeat::Impl::Look() {
-  if (phase_ != Phase::kWatching) return;
+  if (phase_ != Phase::kWatching || leaving_) return;
   const Clock::time_point now = Clock::now();
   if (const std::optional<Finding> finding = watch_->Look(now)) return Found(*finding);
   LookForStuck(now);
@@ -359,8 +360,10 @@ void Heartbeat::Impl::GiveUp(const std::string& why) noexcept {
       2 * kFlush);
 }
 
-// Async-signal-safe calls only: send(2).
+// Async-signal-safe calls only: send(2). Who is told first may close its side before the next one
+// is told: no reason to say to that one that it has died.
 void Heartbeat::Impl::LeaveFromSignal() const noexcept {
+  leaving_ = true;
   for (const std::atomic<int>& socket : sockets_) {
     const int fd = socket.load();
     if (fd >= 0) ::send(fd, goodbye_.data(), goodbye_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -206,7 +207,7 @@ TEST(Heartbeat, AGoodbyeMayComeFromASignalHandler) {
   StarRanks ranks(3, {}, {.options = Quick()});
   ranks.real[1]->heartbeat().LeaveFromSignal();
   std::this_thread::sleep_for(milliseconds(300));
-  for (const int rank : {0, 2}) EXPECT_FALSE(ranks.real[rank]->WaitForEnd(milliseconds(1)));
+  for (const int rank : {0, 1, 2}) EXPECT_FALSE(ranks.real[rank]->WaitForEnd(milliseconds(1)));
 }
 
 TEST(Heartbeat, WhoSendsGarbageIsLost) {
@@ -267,6 +268,26 @@ TEST(Heartbeat, WhoLostPatienceIsLetInAgain) {
   StarRanks ranks(3, {2}, {.options = Quick(), .before = impatient});
   const Pulse pulse({ranks.puppet[2].get()});
   EXPECT_FALSE(ranks.real[0]->WaitForEnd(2 * Quick().silence));
+}
+
+// Without a descriptor for it a call is not answered; when there is one again, it is.
+TEST(Heartbeat, CallsWaitForDescriptors) {
+  const auto scarce = [](const Puppet& puppet) {
+    const FileDescriptor socket(::socket(AF_INET, SOCK_STREAM, 0));  // at the lowest free number
+    rlimit before{};
+    ::getrlimit(RLIMIT_NOFILE, &before);
+    const rlimit none{static_cast<rlim_t>(socket.get()) + 1, before.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+    const bool connected = Connect(socket, puppet.peers()[0].port);
+    std::this_thread::sleep_for(milliseconds(200));
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    ASSERT_TRUE(connected);
+    const std::string junk(16, 'x');
+    ::send(socket.get(), junk.data(), junk.size(), MSG_NOSIGNAL);
+    EXPECT_EQ(ReadToEnd(socket), "");
+  };
+  StarRanks ranks(3, {2}, {.options = Quick(), .before = scarce});
+  EXPECT_TRUE(ranks.real[0]);
 }
 
 // Who answers at the port of a hub is not it: a port that another program has by now, or a network

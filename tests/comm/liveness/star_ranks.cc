@@ -146,11 +146,14 @@ void Puppet::Beat() const {
 
 Frame Puppet::Receive(int from) const { return ReadFrame(sockets_.at(from)); }
 
+bool Connect(const FileDescriptor& socket, uint16_t port) {
+  const sockaddr_in address = Loopback(port);
+  return ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+}
+
 FileDescriptor ConnectTo(uint16_t port) {
   FileDescriptor socket(::socket(AF_INET, SOCK_STREAM, 0));
-  const sockaddr_in address = Loopback(port);
-  Check(::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0,
-        "connect");
+  Check(Connect(socket, port), "connect");
   return socket;
 }
 

@@ -79,7 +79,9 @@ class Puppet {
   std::map<int, FileDescriptor> sockets_;
 };
 
-// A socket to 127.0.0.1; throws std::runtime_error.
+// To 127.0.0.1; false where nobody listens.
+bool Connect(const FileDescriptor& socket, uint16_t port);
+// A socket to there; throws std::runtime_error.
 FileDescriptor ConnectTo(uint16_t port);
 // What comes on it until it closes, for 10 seconds at most.
 std::string ReadToEnd(const FileDescriptor& socket);
