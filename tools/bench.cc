@@ -16,6 +16,7 @@
 #include "data/batch_iterator.h"
 #include "data/channel.h"
 #include "data/synthetic.h"
+#include "engine/train/publish.h"
 #include "engine/train/trainer.h"
 #include "kernels/error.h"
 #include "models/model.h"
@@ -138,6 +139,9 @@ class Bench {
         schedule_(MakeConstantSchedule()),
         trainer_(network_, source_, updater_, *schedule_, ranks_.sync(),
                  {.epochs = 0, .learning_rate = 0.001}) {
+    ranks_.Together([&] {
+      if (!options.trace.empty() && ranks_.is_first()) CheckPublishable(options.trace);
+    });
     MeterOptions meter;
     if (!options.trace.empty()) meter.trace = ParseTraceSteps(options.trace_steps);
     if (ranks_.size() > 1 || meter.trace) trainer_.Measure(meter);

@@ -122,6 +122,8 @@ TEST_F(RanksReport, ATraceThatCannotBeWrittenIsKnownBeforeTheFirstStep) {
   std::filesystem::create_directory(Dir("taken"));
   const Outcome outcome = RunProgram(Train({"--trace", Dir("taken")}), Setting());
   ExpectRefusal(outcome, 73, {"taken"});
+  const Arguments endless = {"bench", "train", "--model", "dnn", "--steps", "1000000000"};
+  ExpectRefusal(Run(endless + Arguments{"--trace", Dir("taken")}), 73, {"taken"});
   ExpectRefusal(RunProgram(Train({"--trace", Dir("t"), "--trace-steps", "9-3"}), Setting()), 64,
                 {"--trace-steps", "9-3"});
 }
