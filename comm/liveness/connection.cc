@@ -47,7 +47,7 @@ void Connection::ReadBody() {
 }
 
 void Connection::Send(const Frame& frame) {
-  if (!socket_.is_open() || finishing_) return;
+  if (!socket_.is_open()) return;
   if (frame.type == FrameType::kBeat && !idle()) return;
   waiting_.push_back(Encode(frame));
   if (waiting_.size() == 1) Write();
@@ -60,15 +60,8 @@ void Connection::Write() {
                       if (error) return self->waiting_.clear();
                       if (self->waiting_.empty()) return;
                       self->waiting_.pop_front();
-                      if (!self->waiting_.empty()) return self->Write();
-                      if (self->finishing_) self->Finish();
+                      if (!self->waiting_.empty()) self->Write();
                     });
-}
-
-void Connection::Finish() {
-  finishing_ = true;
-  error_code ignored;
-  if (idle()) socket_.shutdown(tcp::socket::shutdown_send, ignored);
 }
 
 void Connection::Fail() {

@@ -34,8 +34,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Start();
   // A beat is left out while older frames are still on their way.
   void Send(const Frame& frame);
-  // Nothing more is sent behind what waits.
-  void Finish();
   void Close();
   bool idle() const { return waiting_.empty(); }
 
@@ -53,7 +51,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::array<std::byte, kHeadBytes> head_{};
   std::vector<std::byte> body_;
   std::deque<std::vector<std::byte>> waiting_;  // the first is being written
-  bool finishing_ = false;
 };
 
 }  // namespace lockstep::liveness

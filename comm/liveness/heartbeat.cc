@@ -316,7 +316,6 @@ void Heartbeat::Impl::SayGoodbye(std::function<void()> then) {
   for (std::atomic<int>& socket : sockets_) socket = -1;
   links_->ForEach([this](liveness::Connection& link) {
     link.Send(MakeFrame(FrameType::kGoodbye, star_.rank));
-    link.Finish();
   });
   WhenEmpty(Clock::now() + kLeaving, std::move(then));
 }

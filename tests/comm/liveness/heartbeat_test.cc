@@ -216,6 +216,16 @@ TEST(Heartbeat, WhoSendsGarbageIsLost) {
   ExpectLost(*ranks.real[0], 2, RankLost::How::kDied, false);
 }
 
+TEST(Heartbeat, NobodySaysGoodbyeForAnother) {
+  StarRanks ranks(3, {2}, {.options = Quick()});
+  Frame goodbye;
+  goodbye.type = FrameType::kGoodbye;
+  goodbye.sender = 1;
+  ranks.puppet[2]->Send(0, goodbye);
+  ranks.puppet[2]->CloseAll();
+  ExpectLost(*ranks.real[0], 2, RankLost::How::kDied, false);
+}
+
 // On the port, before the ranks have met: none of them is let in or keeps them from meeting.
 TEST(Heartbeat, StrangersAreTurnedAway) {
   std::vector<FileDescriptor> silent;
@@ -244,9 +254,11 @@ TEST(Heartbeat, StrangersAreTurnedAway) {
     EXPECT_EQ(ReadToEnd(silent.front()), "");
     EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(2000));
     EXPECT_EQ(ReadToEnd(silent.back()), "");
+    silent.push_back(ConnectTo(port));  // is there when all others are
   };
   StarRanks ranks(3, {2}, {.options = Quick(), .before = strangers});
   const Pulse pulse({ranks.puppet[2].get()});
+  EXPECT_EQ(ReadToEnd(silent.back()), "");
   EXPECT_FALSE(ranks.real[0]->WaitForEnd(2 * Quick().silence));
   EXPECT_THROW(ConnectTo(ranks.puppet[2]->peers()[0].port), std::runtime_error);
 }
