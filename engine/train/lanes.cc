@@ -55,8 +55,8 @@ LaneRunner::LaneRunner(const Graph& graph, Variables& variables, Backend& backen
 
 LaneRunner::~LaneRunner() = default;
 
-void LaneRunner::Prepare(std::span<const int64_t> rows) {
-  for (const int64_t each : rows) Cut(Mode::kTrain, each);
+void LaneRunner::Prepare(Mode mode, std::span<const int64_t> rows) {
+  for (const int64_t each : rows) Cut(mode, each);
 }
 
 Plan* LaneRunner::PlanFor(Mode mode, size_t slot, int64_t rows) {

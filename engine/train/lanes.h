@@ -53,8 +53,8 @@ class LaneRunner {
   LossSums Train(const Batch& batch, uint64_t seed, const std::string& x,
                  const std::string& labels);
   LossSums Evaluate(const Batch& batch, const std::string& x, const std::string& labels);
-  // Compiles what training batches run on that have these numbers of rows in the whole job.
-  void Prepare(std::span<const int64_t> rows);
+  // Compiles what batches run on that have these numbers of rows in the whole job.
+  void Prepare(Mode mode, std::span<const int64_t> rows);
 
   // Memory for activations and scratch so far.
   size_t activation_bytes() const;

@@ -84,18 +84,18 @@ bool Network::meets_ranks() const {
   return exchange_ != nullptr || (lanes_ != nullptr && group_->size() > 1);
 }
 
-void Network::Compile(std::span<const int64_t> rows) {
+void Network::Compile(Mode mode, std::span<const int64_t> rows) {
   for (const int64_t each : rows) {
     const int64_t parts = std::min<int64_t>(each, options_.accumulate);
-    for (int64_t i = 0; i < parts; ++i) plan(Mode::kTrain, PartOf(each, i, parts).size());
+    for (int64_t i = 0; i < parts; ++i) plan(mode, PartOf(each, i, parts).size());
   }
 }
 
-void Network::Prepare(std::span<const int64_t> rows) {
-  if (lanes_) return lanes_->Prepare(rows);
+void Network::Prepare(Mode mode, std::span<const int64_t> rows) {
+  if (lanes_) return lanes_->Prepare(mode, rows);
   for (int turn = 0; turn < group_->size(); ++turn) {
     const bool mine = turn == group_->rank();
-    if (mine) Compile(rows);
+    if (mine) Compile(mode, rows);
     if (group_->size() == 1) return;
     const std::string choices = BroadcastText(*group_, mine ? cache_.ToString() : "", turn);
     if (!mine) cache_.Parse(choices);

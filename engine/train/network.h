@@ -72,10 +72,10 @@ class Network {
   // each part of each rank.
   void RequireParts(int64_t samples) const;
 
-  // Compiles and times what training batches with these numbers of rows run on, which takes seconds
-  // for a large network the first time. Ranks take turns, and later ones take over the choices of
-  // those before: every rank calls it, with the numbers of its own.
-  void Prepare(std::span<const int64_t> rows);
+  // Compiles and times what batches with these numbers of rows are trained or evaluated on, which
+  // takes seconds for a large network the first time. Ranks take turns, and later ones take over
+  // the choices of those before: every rank calls it, with the numbers of its own.
+  void Prepare(Mode mode, std::span<const int64_t> rows);
   // The plan that a batch of `rows` runs on; compiled at first use.
   Plan& plan(Mode mode, int64_t rows);
 
@@ -104,7 +104,7 @@ class Network {
   LossSums TrainParts(const Batch& batch, int64_t parts, const GradientsReady& ready);
   LossSums TrainPart(const Batch& batch, const GradientsReady& ready);
   void TrainOnNothing(const Batch& batch, const GradientsReady& ready);
-  void Compile(std::span<const int64_t> rows);
+  void Compile(Mode mode, std::span<const int64_t> rows);
   void RequireFits(const std::string& input, const TensorType& found, const char* what) const;
 
   const Graph& graph_;

@@ -256,9 +256,9 @@ bool Trainer::AskToStop() {
 void Trainer::Prepare() {
   sync_.Prepare(network_.variables());
   if (network_.lanes() != nullptr) {
-    network_.Prepare({{std::min(source_.batch_size(), source_.size())}});
+    network_.Prepare(Mode::kTrain, {{std::min(source_.batch_size(), source_.size())}});
   } else {
-    network_.Prepare({{source_.max_rows(), source_.tail_rows()}});
+    network_.Prepare(Mode::kTrain, {{source_.max_rows(), source_.tail_rows()}});
   }
 }
 
@@ -349,6 +349,8 @@ void Trainer::Restore(const CheckpointContents& contents) {
 std::optional<LossSums> EvaluateAll(Network& network, BatchSource& source,
                                     const std::function<bool()>& should_stop) {
   network.RequireFits(source);
+  // Of lanes nothing is timed.
+  if (!network.lanes()) network.Prepare(Mode::kEvaluate, {{source.max_rows(), source.tail_rows()}});
   LossSums mine;
   source.Seek({source.position().epoch, 0});
   for (bool last = false; !last;) {

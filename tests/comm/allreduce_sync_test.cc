@@ -268,6 +268,18 @@ TEST(AllreduceTrainingErrors, AFlippedBitIsFoundAndItsRankNamed) {
   EXPECT_EQ(ErrorOf(job, 3), "");
 }
 
+// Ranks that time at once disturb each other, so they take turns and take over what was found.
+TEST(AllreduceTrainingChoices, AreTheSameOnAllRanks) {
+  for (const bool trains : {true, false}) {
+    JobOptions job{.pictures = true};
+    job.network.exact_math = false;
+    if (!trains) job.should_stop = [] { return true; };
+    const std::vector<JobResult> results = RunJobOnThreads(job, 3);
+    EXPECT_THAT(results[0].algorithms, HasSubstr("forward"));
+    for (const JobResult& rank : results) EXPECT_EQ(rank.algorithms, results[0].algorithms);
+  }
+}
+
 TEST(AllreduceTrainingStop, OneRankThatIsAskedStopsAllAfterTheSameStep) {
   std::vector<JobResult> results(3);
   OnRanks(3, [&](Communicator& communicator) {

@@ -104,6 +104,7 @@ JobResult RunJob(const JobOptions& options, CommGroup* group) {
                    .clock = trainer.clock(),
                    .stopped = trainer.stopped()};
   result.evaluation = *EvaluateAll(network, source);
+  result.algorithms = network.algorithms().ToString();
   return result;
 }
 

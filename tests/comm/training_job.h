@@ -48,6 +48,7 @@ struct JobResult {
   LossSums evaluation = {};         // over the training data
   TrainingClock clock = {};
   bool stopped = false;
+  std::string algorithms = {};  // what the network chose, with the times
 };
 
 std::unique_ptr<Graph> MakeJobGraph(const JobOptions& options);

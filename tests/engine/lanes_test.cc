@@ -144,7 +144,7 @@ TEST(Lanes, NothingIsTimed) {
   const auto backend = MakeCpuBackend(2);
   Network network(*graph, *backend, {.seed = 3, .lanes = 4});
   const Data data(24);
-  network.Prepare({{24}});
+  network.Prepare(Mode::kTrain, {{24}});
   network.Train(data.batch(0, 24));
   network.Evaluate(data.batch(0, 24));
   EXPECT_FALSE(network.algorithms().changed()) << network.algorithms().ToString();
