@@ -43,11 +43,14 @@ void SayLost(const std::string& failure_dir, const RankLost& lost) {
 std::unique_ptr<Heartbeat> StartHeartbeat(CommGroup& group, const JobHeartbeatOptions& options) {
   std::array<double, 2> seconds{options.silence, options.stuck};
   group.Broadcast(seconds.data(), sizeof seconds, 0);
+  uint16_t port = options.port;
+  group.Broadcast(&port, sizeof port, 0);
   if (seconds[0] == 0.0) return nullptr;
   const std::string& dir = options.failure_dir;
   return std::make_unique<Heartbeat>(
       group, group.progress(),
-      HeartbeatOptions{.silence = Milliseconds(seconds[0]), .stuck = Milliseconds(seconds[1])},
+      HeartbeatOptions{
+          .silence = Milliseconds(seconds[0]), .stuck = Milliseconds(seconds[1]), .port = port},
       HeartbeatCalls{.say = [dir](const RankLost& lost) { SayLost(dir, lost); },
                      .end = [dir](const RankLost& lost) { EndFor(dir, lost); }});
 }

@@ -35,15 +35,17 @@ void Join(const TrainOptions& options, const std::string& failure_dir, const Sto
                                .failure_dir = failure_dir,
                                .other_hosts = options.other_hosts},
                               signals);
-  ranks->emplace(JobRanksOptions{.communicator = options.communicator,
-                                 .bucket_bytes = options.bucket_bytes,
-                                 .average_statistics = options.average_statistics,
-                                 .wire = options.wire,
-                                 .error_feedback = options.error_feedback,
-                                 .double_buffering = options.double_buffering,
-                                 .heartbeat = {.silence = options.heartbeat_timeout,
-                                               .stuck = options.collective_timeout,
-                                               .failure_dir = failure_dir}});
+  ranks->emplace(
+      JobRanksOptions{.communicator = options.communicator,
+                      .bucket_bytes = options.bucket_bytes,
+                      .average_statistics = options.average_statistics,
+                      .wire = options.wire,
+                      .error_feedback = options.error_feedback,
+                      .double_buffering = options.double_buffering,
+                      .heartbeat = {.silence = options.heartbeat_timeout,
+                                    .stuck = options.collective_timeout,
+                                    .port = static_cast<uint16_t>(options.heartbeat_port),
+                                    .failure_dir = failure_dir}});
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ constexpr double kMostEpochs = 1e9, kMostIterations = 1e15, kMostSamples = 1e9, 
 constexpr double kLeastSilence = 2.0, kLeastWait = 1.0;
 // Samples are float32: beyond these a byte, or its distance from the mean, would leave its range.
 constexpr double kMostScale = 1e36, kMostMean = 1e38, kLeastDeviation = 1e-37;
+constexpr double kMostPort = 65534;
 constexpr double kMostSeconds = 1e9, kMostWait = 1e6;
 
 void DeclareModel(Options& options, TrainOptions* o) {
@@ -199,6 +200,12 @@ void DeclareRanks(Options& options, TrainOptions* o) {
            "seconds that others wait for a process after which it counts as lost; 0: for ever")
       .Min(0)
       .Max(kMostWait);
+  options
+      .Add("heartbeat-port", &o->heartbeat_port,
+           "where the first process listens for the others, one of another host at the next port; "
+           "0: the system chooses")
+      .Min(0)
+      .Max(kMostPort);
   options
       .Add("join-timeout", &o->join_timeout,
            "seconds in which all processes are to come to the start of the job; 0: for ever")

@@ -77,6 +77,7 @@ struct TrainOptions {
   double heartbeat_timeout = 7.0;
   double collective_timeout = 300.0;
   double join_timeout = 300.0;
+  int heartbeat_port = 0;
 
   // Where to.
   std::string model_dir, output_data_dir, checkpoint_dir;

@@ -66,6 +66,7 @@ class Heartbeat::Impl {
   enum class Phase { kJoining, kJoined, kWatching, kEnding };
 
   void Start(RankGroup& group);
+  uint16_t OwnPort() const;
   void Run();
   void WaitForAll(std::future<void> all_there);
   void Stop();
@@ -138,12 +139,17 @@ Heartbeat::Impl::Impl(RankGroup& group, const ProgressBoard& progress, Heartbeat
   }
 }
 
+uint16_t Heartbeat::Impl::OwnPort() const {
+  if (options_.port == 0 || star_.rank == 0) return options_.port;
+  return static_cast<uint16_t>(options_.port + 1);
+}
+
 // What fails on one rank fails on all, so that nobody waits for it.
 void Heartbeat::Impl::Start(RankGroup& group) {
   std::exception_ptr failure;
   uint16_t port = 0;
   try {
-    if (star_.IsHub(star_.rank)) port = links_->Listen();
+    if (star_.IsHub(star_.rank)) port = links_->Listen(OwnPort());
   } catch (const CommError&) {
     failure = std::current_exception();
   }

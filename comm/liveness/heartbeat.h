@@ -3,6 +3,7 @@
 #define LOCKSTEP_COMM_LIVENESS_HEARTBEAT_H_
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,6 +25,8 @@ struct HeartbeatOptions {
   std::chrono::milliseconds patience{1000};
   // For all connections, at the start.
   std::chrono::milliseconds join{20000};
+  // Rank 0 listens there, the deputy at the next one; 0: at ports of the system's choice.
+  uint16_t port = 0;
   // Ranks of equal keys reach each other at 127.0.0.1; "": as HostKey() of comm/layered.h says.
   std::string host_key = {};
 };
@@ -47,9 +50,9 @@ struct HeartbeatCalls {
 // silent. Time in which this process did not run itself (stopped, or its whole machine) counts for
 // nobody's silence.
 //
-// Ports are chosen by the system, addresses and a random token exchanged over the group; who
-// connects without it is dropped. The token travels in clear text: the network between the ranks is
-// trusted, as it is by MPI.
+// Ports are chosen by the system unless told otherwise, addresses and a random token exchanged over
+// the group; who connects without it is dropped. The token travels in clear text: the network
+// between the ranks is trusted, as it is by MPI.
 class Heartbeat {
  public:
   // All ranks call it together, with the same options; `group` is used here only. Throws

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "comm/liveness/links_internal.h"
+#include "comm/liveness/port_owner_internal.h"
 #include "kernels/error.h"
 
 namespace lockstep::liveness {
@@ -26,6 +27,8 @@ void Open(tcp::acceptor* acceptor, const tcp::endpoint& at, error_code* error) {
   if (!*error && at.protocol() == tcp::v6()) {
     acceptor->set_option(asio::ip::v6_only(false), *error);
   }
+  // Connections of a job before this one may still be waiting for late packets.
+  if (!*error && at.port() != 0) acceptor->set_option(tcp::acceptor::reuse_address(true), *error);
   if (!*error) acceptor->bind(at, *error);
   if (!*error) acceptor->listen(tcp::acceptor::max_listen_connections, *error);
   if (*error) {
@@ -49,14 +52,22 @@ Links::Links(asio::io_context& io, const Star& star, const std::vector<Peer>& pe
   for (int rank = 0; rank < star_.size; ++rank) missing_ += star_.Watches(rank) ? 1 : 0;
 }
 
-uint16_t Links::Listen() {
+uint16_t Links::Listen(uint16_t port) {
   acceptor_.emplace(io_);
   error_code error;
   if (OneHost(peers_)) {
-    Open(&*acceptor_, {asio::ip::address_v4::loopback(), 0}, &error);
+    Open(&*acceptor_, {asio::ip::address_v4::loopback(), port}, &error);
   } else {
-    Open(&*acceptor_, {tcp::v6(), 0}, &error);  // takes IPv4 as well
-    if (error) Open(&*acceptor_, {tcp::v4(), 0}, &error);
+    Open(&*acceptor_, {tcp::v6(), port}, &error);  // takes IPv4 as well
+    if (error) Open(&*acceptor_, {tcp::v4(), port}, &error);
+  }
+  if (error && port != 0) {
+    const bool used = error == asio::error::address_in_use;
+    throw CommError(
+        "port " + std::to_string(port) + " for the heartbeat " +
+            (used ? "is in use by " + PortOwner(port) : "is refused: " + error.message()) +
+            "; give another --heartbeat-port, or none for one of the system's choice",
+        ExitCode::kBadCluster);
   }
   if (error) {
     throw CommError("no port for the heartbeat: " + error.message(), ExitCode::kNoResources);

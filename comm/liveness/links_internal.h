@@ -30,9 +30,9 @@ class Links {
   Links(boost::asio::io_context& io, const Star& star, const std::vector<Peer>& peers,
         Events events);
 
-  // Opens a port of the system's choice, at 127.0.0.1 only where all ranks share this host.
-  // Throws CommError.
-  uint16_t Listen();
+  // Opens that port, or for 0 one of the system's choice, at 127.0.0.1 only where all ranks share
+  // this host. Throws CommError, for a port that is in use 78 with the name of its owner.
+  uint16_t Listen(uint16_t port);
   // Calls the hubs, and waits for those who call this one.
   void Join(const Token& token);
   // Whether everybody is connected; nobody else is let in then.

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -316,6 +317,55 @@ TEST(Heartbeat, AHubThatDoesNotShowTheTokenIsCalledAgain) {
   StarRanks ranks(2, {0}, {.options = Quick(), .before = others});
   const Pulse pulse({ranks.puppet[0].get()});
   EXPECT_FALSE(ranks.real[1]->WaitForEnd(2 * Quick().silence));
+}
+
+// A socket that listens at 127.0.0.1, at a port of the system's choice.
+FileDescriptor Listener(uint16_t* port) {
+  FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* const name = reinterpret_cast<sockaddr*>(&address);
+  EXPECT_EQ(::bind(socket.get(), name, size), 0);
+  EXPECT_EQ(::listen(socket.get(), 1), 0);
+  EXPECT_EQ(::getsockname(socket.get(), name, &size), 0);
+  *port = ntohs(address.sin_port);
+  return socket;
+}
+
+TEST(Heartbeat, F8APortThatIsInUseNamesItsOwner) {
+  HeartbeatOptions options = Quick();
+  const FileDescriptor taken = Listener(&options.port);
+  auto ranks = MakeThreadCommunicators(2);
+  const auto expect_refused = [&](int rank) {
+    try {
+      const RealRank met(std::move(ranks[static_cast<size_t>(rank)]), options);
+      ADD_FAILURE() << "it listens at a port that is in use";
+    } catch (const AgreedError& error) {
+      EXPECT_EQ(error.code(), ExitCode::kBadCluster);
+      EXPECT_THAT(error.what(), HasSubstr("rank 0: port " + std::to_string(options.port) +
+                                          " for the heartbeat is in use by process " +
+                                          std::to_string(::getpid()) + " (comm_liveness_"));
+    }
+  };
+  std::thread other([&] { expect_refused(1); });
+  expect_refused(0);
+  other.join();
+}
+
+TEST(Heartbeat, ListensWhereItIsTold) {
+  HeartbeatOptions options = Quick();
+  Listener(&options.port).Close();
+  for (int job = 0; job < 2; ++job) {  // the second at once behind the first
+    StarRanks ranks(3, {}, {.options = options});
+    EXPECT_FALSE(ranks.real[0]->WaitForEnd(milliseconds(100)));
+    ranks.real[2]->heartbeat().GiveUp("so");
+    ExpectLost(*ranks.real[0], 2, RankLost::How::kGaveUp, true);
+  }
+  StarRanks ranks(3, {2}, {.options = options});
+  EXPECT_EQ(ranks.puppet[2]->peers()[0].port, options.port);
+  EXPECT_EQ(ranks.puppet[2]->peers()[1].port, options.port + 1);
 }
 
 // Ranks of several hosts meet at the addresses of their interfaces, and have a deputy elsewhere.

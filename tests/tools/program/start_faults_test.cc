@@ -1,11 +1,14 @@
 // Processes of a job that do not come to its start, or not as who they are (faults E8, E9, F7).
 #include <gmock/gmock.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <thread>
 
+#include "engine/train/posix_file.h"
 #include "tests/tools/program/job_of_ranks.h"
 
 namespace lockstep::tools {
@@ -85,6 +88,23 @@ TEST_F(StartFaults, E8AHostListWithoutThisHostIsRefused) {
   ProgramSetting setting = Under(Setting({{"SM_HOSTS", R"(["algo-1", "algo-2"])"}}), 2);
   const Outcome outcome = RunProgram(Train(), setting);
   ExpectJobFails(outcome, 78, "SM_HOSTS: this host, ");
+  EXPECT_EQ(Count(outcome.err, "lockstep: "), 1) << outcome.err;
+}
+
+TEST_F(StartFaults, F8APortThatIsInUseNamesItsOwner) {
+  const FileDescriptor taken(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  socklen_t size = sizeof address;
+  auto* const name = reinterpret_cast<sockaddr*>(&address);
+  ASSERT_EQ(::bind(taken.get(), name, size), 0);
+  ASSERT_EQ(::listen(taken.get(), 1), 0);
+  ASSERT_EQ(::getsockname(taken.get(), name, &size), 0);
+  const std::string port = std::to_string(ntohs(address.sin_port));
+  const Outcome outcome = RunOn(2, Train({"--heartbeat-port", port}));
+  ExpectJobFails(outcome, 78,
+                 "rank 0: port " + port + " for the heartbeat is in use by process " +
+                     std::to_string(::getpid()) + " (tools_faults_te)");
   EXPECT_EQ(Count(outcome.err, "lockstep: "), 1) << outcome.err;
 }
 
