@@ -10,8 +10,12 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <stdexcept>
+#include <string>
 #include <thread>
 
 #include "comm/thread/thread_communicator.h"
@@ -83,6 +87,33 @@ TEST(Heartbeat, RanksThatLeaveMissNobody) {
     EXPECT_FALSE(real->WaitForEnd(milliseconds(1)));
     EXPECT_EQ(real->said(), 0);
   }
+}
+
+TEST(Heartbeat, WhoHasLeftIsNotMissedHoweverLongOthersStay) {
+  StarRanks ranks(3, {}, {.options = Quick()});
+  ranks.real[2]->heartbeat().Leave();
+  EXPECT_FALSE(ranks.real[0]->WaitForEnd(2 * Quick().silence));
+  EXPECT_FALSE(ranks.real[1]->WaitForEnd(milliseconds(1)));
+}
+
+// Of this process, that have SIGTERM blocked (proc(5), SigBlk).
+int ThreadsWithoutSignals() {
+  int blocked = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream status(task.path() / "status");
+    for (std::string line; std::getline(status, line);) {
+      if (!line.starts_with("SigBlk:")) continue;
+      if ((std::stoull(line.substr(7), nullptr, 16) >> (SIGTERM - 1)) % 2 != 0) ++blocked;
+    }
+  }
+  return blocked;
+}
+
+// A handler that runs on a heartbeat's thread would keep it from what others wait for.
+TEST(Heartbeat, SignalsAreForOtherThreads) {
+  const int before = ThreadsWithoutSignals();
+  const StarRanks ranks(2, {}, {.options = Quick()});
+  EXPECT_EQ(ThreadsWithoutSignals(), before + 2);
 }
 
 TEST(Heartbeat, WhoDiesIsNamedByRankZeroAndTheOthersAreTold) {
