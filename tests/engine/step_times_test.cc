@@ -72,6 +72,18 @@ TEST(RankClockTest, BoundsTheTruthAndComesCloseToIt) {
   EXPECT_EQ(clock.Offset(2, 2).error, 0.0);
 }
 
+TEST(RankClockTest, TakesTheMiddleOfItsBounds) {
+  RankClock clock(2);
+  clock.Add({{.enter = 0.0, .exit = 10.0}, {.enter = 105.0, .exit = 112.0}});
+  EXPECT_EQ(clock.Offset(1, 0).seconds, 0.5 * (95.0 + 112.0));
+  EXPECT_EQ(clock.Offset(1, 0).error, 0.5 * (112.0 - 95.0));
+  EXPECT_EQ(clock.Offset(0, 1).seconds, -clock.Offset(1, 0).seconds);
+  // They cross when one clock has jumped.
+  clock.Add({{.enter = 100.0, .exit = 101.0}, {.enter = 300.0, .exit = 302.0}});
+  EXPECT_EQ(clock.Offset(1, 0).seconds, 0.5 * (199.0 + 112.0));
+  EXPECT_EQ(clock.Offset(1, 0).error, 0.5 * (199.0 - 112.0));
+}
+
 // As when the trainer compares clocks before the first step: nothing in between.
 TEST(RankClockTest, EightRoundsInARowAreAsGoodAsMessagesAreFast) {
   MeetingRanks ranks({0.0, 44.0}, {0.0, 0.0}, 50e-6);

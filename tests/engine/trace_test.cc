@@ -61,10 +61,10 @@ TEST(WriteTraceTest, IsWhatAViewerReads) {
   log.Add(Event(&log, "update", 100.25, 101.0));
   log.AddAround(Event(&log, "step", 100.0, 101.5));
   OneRank alone;
-  WriteTrace(alone, log, "here\\there", {0.0}, path);
+  WriteTrace(alone, log, "here\\there\tnow", {0.0}, path);
 
   const SeenTrace trace = ReadTrace(path);
-  EXPECT_EQ(trace.processes.at(0), "rank 0 @ here\\there");
+  EXPECT_EQ(trace.processes.at(0), "rank 0 @ here\\there now");
   ASSERT_EQ(trace.events.size(), 4U);
   EXPECT_EQ(trace.events[0].name, "sum \"of\" gradients");
   EXPECT_EQ(trace.events[0].thread, 1);
