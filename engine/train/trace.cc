@@ -84,12 +84,12 @@ RankTrace Broadcast(RankGroup& group, int root, const TraceLog& log, const std::
   return trace;
 }
 
+// Infinite where there are no events.
 double FirstBegin(RankGroup& group, const TraceLog& log) {
   double first = std::numeric_limits<double>::infinity();
   for (const TraceEvent& event : log.Events()) first = std::min(first, event.begin);
   const std::vector<double> all = GatherValues(group, first);
-  const double origin = *std::min_element(all.begin(), all.end());
-  return origin == std::numeric_limits<double>::infinity() ? 0.0 : origin;
+  return *std::min_element(all.begin(), all.end());
 }
 
 std::string Tail(const std::vector<double>& clock_errors, const std::vector<int64_t>& dropped) {

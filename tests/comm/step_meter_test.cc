@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "engine/train/seconds.h"
+#include "kernels/error.h"
 #include "tests/comm/ranks.h"
 #include "tests/comm/training_job.h"
 #include "tests/comm/wrapped_source.h"
@@ -146,6 +147,23 @@ TEST_P(MeasuredSteps, MakeATraceOfAllRanks) {
 INSTANTIATE_TEST_SUITE_P(Of, MeasuredSteps, ::testing::Values(0, 6), [](const auto& info) {
   return std::string(info.param == 0 ? "Fast" : "Reproducible");
 });
+
+// Who writes it cannot, and the others do not wait for it.
+TEST(WriteTraceOfRanks, ThatCannotBeWrittenHoldsUpNobody) {
+  const TemporaryDirectory directory;
+  std::vector<std::string> ends(3);
+  OnRanks(3, [&](Communicator& communicator) {
+    CommGroup group(communicator);
+    std::string& end = ends[static_cast<size_t>(group.rank())];
+    try {
+      WriteTrace(group, TraceLog(), "here", {0.0, 0.0, 0.0}, directory / "no/trace.json");
+      end = "returned";
+    } catch (const IoError&) {
+      end = "IoError";
+    }
+  });
+  EXPECT_THAT(ends, ::testing::ElementsAre("IoError", "returned", "returned"));
+}
 
 // Tells the times of its sums by another clock, as its rank does.
 class ShiftedSync : public AllreduceSync {
