@@ -104,6 +104,24 @@ TEST_F(AccumulationTest, APartWhoseLabelsAreIgnoredAddsNothing) {
   }
 }
 
+// A step whose only rows are in its last part, as a rank's few rows of a tail batch may be.
+TEST_F(AccumulationTest, WhatAStepBeforeKeptIsNotOfThisOne) {
+  const auto graph = MakeNetwork();
+  Network network(*graph, *backend_, InParts(1));
+  network.Train(batch());
+  const std::vector<float> once = Gradients(network);
+  std::vector<float> twice = once;
+  for (float& value : twice) value *= 2.0F;
+  Accumulation accumulation(network.variables(), *backend_);
+  accumulation.Begin();
+  network.Train(batch(), accumulation.Keep());
+  network.Train(batch(), accumulation.Finish(nullptr));
+  ExpectNear(Gradients(network), twice);
+  accumulation.Begin();
+  network.Train(batch(), accumulation.Finish(nullptr));
+  ExpectNear(Gradients(network), once);
+}
+
 // They are final while the last part's backward pass still runs: a sum over ranks may start.
 TEST_F(AccumulationTest, GradientsAreToldOnceAndComplete) {
   const auto graph = MakeNetwork();
