@@ -107,6 +107,21 @@ TEST_P(Narrow, FeedbackLosesLessOverManySteps) {
   }
 }
 
+// The largest possible sum lies below 2^15, so that all of the range is used: of a piece whose
+// largest element is 1, what is 2^-27 still has all bits of a half.
+TEST(NarrowFloat16, SmallElementsBesideLargeOnesKeepTheirBits) {
+  constexpr float kSmall = 0x1.004p-27F;
+  for (const int ranks : {2, 3, 4, 5}) {
+    OnRanks(ranks, [&](Communicator& c) {
+      const Values mine{1.0F, ranks == 2 ? kSmall : 4.0F * kSmall};
+      const std::vector<double> sums = TotalOf(c, WireType::kFloat16, false, 1, mine);
+      EXPECT_EQ(sums[0], ranks);
+      const double exact = ranks * double{mine[1]};
+      EXPECT_NEAR(sums[1], exact, ranks == 2 || ranks == 4 ? 0.0 : 0x1p-11 * exact);
+    });
+  }
+}
+
 // An element too small for the wire beside a large one of its piece arrives in the end.
 TEST_P(Narrow, FeedbackBringsWhatIsTooSmallForTheWire) {
   OnRanks(2, [&](Communicator& c) {
