@@ -44,6 +44,20 @@ TEST(LedgerTest, DependsOnWhichIdsAndNotOnTheirOrder) {
   }
   EXPECT_FALSE(Of({0, 3}) == Of({1, 2}));  // as sums of plain ids would be
   EXPECT_EQ(Of({}), Ledger::OfAll(0));
+  // A thousand numbers below 2^64 add up to some 500 times that.
+  EXPECT_NEAR(static_cast<double>(all.high), 500.0, 50.0);
+}
+
+// What somebody else used of an epoch is not known to who goes on there, nor to a checkpoint.
+TEST(LedgerTest, OfHalfAnEpochIsNotSaved) {
+  CheckpointContents contents;
+  EpochLedger ledger;
+  ledger.Save(&contents);
+  EXPECT_EQ(contents.Integer("data/ledger_count"), 0);
+  contents = {};
+  ledger.GoOnFrom({.epoch = 0, .offset = 5});
+  ledger.Save(&contents);
+  EXPECT_TRUE(contents.values.empty());
 }
 
 TEST(LedgerTest, ComesBackFromItsText) {
