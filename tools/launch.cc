@@ -34,12 +34,15 @@ std::string OwnProgram() {
   return {path.data(), static_cast<size_t>(size)};
 }
 
-std::vector<std::string> CommandLine(int ranks, std::span<const std::string> arguments) {
+std::vector<std::string> CommandLine(int ranks, std::span<const std::string> mpi_options,
+                                     std::span<const std::string> arguments) {
   // odls_base_sigkill_timeout stays at its 1 s: mpirun sleeps that long after every failure, and is
   // not what stops these processes.
   std::vector<std::string> line = {
       "mpirun", "-q",  "--allow-run-as-root", "--oversubscribe", "--bind-to",
-      "none",   "-np", std::to_string(ranks), OwnProgram(),      "train"};
+      "none",   "-np", std::to_string(ranks)};
+  line.insert(line.end(), mpi_options.begin(), mpi_options.end());
+  line.insert(line.end(), {OwnProgram(), "train"});
   line.insert(line.end(), arguments.begin(), arguments.end());
   return line;
 }
@@ -113,8 +116,9 @@ int WaitFor(pid_t child, const StopSignals& signals, Words* words) {
 
 }  // namespace
 
-int LaunchRanks(int ranks, std::span<const std::string> arguments, const StopSignals& signals) {
-  std::vector<std::string> line = CommandLine(ranks, arguments);
+int LaunchRanks(int ranks, std::span<const std::string> mpi_options,
+                std::span<const std::string> arguments, const StopSignals& signals) {
+  std::vector<std::string> line = CommandLine(ranks, mpi_options, arguments);
   std::vector<char*> argv;
   argv.reserve(line.size() + 1);
   for (std::string& word : line) argv.push_back(word.data());

@@ -9,12 +9,14 @@
 
 namespace lockstep::tools {
 
-// Runs `lockstep train` with the same arguments in `ranks` processes of this host, by mpirun, and
-// returns the exit code of the job. A signal that asks this process to stop reaches all of them as
-// SIGUSR1, which mpirun passes on and outlives: they have as long to save as this process has,
-// where a SIGTERM to mpirun itself leaves them one second and makes its exit code 1. When this
-// process dies, so do they. Throws ConfigError (78) where there is no mpirun.
-int LaunchRanks(int ranks, std::span<const std::string> arguments, const StopSignals& signals);
+// Runs `lockstep train` with the same arguments in `ranks` processes of this host, by mpirun with
+// `mpi_options` behind its own, and returns the exit code of the job. A signal that asks this
+// process to stop reaches all of them as SIGUSR1, which mpirun passes on and outlives: they have as
+// long to save as this process has, where a SIGTERM to mpirun itself leaves them one second and
+// makes its exit code 1. When this process dies, so do they. Throws ConfigError (78) where there is
+// no mpirun.
+int LaunchRanks(int ranks, std::span<const std::string> mpi_options,
+                std::span<const std::string> arguments, const StopSignals& signals);
 
 }  // namespace lockstep::tools
 

@@ -66,7 +66,7 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
       return 0;
     }
     if (options.ranks > 1 && LaunchedRanks() == 1) {
-      return LaunchRanks(options.ranks, arguments, signals);
+      return LaunchRanks(options.ranks, options.mpi_options, arguments, signals);
     }
     Join(options, FailureDirectory(variables), signals, &ranks);
     goodbye.emplace([](const void* all) { static_cast<const JobRanks*>(all)->LeaveFromSignal(); },

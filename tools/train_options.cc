@@ -12,6 +12,7 @@
 #include "tools/early_stopping.h"
 #include "tools/option_values.h"
 #include "tools/options.h"
+#include "tools/platform_ranks.h"
 #include "tools/step_report.h"
 #include "tools/text.h"
 
@@ -391,6 +392,9 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
   }
   RequireLauncher(environment);
   RequireSameRanks(environment, o.ranks);
+  PlatformRanks platform = RanksOfPlatform(environment);
+  if (o.ranks == 0) o.ranks = platform.ranks;
+  o.mpi_options = std::move(platform.mpi_options);
   RequireTimeout("heartbeat-timeout", o.heartbeat_timeout, kLeastSilence);
   RequireTimeout("collective-timeout", o.collective_timeout, kLeastWait);
   CheckTraceOptions({.trace = o.trace, .trace_steps = o.trace_steps});

@@ -65,7 +65,8 @@ struct TrainOptions {
   std::string algorithm_file;
 
   // Over several processes.
-  int ranks = 0;  // to start; 0: those that a launcher has started
+  int ranks = 0;                         // to start; 0: those that a launcher has started
+  std::vector<std::string> mpi_options;  // more words for the mpirun that starts them
   int64_t check_every = 100;
   std::string communicator = "auto";
   int64_t bucket_bytes = int64_t{4} << 20;

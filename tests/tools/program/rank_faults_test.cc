@@ -193,5 +193,55 @@ TEST_F(FakeLauncher, BehindTheReasonOfAProcessNothingIsSaid) {
   EXPECT_EQ(much.err.size(), 1000000U);
 }
 
+// The hyperparameters with which the Chainer containers start MPI, on one host as well.
+class PlatformRanksOfAJob : public FakeLauncher {
+ protected:
+  // The words that mpirun gets, one a line.
+  std::string WordsFor(const std::string& hyperparameters, const std::string& gpus = "0") const {
+    ProgramSetting setting = With("printf '%s\\n' \"$@\"; exit 0");
+    setting.variables["SM_HPS"] = hyperparameters;
+    setting.variables["SM_NUM_GPUS"] = gpus;
+    const Outcome outcome = RunProgram(Train(), setting);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return outcome.out;
+  }
+};
+
+TEST_F(PlatformRanksOfAJob, UseMpiForcesOrForbidsIt) {
+  const std::string four = R"("sagemaker_process_slots_per_host": 4)";
+  EXPECT_THAT(WordsFor(R"({"sagemaker_use_mpi": true, )" + four + "}"), HasSubstr("-np\n4\n/"));
+  EXPECT_THAT(
+      WordsFor(R"({"sagemaker_use_mpi": "True", "sagemaker_num_processes": 3, )" + four + "}"),
+      HasSubstr("-np\n3\n/"));
+  for (const char* none : {"false", "\"False\"", "null"}) {
+    EXPECT_THAT(WordsFor(std::string(R"({"sagemaker_use_mpi": )") + none + ", " + four + "}"),
+                HasSubstr("model saved"));
+  }
+  ProgramSetting setting = Setting();
+  setting.variables["SM_HPS"] = R"({"sagemaker_use_mpi": true, "sagemaker_num_processes": 2})";
+  const Outcome outcome = RunProgram(Train(), setting);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("# processes: 2, "));
+}
+
+TEST_F(PlatformRanksOfAJob, SlotsAreOneWithoutGpusAndElseOneForEach) {
+  const std::string on = R"({"sagemaker_use_mpi": true})";
+  EXPECT_THAT(WordsFor(on), testing::AllOf(HasSubstr("model saved"), Not(HasSubstr("-np"))));
+  EXPECT_THAT(WordsFor(on, "4"), HasSubstr("-np\n4\n/"));
+}
+
+TEST_F(PlatformRanksOfAJob, AdditionalOptionsComeAsAShellWouldSplitThem) {
+  const std::string two = R"({"sagemaker_use_mpi": true, "sagemaker_num_processes": 2, )";
+  EXPECT_THAT(WordsFor(two + R"("sagemaker_additional_mpi_options": )"
+                             R"("-x NAME='a b'  -x \"C=\\\"d\\\"\" --tag-output ''"})"),
+              HasSubstr("-np\n2\n-x\nNAME=a b\n-x\nC=\"d\"\n--tag-output\n\n/"));
+  ProgramSetting setting = With("exit 0");
+  setting.variables["SM_HPS"] = two + R"("sagemaker_additional_mpi_options": "-x 'A"})";
+  ExpectRefusal(RunProgram(Train(), setting), 64,
+                {"sagemaker_additional_mpi_options", "a quote does not end"});
+  setting.variables["SM_HPS"] = R"({"sagemaker_use_mpi": true, "sagemaker_num_processes": "many"})";
+  ExpectRefusal(RunProgram(Train(), setting), 64, {"sagemaker_num_processes", "many"});
+}
+
 }  // namespace
 }  // namespace lockstep::tools
