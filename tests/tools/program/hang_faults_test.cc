@@ -131,11 +131,11 @@ TEST_F(LostPackets, F4OfMpiAloneEndTheJob) {
 TEST_F(LostPackets, F10OfAWhileHarmNobody) {
   if (!there_) GTEST_SKIP() << "no network namespaces, or no ip(8), here";
   const Arguments more{"--communicator", "mpi", "--checkpoint-every", "1"};
-  const std::string hash = RunWell(With(Reproducible(), "--epochs", "20")).WeightsHash();
-  Program program(With(Reproducible("job", more), "--epochs", "20"), InOwnNetwork());
+  const std::string hash = RunWell(With(Reproducible(), "--epochs", "8")).WeightsHash();
+  Program program(With(Reproducible("job", more), "--epochs", "8"), InOwnNetwork());
   ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
   Rules("add", "");
-  std::this_thread::sleep_for(std::chrono::seconds(2));
+  std::this_thread::sleep_for(std::chrono::seconds(1));
   Rules("del", "");
   const Outcome outcome = program.Wait();
   EXPECT_EQ(outcome.code, 0) << outcome.err;
