@@ -25,6 +25,7 @@ namespace {
 
 constexpr const char* kJobVariable = "PMIX_NAMESPACE";
 constexpr const char* kRankVariable = "OMPI_COMM_WORLD_RANK";
+constexpr int kSpeaker = -1;  // in the place of a rank
 
 struct Address {
   sockaddr_un name{};
@@ -179,10 +180,15 @@ std::vector<RollCall::Process> RollCall::OfThisHost() const {
   return processes;
 }
 
-bool RollCall::SomeoneHasEnded() const {
+// The address of who speaks is free again when it has ended; but then it is missing.
+bool RollCall::MaySpeak() {
   const char* const started = std::getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
-  return !job_.empty() && started != nullptr &&
-         std::cmp_less(ProcessesOf(job_).size(), std::atoi(started));
+  if (job_.empty() || started == nullptr) return true;
+  const Address address = AddressOf(job_, kSpeaker);
+  speaker_ = Socket();
+  const auto* const name = reinterpret_cast<const sockaddr*>(&address.name);
+  if (speaker_ && ::bind(speaker_.get(), name, address.size) != 0) return false;
+  return std::cmp_greater_equal(ProcessesOf(job_).size(), std::atoi(started));
 }
 
 }  // namespace lockstep

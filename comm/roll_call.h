@@ -30,12 +30,13 @@ class RollCall {
 
   // Those that the launcher has started on this host, by rank; empty where that cannot be told.
   std::vector<Process> OfThisHost() const;
-  // Whether there is a process less of them than the launcher has started here.
-  bool SomeoneHasEnded() const;
+  // Whether this is the first process of the host that asks, and none of the others has ended: one
+  // of them says what is wrong.
+  bool MaySpeak();
 
  private:
   std::string job_;  // "": the launcher does not name it
-  FileDescriptor mark_;
+  FileDescriptor mark_, speaker_;
 };
 
 // Who is missing when `seconds` are over, as far as this host can tell.

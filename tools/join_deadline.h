@@ -34,11 +34,11 @@ class JoinDeadline {
 
  private:
   void Run();
-  [[noreturn]] void End(const std::string& line, ExitCode code) const;
+  [[noreturn]] void End(const std::string& line, ExitCode code);
 
   const JoinDeadlineOptions options_;
   const StopSignals& signals_;
-  const RollCall roll_call_;
+  RollCall roll_call_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool met_ = false;
