@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <set>
+#include <exception>
 #include <string>
 #include <utility>
 #include <vector>
@@ -78,8 +79,7 @@ class TrainJob::Impl {
       throw AgreedError(ExitCode::kNotSaved, StopSignals::kNothingToSave);
     }
     ranks_.Leave();
-    if (!ranks_.is_first()) return;
-    SaveAll();
+    SaveOnFirst();
     if (trainer_->stopped()) SayHowItStopped();
   }
   bool saved() const { return saved_; }
@@ -374,6 +374,21 @@ class TrainJob::Impl {
       return Say("stopped by a signal to another process at iteration " +
                  std::to_string(trainer_->clock().iteration) + "; everything was saved");
     }
+  // mpirun that has been told to stop kills all as soon as one process is gone: who has nothing to
+  // save waits for the one who has.
+  void SaveOnFirst() {
+    std::exception_ptr failure;
+    try {
+      if (ranks_.is_first()) SaveAll();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    const bool failed = AnyRank(ranks_.group(), failure != nullptr);
+    if (failure) std::rethrow_exception(failure);
+    if (ranks_.is_first()) return;
+    Say(failed ? "rank 0 could not save everything" : "rank 0 has saved the model");
+  }
+
     Say("stopped by " + SignalName(stop->signal) + " at iteration " +
         std::to_string(trainer_->clock().iteration) +
         Format(", %.2f s after it", std::chrono::duration<double>(*heard_ - stop->when).count()) +

@@ -85,6 +85,19 @@ TEST_F(Ranks, TheFirstPrintsAndWritesForAll) {
   }
 }
 
+// mpirun that is told to stop gives the others no time as soon as one process is gone.
+TEST_F(Ranks, StayUntilTheFirstHasSaved) {
+  ProgramSetting setting = Under(Setting(), 3);
+  const std::string script = "\"$@\"; code=$?; ls " + Dir("model/model.npz") + " > " +
+                             Dir("seen.$OMPI_COMM_WORLD_RANK") + "; exit $code";
+  setting.launcher.insert(setting.launcher.end(), {"/bin/sh", "-c", script, "sh"});
+  const Outcome outcome = RunProgram(Train(), setting);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  for (const char* rank : {"1", "2"}) {
+    EXPECT_THAT(ReadFile(Dir(std::string("seen.") + rank)), HasSubstr("model.npz")) << rank;
+  }
+}
+
 TEST_F(Ranks, TheLogDoesNotDependOnThem) {
   const auto log_of = [&](int ranks) {
     RunWellOn(ranks, Reproducible());
@@ -175,6 +188,8 @@ TEST_F(Ranks, OthersThanTheFirstKeepALogOfTheirOwn) {
   EXPECT_THAT(second, HasSubstr(", process "));
   EXPECT_THAT(second, HasSubstr("# device: cpu"));
   EXPECT_THAT(second, HasSubstr("epoch       main/loss"));
+  EXPECT_THAT(second, HasSubstr("\nrank 0 has saved the model\n"));
+  EXPECT_THAT(second, Not(HasSubstr("no --checkpoint-dir")));
   EXPECT_TRUE(Exists("out/log-rank-2.txt"));
   EXPECT_FALSE(Exists("out/log-rank-0.txt"));
   // A mistake of one alone, and what it means for the others, are in theirs.
