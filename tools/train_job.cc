@@ -285,9 +285,8 @@ class TrainJob::Impl {
   void PrintHead() const {
     if (!o_.unknown.empty()) Say("# options not known here: " + Join(o_.unknown, ", "));
     for (const std::string& note : o_.notes) Say("# " + note);
-    if (!store_) Say("# no --checkpoint-dir: what is stopped cannot be resumed");
-    Say("# model: " + o_.model + ", " + std::to_string(network_->variables().flat_size()) +
-        " parameters");
+    if (!any_store_) Say("# no --checkpoint-dir: what is stopped cannot be resumed");
+    Say("# model: " + o_.model + ", " + std::to_string(Parameters()) + " parameters");
     for (const std::string& line : data_->Description(o_)) Say("# " + line);
     Say("# Minibatch-size: " + std::to_string(o_.batch_size));
     if (o_.accumulate > 1) {
@@ -332,6 +331,14 @@ class TrainJob::Impl {
     } catch (const IoError&) {
       if (trainer_->clock().iteration == 0) throw;
       failure_.Try([] { throw; });
+  int64_t Parameters() const {
+    int64_t count = 0;
+    for (const auto& entry : network_->variables().entries()) {
+      if (entry.role == Role::kParameter) count += entry.type.shape.size();
+    }
+    return count;
+  }
+
       // Weights that are no numbers are no model, and no state.
       if (!failure_.Try([this] { trainer_->State(); }).empty()) failure_.Throw();
       if (ranks_.is_first()) SaveAll();
