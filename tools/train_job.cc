@@ -1,5 +1,8 @@
 #include "tools/train_job.h"
 
+#include <signal.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -249,6 +252,11 @@ class TrainJob::Impl {
     return kept;
   }
 
+    if (trainer_->clock().iteration > 0) return;
+    // What an earlier job has left would pass for this one's until its first epoch ends.
+    for (const std::string& name : ResultFiles(model_.classifier)) {
+      ::unlink((o_.output_data_dir + "/" + name).c_str());
+    }
   std::optional<LoadedCheckpoint> LoadNewest() {
     if (!store_ || o_.resume == false) return std::nullopt;
     std::optional<LoadedCheckpoint> newest = store_->LoadNewest();

@@ -31,6 +31,15 @@ TEST_F(TrainFiles, ModelLogPlotsAndGraphAreThere) {
   EXPECT_FALSE(Exists("home"));
 }
 
+// The log of the job before would pass for this one's.
+TEST_F(TrainFiles, AJobThatEndsInItsFirstEpochLeavesNoLogOfAnother) {
+  RunWell(Train());
+  RunWell(Train({"--iterations", "3"}));
+  for (const char* file : {"out/log", "out/accuracy.png", "out/loss.png"}) {
+    EXPECT_FALSE(Exists(file)) << file;
+  }
+}
+
 TEST_F(TrainFiles, ModelHasChainersKeys) {
   RunWell(Train());
   const NpzReader model(Dir("model/model.npz"));
