@@ -66,6 +66,7 @@ class TrainJob::Impl {
       });
       any_store_ = AnyRank(ranks_.group(), store_.has_value());
       ranks_.RequireEqual(Facts());
+      ranks_.RequireEqual({{"the network", std::to_string(model_.graph->Hash())}});
       BuildNetwork();
       ranks_.Together([&] { MakeTrainer(); });
       Resume();
@@ -133,8 +134,15 @@ class TrainJob::Impl {
   // What must be the same on all ranks for them to train one model.
   JobRanks::Facts Facts() const {
     if (ranks_.size() == 1) return {};
+    std::string hidden;
+    for (const int64_t units : model_.spec.hidden) {
+      hidden += (hidden.empty() ? "" : ",") + std::to_string(units);
+    }
     JobRanks::Facts facts{{"the program", ProgramHash()},
-                          {"the network", std::to_string(model_.graph->Hash())}};
+                          {"--model", o_.model},
+                          {"--hidden", hidden},
+                          {"--width", FormatG(o_.width, 17)},
+                          {"--classes", std::to_string(o_.classes)}};
     for (JobRanks::Facts data = data_->Facts(); const auto& fact : data) facts.push_back(fact);
     if (o_.reproducible) facts.emplace_back("the processor", backend_->fingerprint());
     for (const auto& [option, value] : JobRecipe()) facts.emplace_back("--" + option, value);

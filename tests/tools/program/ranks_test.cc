@@ -153,7 +153,7 @@ TEST_F(Ranks, WhatDiffersBetweenThemIsNamedBeforeTheFirstStep) {
                  "the ranks do not train the same: --learning-rate is 0.05 on rank 0, 0.125 on "
                  "rank 1; start all of them with the same");
   const Outcome two = RunProgram(Train(), Wrapped(2, "--seed 7 --width 0.125"));
-  ExpectJobFails(two, 76, "the network is ");
+  ExpectJobFails(two, 76, "--width is ");
   ExpectJobFails(two, 76, "--seed is 0 on rank 0, 7 on rank 1");
   const std::string other = Channel("other", Pictures(70, 2));
   ExpectJobFails(RunProgram(Train(), Wrapped(2, "--train " + other)), 76, "the training data is ");
