@@ -99,7 +99,8 @@ class TraceFile : public Extension {
       }
     });
     if (lost) std::rethrow_exception(lost);
-    say_(failed.empty() ? "trace written to " + path_ : "warning: " + failed);
+    if (!failed.empty()) return say_("warning: " + failed);
+    if (group.rank() == 0) say_("trace written to " + path_);
   }
 
  private:

@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <exception>
 #include <functional>
 #include <optional>
 #include <set>
-#include <exception>
 #include <string>
 #include <utility>
 #include <vector>
@@ -252,6 +252,11 @@ class TrainJob::Impl {
   void WriteGraph() const {
     if (o_.output_data_dir.empty()) return;
     Publish(o_.output_data_dir + "/" + kGraphFile, model_.graph->ToDot());
+    if (trainer_->clock().iteration > 0) return;
+    // What an earlier job has left would pass for this one's until its first epoch ends.
+    for (const std::string& name : ResultFiles(model_.classifier)) {
+      ::unlink((o_.output_data_dir + "/" + name).c_str());
+    }
   }
 
   Extension* Extend(std::unique_ptr<Extension> extension) {
@@ -260,11 +265,6 @@ class TrainJob::Impl {
     return kept;
   }
 
-    if (trainer_->clock().iteration > 0) return;
-    // What an earlier job has left would pass for this one's until its first epoch ends.
-    for (const std::string& name : ResultFiles(model_.classifier)) {
-      ::unlink((o_.output_data_dir + "/" + name).c_str());
-    }
   std::optional<LoadedCheckpoint> LoadNewest() {
     if (!store_ || o_.resume == false) return std::nullopt;
     std::optional<LoadedCheckpoint> newest = store_->LoadNewest();
@@ -284,7 +284,7 @@ class TrainJob::Impl {
     });
     if (!warning.empty()) Say("warning: " + warning);
     Say("# resumed from " + newest->path + " at iteration " +
-        std::to_string(newest->tag.iteration));
+        std::to_string(trainer_->clock().iteration));
   }
 
   // A stop in the middle of an evaluation leaves a log entry without its values. Until the next
@@ -331,6 +331,14 @@ class TrainJob::Impl {
         ranks_.name());
   }
 
+  int64_t Parameters() const {
+    int64_t count = 0;
+    for (const auto& entry : network_->variables().entries()) {
+      if (entry.role == Role::kParameter) count += entry.type.shape.size();
+    }
+    return count;
+  }
+
   InputTransform Input() const {
     const bool bytes = data_->train().dataset().features().dtype() == DType::kUint8;
     return {.scale = bytes ? o_.transform.scale : 1.0,
@@ -347,14 +355,6 @@ class TrainJob::Impl {
     } catch (const IoError&) {
       if (trainer_->clock().iteration == 0) throw;
       failure_.Try([] { throw; });
-  int64_t Parameters() const {
-    int64_t count = 0;
-    for (const auto& entry : network_->variables().entries()) {
-      if (entry.role == Role::kParameter) count += entry.type.shape.size();
-    }
-    return count;
-  }
-
       // Weights that are no numbers are no model, and no state.
       if (!failure_.Try([this] { trainer_->State(); }).empty()) failure_.Throw();
       if (ranks_.is_first()) SaveAll();
@@ -372,6 +372,21 @@ class TrainJob::Impl {
       failure_.Try([&] { WriteResults(log_, o_.output_data_dir, o_.model, model_.classifier); });
     }
     failure_.Throw();
+  }
+
+  // mpirun that has been told to stop kills all as soon as one process is gone: who has nothing to
+  // save waits for the one who has.
+  void SaveOnFirst() {
+    std::exception_ptr failure;
+    try {
+      if (ranks_.is_first()) SaveAll();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    const bool failed = AnyRank(ranks_.group(), failure != nullptr);
+    if (failure) std::rethrow_exception(failure);
+    if (ranks_.is_first()) return;
+    Say(failed ? "rank 0 could not save everything" : "rank 0 has saved the model");
   }
 
   void SaveModel() {
@@ -397,28 +412,16 @@ class TrainJob::Impl {
       return Say("stopped by a signal to another process at iteration " +
                  std::to_string(trainer_->clock().iteration) + "; everything was saved");
     }
-  // mpirun that has been told to stop kills all as soon as one process is gone: who has nothing to
-  // save waits for the one who has.
-  void SaveOnFirst() {
-    std::exception_ptr failure;
-    try {
-      if (ranks_.is_first()) SaveAll();
-    } catch (...) {
-      failure = std::current_exception();
-    }
-    const bool failed = AnyRank(ranks_.group(), failure != nullptr);
-    if (failure) std::rethrow_exception(failure);
-    if (ranks_.is_first()) return;
-    Say(failed ? "rank 0 could not save everything" : "rank 0 has saved the model");
-  }
-
-    Say("stopped by " + SignalName(stop->signal) + " at iteration " +
-        std::to_string(trainer_->clock().iteration) +
+    const std::string signal = SignalName(stop->signal);
+    Say("stopped by " +
+        (stop->signal == SIGUSR1 && ranks_.size() > 1 ? "mpirun, which passed on " + signal
+                                                      : signal) +
+        " at iteration " + std::to_string(trainer_->clock().iteration) +
         Format(", %.2f s after it", std::chrono::duration<double>(*heard_ - stop->when).count()) +
-        Format(store_ ? "; everything was saved %.2f s after it"
-                      : "; the model was saved %.2f s after it",
+        Format(any_store_ ? "; everything was saved %.2f s after it"
+                          : "; the model was saved %.2f s after it",
                SecondsSince(stop->when)) +
-        (store_ ? "" : "; without --checkpoint-dir the job cannot be resumed"));
+        (any_store_ ? "" : "; without --checkpoint-dir the job cannot be resumed"));
   }
 
   TrainOptions o_;

@@ -86,6 +86,8 @@ TEST_F(TrainFiles, TableIsOneThatTunersRead) {
 
 TEST_F(TrainFiles, HeadSaysBatchSizeEpochsAndRate) {
   const Outcome outcome = RunWell(Train({"--learning-rate", "0.02"}));
+  EXPECT_THAT(outcome.out,
+              HasSubstr("# model: mlp, 359 parameters\n"));  // 9 * 21 + 8 * 10 + 10 * 9
   EXPECT_THAT(outcome.out, HasSubstr("# Minibatch-size: 16\n"));
   EXPECT_THAT(outcome.out, HasSubstr("# epoch: 2\n"));
   EXPECT_THAT(outcome.out, HasSubstr("# learning rate: 0.02"));
@@ -95,8 +97,6 @@ TEST_F(TrainFiles, HeadSaysBatchSizeEpochsAndRate) {
   EXPECT_THAT(outcome.out, Not(HasSubstr("channels last")));
   EXPECT_THAT(outcome.out, Not(HasSubstr("nothing to train")));
 }
-  EXPECT_THAT(outcome.out,
-              HasSubstr("# model: mlp, 359 parameters\n"));  // 9 * 21 + 8 * 10 + 10 * 9
 
 TEST_F(TrainFiles, SnapshotsThatCannotBeWrittenAreRefusedBeforeTheFirstStep) {
   scratch_.MakeDirectory("out/snapshot_iter_10");

@@ -445,7 +445,7 @@ TEST_F(OwnRanks, TermSavesAndEndsWellAndTheJobGoesOnWithOtherRanks) {
     const Outcome stopped = program.Wait();
     EXPECT_EQ(stopped.code, 0) << stopped.out << stopped.err;
     EXPECT_EQ(stopped.err, "");
-    EXPECT_THAT(stopped.out, HasSubstr("stopped by SIGUSR1 at iteration"));
+    EXPECT_THAT(stopped.out, HasSubstr("stopped by mpirun, which passed on SIGUSR1 at iteration"));
     EXPECT_EQ(RunWell(On(3, job)).WeightsHash(), hash);
     std::filesystem::remove_all(Dir("job"));
   }
