@@ -182,7 +182,7 @@ TEST_F(Ranks, WhatDiffersBetweenThemIsNamedBeforeTheFirstStep) {
 }
 
 TEST_F(Ranks, OthersThanTheFirstKeepALogOfTheirOwn) {
-  RunWellOn(3, Train());
+  RunWellOn(3, Train({"--checkpoint-dir", Dir("job")}));
   const std::string second = ReadFile(Dir("out/log-rank-1.txt"));
   EXPECT_THAT(second, testing::StartsWith("# rank 1 of 3 at "));
   EXPECT_THAT(second, HasSubstr(", process "));
