@@ -47,6 +47,11 @@ FileDescriptor Socket() {
   return FileDescriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
+bool Bind(const FileDescriptor& socket, const Address& address) {
+  return socket &&
+         ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address.name), address.size) == 0;
+}
+
 // The process of this user that listens there; 0: nobody.
 int ListenerAt(const Address& address) {
   const FileDescriptor socket = Socket();
@@ -156,9 +161,7 @@ RollCall::RollCall() {
   if (LaunchedRanks() == 1 || job == nullptr || std::getenv(kRankVariable) == nullptr) return;
   const Address address = AddressOf(job, LaunchedRank());
   mark_ = Socket();
-  const auto* const name = reinterpret_cast<const sockaddr*>(&address.name);
-  if (mark_ && ::bind(mark_.get(), name, address.size) == 0 &&
-      ::listen(mark_.get(), SOMAXCONN) == 0) {
+  if (Bind(mark_, address) && ::listen(mark_.get(), SOMAXCONN) == 0) {
     job_ = job;
     return;
   }
@@ -184,10 +187,8 @@ std::vector<RollCall::Process> RollCall::OfThisHost() const {
 bool RollCall::MaySpeak() {
   const char* const started = std::getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
   if (job_.empty() || started == nullptr) return true;
-  const Address address = AddressOf(job_, kSpeaker);
   speaker_ = Socket();
-  const auto* const name = reinterpret_cast<const sockaddr*>(&address.name);
-  if (speaker_ && ::bind(speaker_.get(), name, address.size) != 0) return false;
+  if (speaker_ && !Bind(speaker_, AddressOf(job_, kSpeaker))) return false;
   return std::cmp_greater_equal(ProcessesOf(job_).size(), std::atoi(started));
 }
 
