@@ -84,18 +84,27 @@ bool Network::meets_ranks() const {
   return exchange_ != nullptr || (lanes_ != nullptr && group_->size() > 1);
 }
 
-void Network::Compile(Mode mode, std::span<const int64_t> rows) {
+std::vector<int64_t> Network::RowsToCompile(Mode mode, std::span<const int64_t> rows) const {
+  std::vector<int64_t> sizes;
   for (const int64_t each : rows) {
     const int64_t parts = std::min<int64_t>(each, options_.accumulate);
-    for (int64_t i = 0; i < parts; ++i) plan(mode, PartOf(each, i, parts).size());
+    for (int64_t i = 0; i < parts; ++i) {
+      const int64_t size = PartOf(each, i, parts).size();
+      if (!plans_.contains({mode, size})) sizes.push_back(size);
+    }
   }
+  return sizes;
 }
 
 void Network::Prepare(Mode mode, std::span<const int64_t> rows) {
   if (lanes_) return lanes_->Prepare(mode, rows);
+  const std::vector<int64_t> sizes = RowsToCompile(mode, rows);
+  if (!AnyRank(*group_, !sizes.empty())) return;
   for (int turn = 0; turn < group_->size(); ++turn) {
     const bool mine = turn == group_->rank();
-    if (mine) Compile(mode, rows);
+    if (mine) {
+      for (const int64_t size : sizes) plan(mode, size);
+    }
     if (group_->size() == 1) return;
     const std::string choices = BroadcastText(*group_, mine ? cache_.ToString() : "", turn);
     if (!mine) cache_.Parse(choices);

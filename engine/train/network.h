@@ -104,7 +104,8 @@ class Network {
   LossSums TrainParts(const Batch& batch, int64_t parts, const GradientsReady& ready);
   LossSums TrainPart(const Batch& batch, const GradientsReady& ready);
   void TrainOnNothing(const Batch& batch, const GradientsReady& ready);
-  void Compile(Mode mode, std::span<const int64_t> rows);
+  // Of the parts of batches with these numbers of rows, those that no plan is there for.
+  std::vector<int64_t> RowsToCompile(Mode mode, std::span<const int64_t> rows) const;
   void RequireFits(const std::string& input, const TensorType& found, const char* what) const;
 
   const Graph& graph_;
