@@ -19,6 +19,13 @@ inline std::string Between(const std::string& text, const std::string& begin,
   return text.substr(from, text.find(end, from) - from);
 }
 
+// How often `part` is in it.
+inline int Count(const std::string& text, const std::string& part) {
+  int found = 0;
+  for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++found;
+  return found;
+}
+
 // Dropout, batch normalisation, random crops and flips on 70 pictures in batches of 16.
 class Ranks : public PictureWorkplace {
  protected:

@@ -19,12 +19,6 @@ using std::chrono::steady_clock;
 using testing::HasSubstr;
 using testing::Not;
 
-int Count(const std::string& text, const std::string& part) {
-  int found = 0;
-  for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++found;
-  return found;
-}
-
 class RankFaults : public Ranks {
  protected:
   // Seven steps of one process, with checkpoints of the last two.

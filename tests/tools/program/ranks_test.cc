@@ -347,16 +347,11 @@ TEST_F(Ranks, ADiskThatIsFullAtTheFirstIsTheirAnswer) {
 }
 
 TEST_F(Ranks, WhatAllOfThemWouldSayIsSaidOnce) {
-  const auto count = [](const std::string& text, const std::string& part) {
-    int found = 0;
-    for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++found;
-    return found;
-  };
   const Outcome outcome = RunOn(3, Train({"--bucket-bytes", "1"}));
   ExpectJobFails(outcome, 64, "--bucket-bytes 1: wants 0 (all at once) or 1024 and more");
-  EXPECT_EQ(count(outcome.err, "lockstep: "), 1) << outcome.err;
-  EXPECT_EQ(count(RunWellOn(3, {"train", "--help"}).out, "Usage: "), 1);
-  EXPECT_EQ(count(RunWellOn(3, {"bench", "train", "--help"}).out, "Usage: "), 1);
+  EXPECT_EQ(Count(outcome.err, "lockstep: "), 1) << outcome.err;
+  EXPECT_EQ(Count(RunWellOn(3, {"train", "--help"}).out, "Usage: "), 1);
+  EXPECT_EQ(Count(RunWellOn(3, {"bench", "train", "--help"}).out, "Usage: "), 1);
   // What only another one has to say is said, too.
   ExpectJobFails(RunProgram(Train({"--communicator", "shm"}), Wrapped(2, "--epochs none")), 64,
                  "--epochs");

@@ -33,11 +33,6 @@ class StartFaults : public Ranks {
     ::gethostname(name, sizeof name - 1);
     return name;
   }
-  static int Count(const std::string& text, const std::string& part) {
-    int found = 0;
-    for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++found;
-    return found;
-  }
 };
 
 TEST_F(StartFaults, F7ARankThatNeverComesIsNamed) {
