@@ -1,12 +1,13 @@
 // conformance_check TABLE BUILD_FOLDER [JUNIT_RESULTS]: prints the counts of the table, and fails
-// when a row claims a test that does not exist, or one that did not pass where it could have.
-#include <unistd.h>
-
+// when a row claims a test that does not exist, or one that did not pass where it could have. TABLE
+// is conformance.txt or faults.txt, whose tests must have a label.
+#include <array>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <utility>
 
 #include "tests/conformance/ctest_files.h"
 #include "tests/conformance/table.h"
@@ -14,7 +15,13 @@
 namespace lockstep::conformance {
 namespace {
 
-// Which requirements this machine meets. `table` is root/tests/conformance/conformance.txt.
+// What can be done where a requirement is met.
+constexpr std::array<std::pair<const char*, const char*>, 3> kCommands = {
+    {{"netns", "test $(id -u) = 0 && PATH=$PATH:/usr/sbin unshare --net ip link"},
+     {"mounts", "unshare --mount true"},
+     {"loop", "unshare --mount true && /usr/sbin/losetup --find"}}};
+
+// Which requirements this machine meets. `table` is in root/tests/conformance.
 std::set<std::string> Available(const std::filesystem::path& table) {
   std::set<std::string> available;
   const char* shared = std::getenv("LOCKSTEP_SHARED_DIR");
@@ -25,8 +32,10 @@ std::set<std::string> Available(const std::filesystem::path& table) {
   }
   if (std::filesystem::exists("/dev/nvidiactl")) available.insert("gpu");
   if (std::getenv("LOCKSTEP_PEERS_DIR") != nullptr) available.insert("peers");
-  if (geteuid() == 0 && std::system("unshare --net true 2>/dev/null") == 0) {
-    available.insert("netns");
+  for (const auto& [requirement, command] : kCommands) {
+    if (std::system((std::string(command) + " >/dev/null 2>&1").c_str()) == 0) {
+      available.insert(requirement);
+    }
   }
   return available;
 }
@@ -43,10 +52,14 @@ int Check(int argc, char** argv) {
   std::ifstream table(argv[1]);
   if (!table) throw std::runtime_error(std::string("cannot read ") + argv[1]);
   std::vector<std::string> problems;
-  const std::vector<Row> rows = ParseTable(table, &problems);
-  std::cout << Counts(rows);
+  const bool of_faults = std::filesystem::path(argv[1]).stem() == "faults";
+  const Layout& layout = of_faults ? FaultsLayout() : ConformanceLayout();
+  const std::vector<Row> rows = ParseTable(table, layout, &problems);
+  std::cout << Counts(rows, layout);
 
-  for (const auto& problem : UnknownProofs(rows, ListTests(argv[2]))) problems.push_back(problem);
+  for (const auto& problem : UnknownProofs(rows, ListTests(argv[2], layout.label))) {
+    problems.push_back(problem + (of_faults ? " of label " + layout.label : ""));
+  }
   if (argc > 3) {
     std::ifstream junit(argv[3]);
     if (!junit) throw std::runtime_error(std::string("cannot read ") + argv[3]);

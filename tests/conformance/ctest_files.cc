@@ -38,9 +38,10 @@ std::string Output(const std::string& command) {
 
 }  // namespace
 
-std::set<std::string> ListTests(const std::string& build_folder) {
+std::set<std::string> ListTests(const std::string& build_folder, const std::string& label) {
   // Lines such as "  Test  #12: Suite.Name" and, at the end, "Total Tests: 12".
-  const std::string text = Output("ctest --show-only --test-dir '" + build_folder + "'");
+  const std::string chosen = label.empty() ? "" : " --label-regex '^" + label + "$'";
+  const std::string text = Output("ctest --show-only --test-dir '" + build_folder + "'" + chosen);
   std::set<std::string> tests;
   for (size_t at = 0; (at = text.find("Test ", at)) != std::string::npos;) {
     const size_t end = text.find('\n', at);

@@ -10,9 +10,9 @@
 
 namespace lockstep::conformance {
 
-// Names of the tests of a build folder, as `ctest --show-only` lists them. Throws
-// std::runtime_error when ctest does not run.
-std::set<std::string> ListTests(const std::string& build_folder);
+// Names of the tests of a build folder, as `ctest --show-only` lists them; with `label` of those
+// that have it. Throws std::runtime_error when ctest does not run.
+std::set<std::string> ListTests(const std::string& build_folder, const std::string& label = "");
 
 // Reads what `ctest --output-junit` writes: one <testcase name="..." status="run|fail|notrun">
 // each.

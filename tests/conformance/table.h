@@ -1,4 +1,4 @@
-// The conformance table and what is wrong with it.
+// Tables of what must hold and which tests prove it, and what is wrong with them.
 #ifndef LOCKSTEP_TESTS_CONFORMANCE_TABLE_H_
 #define LOCKSTEP_TESTS_CONFORMANCE_TABLE_H_
 
@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace lockstep::conformance {
@@ -16,25 +17,39 @@ struct Row {
   std::string id;  // "CH-05"
   State state = State::kOpen;
   std::set<std::string> needs;      // of Requirements()
-  std::vector<std::string> proofs;  // done: patterns of test names; not ours: the reason
+  std::vector<std::string> proofs;  // patterns of test names; not ours: the reason
   int line = 0;
 };
+
+// Which rows a table has and what is in their cells. The first two are id and state.
+struct Layout {
+  std::string cells;  // "id | state | ...", for messages
+  // What ids begin with and how many there are: from CH-01 to CH-70, where numbers are 2 wide.
+  std::vector<std::pair<std::string, int>> families;
+  int number_width = 1;
+  size_t needs = 0;            // which cell
+  std::vector<size_t> proofs;  // which cells; "-" in one says that the row does not apply there
+  std::string label;           // of ctest, which all proofs have; or ""
+};
+const Layout& ConformanceLayout();
+const Layout& FaultsLayout();
 
 // How a test ended; one that ctest did not start is absent from the map.
 enum class Outcome { kPassed, kFailed, kSkipped };
 using Results = std::map<std::string, Outcome>;
 
-// What a row may need: gpu, shared, netns, peers.
+// What a row may need.
 const std::set<std::string>& Requirements();
 
 // Parses the table (its head describes the format). Adds a line to `problems` for each row that is
 // malformed, repeated, missing or unknown.
-std::vector<Row> ParseTable(std::istream& in, std::vector<std::string>* problems);
+std::vector<Row> ParseTable(std::istream& in, const Layout& layout,
+                            std::vector<std::string>* problems);
 
 // Whether `name` matches `pattern`, in which '*' stands for any characters.
 bool Matches(const std::string& pattern, const std::string& name);
 
-// Done rows that claim a pattern no test of `tests` matches.
+// Rows that claim a pattern no test of `tests` matches.
 std::vector<std::string> UnknownProofs(const std::vector<Row>& rows,
                                        const std::set<std::string>& tests);
 
@@ -43,7 +58,7 @@ std::vector<std::string> MissingProofs(const std::vector<Row>& rows, const Resul
                                        const std::set<std::string>& available);
 
 // "223 rows: 20 done, 203 open, 0 not ours", then the same for each family of ids.
-std::string Counts(const std::vector<Row>& rows);
+std::string Counts(const std::vector<Row>& rows, const Layout& layout);
 
 }  // namespace lockstep::conformance
 

@@ -23,7 +23,7 @@ TEST(ConformanceTable, ReadsARow) {
   std::istringstream in(
       "# head\n\nCT-04 | done | C/M | shared, gpu | A.B, C.* | keys configurable\n");
   std::vector<std::string> problems;
-  const std::vector<Row> rows = ParseTable(in, &problems);
+  const std::vector<Row> rows = ParseTable(in, ConformanceLayout(), &problems);
   ASSERT_EQ(rows.size(), 1u);
   EXPECT_EQ(rows[0].id, "CT-04");
   EXPECT_EQ(rows[0].state, State::kDone);
@@ -36,7 +36,7 @@ TEST(ConformanceTable, NamesWhatIsWrongWithARow) {
   const auto first_problem = [](const std::string& row) {
     std::istringstream in(row);
     std::vector<std::string> problems;
-    ParseTable(in, &problems);
+    ParseTable(in, ConformanceLayout(), &problems);
     return problems.at(0);
   };
   EXPECT_THAT(first_problem("CH-01 | open"), HasSubstr("six cells"));
@@ -46,6 +46,31 @@ TEST(ConformanceTable, NamesWhatIsWrongWithARow) {
   EXPECT_THAT(first_problem("CH-01 | not ours | C | | | x"), HasSubstr("without a reason"));
   EXPECT_THAT(first_problem("CH-01 | open | C | tpu | | x"), HasSubstr("'tpu'"));
   EXPECT_THAT(first_problem("CH-71 | open | C | | | x"), HasSubstr("'CH-71' again or unknown"));
+}
+
+TEST(ConformanceTable, FaultsAreProvenForOneProcessAndForSeveral) {
+  const auto first_problem = [](const std::string& row) {
+    std::istringstream in(row);
+    std::vector<std::string> problems;
+    const std::vector<Row> rows = ParseTable(in, FaultsLayout(), &problems);
+    EXPECT_EQ(rows.at(0).id, "A5");
+    return problems.at(0);
+  };
+  EXPECT_THAT(first_problem("A5 | done | netns | A.B | C.D, E.* | x"), HasSubstr("has no row"));
+  EXPECT_THAT(first_problem("A5 | done | | - | C.D | x"), HasSubstr("has no row"));
+  EXPECT_THAT(first_problem("A5 | done | | A.B | | x"), HasSubstr("names no test"));
+  EXPECT_THAT(first_problem("A5 | done | | - | - | x"), HasSubstr("names no test"));
+  EXPECT_THAT(first_problem("A5 | open | | A.B | | x"), HasSubstr("has no row"));
+  EXPECT_THAT(first_problem("A5 | open | | A.B | C.D | x"), HasSubstr("is open but"));
+  EXPECT_THAT(first_problem("A5 | not ours | | why not | | x"), HasSubstr("has no row"));
+
+  std::istringstream in("A5 | open | | A.B, - | | x\n");
+  std::vector<std::string> problems;
+  const std::vector<Row> rows = ParseTable(in, FaultsLayout(), &problems);
+  EXPECT_EQ(problems.size(), 53U) << "every other row is missing";
+  EXPECT_THAT(rows.at(0).proofs, ElementsAre("A.B"));
+  EXPECT_THAT(UnknownProofs(rows, {"A.C"}), Contains(HasSubstr("no such test")));
+  EXPECT_THAT(Counts(rows, FaultsLayout()), HasSubstr("  A: 1 rows: 0 done, 1 open"));
 }
 
 TEST(ConformanceTable, StarsMatchAnything) {
