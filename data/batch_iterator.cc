@@ -7,6 +7,7 @@
 
 #include "data/batch_pipeline.h"
 #include "data/batch_schedule.h"
+#include "engine/text.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -79,8 +80,9 @@ class DatasetSource::Impl {
             "the part of this rank is not as large as it is said to be");
     }
     if (schedule_.epoch_samples() == 0) {
-      throw FormatError(dataset_.Describe(0) + ": " + std::to_string(dataset_.size()) +
-                        " rows are fewer than a batch of " + std::to_string(options_.batch_size) +
+      throw FormatError(dataset_.Describe(0) + ": " + Counted(dataset_.size(), "row") +
+                        (dataset_.size() == 1 ? " is" : " are") + " fewer than a batch of " +
+                        std::to_string(options_.batch_size) +
                         ", and incomplete batches are left "
                         "out; use a smaller batch");
     }

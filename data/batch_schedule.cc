@@ -5,6 +5,7 @@
 #include <string>
 
 #include "data/epoch_order.h"
+#include "engine/text.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -122,7 +123,7 @@ void BatchSchedule::Seek(SourcePosition position) {
   if (!inside) {
     throw ConfigError("position " + std::to_string(position.offset) + " of epoch " +
                       std::to_string(position.epoch) + " lies outside a data set of " +
-                      std::to_string(options_.size) + " rows");
+                      Counted(options_.size, "row"));
   }
   position_ = position;
   if (position.offset >= epoch_samples()) position_ = {position.epoch + 1, 0};

@@ -8,6 +8,7 @@
 #include "data/idx.h"
 #include "data/npz.h"
 #include "data/run_threads.h"
+#include "engine/text.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -41,8 +42,8 @@ Dataset LoadIdxPair(const std::string& images_path, const std::string& labels_pa
   const Shape& shape = images.shape();
   if (shape.ndim() == 3) images = images.Reshape({shape[0], 1, shape[1], shape[2]});
   if (RowsOf(images) != RowsOf(both[1])) {
-    throw FormatError(images_path + " holds " + std::to_string(RowsOf(images)) + " pictures but " +
-                      labels_path + " holds " + std::to_string(RowsOf(both[1])) + " labels");
+    throw FormatError(images_path + " holds " + Counted(RowsOf(images), "picture") + " but " +
+                      labels_path + " holds " + Counted(RowsOf(both[1]), "label"));
   }
   return Dataset(images, both[1], {{images_path, RowsOf(images)}}, options.labels);
 }
@@ -52,8 +53,8 @@ Dataset LoadCifar(const std::string& path, const ChannelOptions& options) {
   const CifarBatch batch = ReadCifar10(path);
   const int64_t rows = RowsOf(batch.pictures);
   if (options.warn && rows != kPublishedRows) {
-    options.warn(Printable(path, 400) + " holds " + std::to_string(rows) +
-                 " pictures; each batch of CIFAR-10 has " + std::to_string(kPublishedRows));
+    options.warn(Printable(path, 400) + " holds " + Counted(rows, "picture") +
+                 "; each batch of CIFAR-10 has " + std::to_string(kPublishedRows));
   }
   return Dataset(batch.pictures, batch.labels, {{path, rows}}, options.labels);
 }

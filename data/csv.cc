@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "engine/text.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -47,8 +48,7 @@ class CsvParser {
     }
     if (columns_ == 0) columns_ = column;
     if (column != columns_) {
-      Fail("has " + std::to_string(column) + " columns, the rows before " +
-           std::to_string(columns_));
+      Fail("has " + Counted(column, "column") + ", the rows before " + std::to_string(columns_));
     }
     ++rows_;
   }

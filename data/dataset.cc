@@ -10,6 +10,7 @@
 
 #include "data/bytes.h"
 #include "data/fingerprint.h"
+#include "engine/text.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -111,8 +112,8 @@ Dataset::Dataset(const Tensor& features, const Tensor& labels, std::vector<Part>
   }
   features_ = FeaturesOf(features);
   if (labels.shape()[0] != size()) {
-    throw FormatError(files + ": " + std::to_string(size()) + " rows of data but " +
-                      std::to_string(labels.shape()[0]) + " labels; each row needs one");
+    throw FormatError(files + ": " + Counted(size(), "row") + " of data but " +
+                      Counted(labels.shape()[0], "label") + "; each row needs one");
   }
   if (size() == 0) throw FormatError(files + ": holds no rows");
   if (features_.size() == 0 || labels.size() == 0) {

@@ -15,6 +15,11 @@ std::string Text(double value) {
   return {buffer.data(), result.ptr};
 }
 
+std::string Counted(int64_t count, const std::string& one, const std::string& many) {
+  const std::string& several = many.empty() ? one + "s" : many;
+  return std::to_string(count) + " " + (count == 1 ? one : several);
+}
+
 std::string Hexadecimal(uint64_t value) {
   char text[17];
   std::snprintf(text, sizeof text, "%016" PRIx64, value);

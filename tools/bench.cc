@@ -16,6 +16,7 @@
 #include "data/batch_iterator.h"
 #include "data/channel.h"
 #include "data/synthetic.h"
+#include "engine/text.h"
 #include "engine/train/publish.h"
 #include "engine/train/trainer.h"
 #include "kernels/error.h"
@@ -108,8 +109,8 @@ Dataset MakeDataset(const BenchOptions& options) {
                       .labels = IsClassifier(options) ? LabelKind::kClasses : LabelKind::kTargets});
   if (IsClassifier(options)) dataset.CheckLabels(kClasses);
   if (dataset.size() < options.batch_size) {
-    throw FormatError(options.train + " has " + std::to_string(dataset.size()) +
-                      " rows, fewer than a batch of " + std::to_string(options.batch_size) +
+    throw FormatError(options.train + " has " + Counted(dataset.size(), "row") +
+                      ", fewer than a batch of " + std::to_string(options.batch_size) +
                       "; lower --batch-size");
   }
   return dataset;
@@ -235,14 +236,21 @@ class Bench {
 
 std::string FirstStepText(const BenchOptions& options, const Backend& backend, double ms) {
   char text[512];
-  std::snprintf(text, sizeof text,
-                options.json ? "{\"engine\": \"lockstep\", \"device\": \"%s\", \"threads\": %d, "
-                               "\"model\": \"%s\", \"batch_size\": %lld, \"first_step_ms\": %.1f, "
-                               "\"peak_rss_mb\": %.1f}\n"
-                             : "%s, %d threads: %s, batch %lld\n  first step done %.0f ms after "
-                               "the start of the process\n  memory %.0f MB peak\n",
-                backend.fingerprint().c_str(), backend.threads(), options.model.c_str(),
-                static_cast<long long>(options.batch_size), ms, PeakMegabytes());
+  const auto batch = static_cast<long long>(options.batch_size);
+  if (options.json) {
+    std::snprintf(text, sizeof text,
+                  "{\"engine\": \"lockstep\", \"device\": \"%s\", \"threads\": %d, "
+                  "\"model\": \"%s\", \"batch_size\": %lld, \"first_step_ms\": %.1f, "
+                  "\"peak_rss_mb\": %.1f}\n",
+                  backend.fingerprint().c_str(), backend.threads(), options.model.c_str(), batch,
+                  ms, PeakMegabytes());
+  } else {
+    std::snprintf(text, sizeof text,
+                  "%s, %s: %s, batch %lld\n  first step done %.0f ms after the start of the "
+                  "process\n  memory %.0f MB peak\n",
+                  backend.fingerprint().c_str(), Counted(backend.threads(), "thread").c_str(),
+                  options.model.c_str(), batch, ms, PeakMegabytes());
+  }
   return text;
 }
 
@@ -267,12 +275,12 @@ std::string Summary(const BenchOptions& options, const Backend& backend, int pro
   const double median = Median(times);
   char text[256];
   std::snprintf(text, sizeof text,
-                "%s, batch %lld, float32, %s, %s%d threads\n  step   %.3f ms median of %zu (min "
+                "%s, batch %lld, float32, %s, %s%s\n  step   %.3f ms median of %zu (min "
                 "%.3f)\n  speed  %.1f samples/s\n  memory %.0f MB peak\n",
                 options.model.c_str(), static_cast<long long>(options.batch_size),
                 backend.fingerprint().c_str(),
                 processes > 1 ? (std::to_string(processes) + " processes of ").c_str() : "",
-                backend.threads(), median, times.size(),
+                Counted(backend.threads(), "thread").c_str(), median, times.size(),
                 *std::min_element(times.begin(), times.end()),
                 static_cast<double>(options.batch_size) / median * 1e3, PeakMegabytes());
   return text;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "engine/text.h"
 #include "kernels/error.h"
 #include "tools/small_file.h"
 #include "tools/text.h"
@@ -46,8 +47,8 @@ std::vector<std::string> ReadClassNames(const std::string& path, int64_t classes
   }
   if (static_cast<int64_t>(names.size()) != classes) {
     throw FormatError(path + " has " + (rest.empty() ? "" : "more than ") +
-                      std::to_string(std::min<int64_t>(classes, std::ssize(names))) +
-                      " lines; the model has " + std::to_string(classes) + " classes, one a line");
+                      Counted(std::min<int64_t>(classes, std::ssize(names)), "line") +
+                      "; the model has " + Counted(classes, "class", "classes") + ", one a line");
   }
   return names;
 }

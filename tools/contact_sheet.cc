@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/text.h"
 #include "kernels/error.h"
 #include "tools/canvas.h"
 #include "tools/text.h"
@@ -93,7 +94,7 @@ class SheetDrawer {
       known += label.truth.empty() ? 0 : 1;
       right += label.truth == label.predicted ? 1 : 0;
     }
-    std::string text = std::to_string(sheet_.count) + " pictures";
+    std::string text = Counted(sheet_.count, "picture");
     if (known > 0) text = std::to_string(right) + " of " + std::to_string(known) + " right";
     if (right < known) text += "; wrong ones are framed";
     canvas_.Text({kMargin, 80}, canvas_.Fitted(text, kSubtitleFont, width), kSubtitleFont);

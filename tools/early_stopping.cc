@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "engine/text.h"
 #include "tools/text.h"
 
 namespace lockstep::tools {
@@ -57,10 +58,10 @@ void EarlyStopping::Take(const LogEntry& entry) {
 
 std::string EarlyStopping::Reason() const {
   if (best_epoch_ == 0) {
-    return options_.monitor + " was no number in " + std::to_string(waited_) + " epochs";
+    return options_.monitor + " was no number in " + Counted(waited_, "epoch");
   }
   return options_.monitor + " was no better than " + FormatG(best_) + " of epoch " +
-         std::to_string(best_epoch_) + " for " + std::to_string(waited_) + " epochs";
+         std::to_string(best_epoch_) + " for " + Counted(waited_, "epoch");
 }
 
 }  // namespace lockstep::tools

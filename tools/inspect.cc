@@ -13,6 +13,7 @@
 #include "data/input_file.h"
 #include "data/npz.h"
 #include "data/value_range.h"
+#include "engine/text.h"
 #include "engine/train/checkpoint_file.h"
 #include "engine/train/checkpoint_store.h"
 #include "engine/train/network.h"
@@ -90,11 +91,10 @@ std::string NpzRows(const std::string& path) {
 
 // One axis says how many numbers, not how they lie in the pictures they may have been.
 std::string SpecText(const ModelSpec& spec) {
-  const std::string sample = spec.in_shape.ndim() == 1
-                                 ? std::to_string(spec.in_shape[0]) + " numbers"
-                                 : spec.in_shape.ToString();
+  const std::string sample =
+      spec.in_shape.ndim() == 1 ? Counted(spec.in_shape[0], "number") : spec.in_shape.ToString();
   std::string text =
-      spec.name + " on samples of " + sample + ", " + std::to_string(spec.classes) + " outputs";
+      spec.name + " on samples of " + sample + ", " + Counted(spec.classes, "output");
   if (spec.width != 1.0) text += ", width " + FormatG(spec.width);
   for (size_t i = 0; i < spec.hidden.size(); ++i) {
     text += (i == 0 ? ", hidden " : " ") + std::to_string(spec.hidden[i]);
@@ -117,9 +117,9 @@ std::string CardText(const ModelCard& card) {
   if (!input.stddev.empty()) text += ", stddev " + Numbers(input.stddev);
   if (input.padding > 0) text += ", pad " + std::to_string(input.padding);
   if (input.crop > 0) text += ", crop " + std::to_string(input.crop);
-  text += "\ntrained: " + std::to_string(card.iterations) + " iterations, " + card.dtype +
-          ", seed " + std::to_string(card.seed) + ", " + card.mode;
-  if (card.lanes > 0) text += " with " + std::to_string(card.lanes) + " lanes";
+  text += "\ntrained: " + Counted(card.iterations, "iteration") + ", " + card.dtype + ", seed " +
+          std::to_string(card.seed) + ", " + card.mode;
+  if (card.lanes > 0) text += " with " + Counted(card.lanes, "lane");
   if (card.wire != "as-is") text += ", gradients travelled as " + OneLine(card.wire, 100);
   if (card.gradient_delay > 0) {
     text += ", gradients " + std::to_string(card.gradient_delay) + " step late";
@@ -135,8 +135,8 @@ std::string DescribeCard(const std::string& path) {
 std::string DescribeNpz(const std::string& path) {
   const ModelDescription model = DescribeModelNpz(path);
   std::string text = path + (model.spec ? ": model file, " : ": npz file, ") +
-                     std::to_string(model.arrays.size()) + " arrays, " +
-                     std::to_string(model.elements) + " elements\n";
+                     Counted(std::ssize(model.arrays), "array") + ", " +
+                     Counted(model.elements, "element") + "\n";
   if (!model.spec) return text + "network: none of ours (" + model.reason + ")\n" + NpzRows(path);
   text += "network: " + SpecText(*model.spec) + "\n";
   for (const auto& array : model.arrays) text += Row(array.key, array.type, array.shape);
@@ -162,8 +162,8 @@ std::string ValueText(const CheckpointValue& value) {
 }
 
 std::string DescribeCheckpoint(const std::string& path, const CheckpointContents& contents) {
-  std::string text = path + ": checkpoint, " + std::to_string(contents.tensors.size()) +
-                     " arrays, " + std::to_string(contents.values.size()) + " values\n";
+  std::string text = path + ": checkpoint, " + Counted(std::ssize(contents.tensors), "array") +
+                     ", " + Counted(std::ssize(contents.values), "value") + "\n";
   for (const auto& [name, value] : contents.values)
     text += "  " + name + " = " + ValueText(value) + "\n";
   for (const auto& [name, tensor] : contents.tensors) {

@@ -62,11 +62,11 @@ BatchCut CutOf(const TrainOptions& o) {
 void CheckParts(const TrainOptions& o, int ranks) {
   const int64_t parts = CutOf(o).PiecesOf(o.batch_size);
   if (ranks <= parts) return;
-  throw ConfigError(
-      std::to_string(ranks) + " processes for a batch of " + std::to_string(o.batch_size) +
-      (o.reproducible ? ", which runs as " + std::to_string(parts) + " lanes" : std::string()) +
-      ": some would have nothing to do; start fewer or raise " +
-      (o.reproducible && o.lanes == parts ? "--lanes" : "--batch-size"));
+  throw ConfigError(std::to_string(ranks) + " processes for a batch of " +
+                    std::to_string(o.batch_size) +
+                    (o.reproducible ? ", which runs as " + Counted(parts, "lane") : std::string()) +
+                    ": some would have nothing to do; start fewer or raise " +
+                    (o.reproducible && o.lanes == parts ? "--lanes" : "--batch-size"));
 }
 
 Dataset LoadSplit(const TrainOptions& o, const std::string& split, const JobData::Warn& warn) {
@@ -142,8 +142,8 @@ JobData::JobData(const TrainOptions& o, const JobRanks& ranks, const Warn& warn)
   ranks.Together([&] {
     train_ = MakeSource(o, ranks, true, std::move(*train), shards_);
     if (train_->size() < o.batch_size) {
-      throw FormatError(o.train + " has " + std::to_string(train_->size()) +
-                        " rows, fewer than a batch of " + std::to_string(o.batch_size) +
+      throw FormatError(o.train + " has " + Counted(train_->size(), "row") +
+                        ", fewer than a batch of " + std::to_string(o.batch_size) +
                         "; lower --batch-size");
     }
     if (test) test_ = MakeSource(o, ranks, false, std::move(*test), tests);
@@ -171,7 +171,7 @@ JobRanks::Facts JobData::Facts() const {
 
 std::vector<std::string> JobData::Description(const TrainOptions& o) const {
   std::vector<std::string> lines;
-  lines.push_back("data: " + std::to_string(train_->size()) + " training samples" +
+  lines.push_back("data: " + Counted(train_->size(), "training sample") +
                   (test_ ? ", " + std::to_string(test_->size()) + " for validation" : ""));
   if (shards_.any()) lines.push_back("parts: " + OneLine(Split(), 200) + ", by process");
   const TensorType sample = train_->dataset().sample_type();

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/text.h"
 #include "kernels/error.h"
 
 namespace lockstep::tools {
@@ -62,7 +63,7 @@ std::string Predictor::Wanted() const {
   text += ") with any number of rows";
   if (found_.input.crop == 0) return text;
   return text + ", or pictures (n, " + std::to_string(sample[0]) + ", h, w) that with " +
-         std::to_string(found_.input.padding) + " pixels of padding are no smaller";
+         Counted(found_.input.padding, "pixel") + " of padding are no smaller";
 }
 
 bool Predictor::AreSamples(const Shape& pictures) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/text.h"
 #include "kernels/error.h"
 #include "tools/text.h"
 
@@ -124,7 +125,8 @@ std::string RequireSameRecipe(const Recipe& recipe, const CheckpointContents& co
       differences.push_back("--" + option + " " + Shown(*stored) + " (this job: " + Shown(value) +
                             ")");
     } else if (cosine) {
-      warning = "--schedule cosine falls over " + value + " epochs from here, over " + *stored +
+      warning = "--schedule cosine falls over " + Counted(std::stoll(value), "epoch") +
+                " from here, over " + *stored +
                 " before: the result is not that of an unbroken run";
     }
   }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "data/fingerprint.h"
+#include "engine/text.h"
 #include "engine/train/batch_cut.h"
 
 namespace lockstep::tools {
@@ -52,10 +53,10 @@ Shards ShareOut(RankGroup& group, Dataset* loaded) {
     const Place place = PlaceOf(rank, all);
     if (all[rank].rows < place.count) {
       throw AgreedError(ExitCode::kBadData,
-                        std::to_string(place.count) + " processes, rank " + std::to_string(rank) +
-                            " among them, share a part of the data of " +
-                            std::to_string(all[rank].rows) +
-                            " rows; start fewer of them or spread the data more evenly");
+                        Counted(place.count, "process", "processes") + ", rank " +
+                            std::to_string(rank) + " among them, share a part of the data of " +
+                            Counted(all[rank].rows, "row") +
+                            "; start fewer of them or spread the data more evenly");
     }
     shards.rows.push_back(PartOf(all[rank].rows, place.index, place.count).size());
   }

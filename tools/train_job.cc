@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/text.h"
 #include "engine/train/publish.h"
 #include "engine/train/rank_check.h"
 #include "engine/train/seconds.h"
@@ -180,8 +181,8 @@ class TrainJob::Impl {
     if (!o_.init_from.empty()) {
       const LoadNpzReport report =
           LoadModelNpz(o_.init_from, network_->variables(), {.strict = o_.strict_init});
-      Say("# start from " + o_.init_from + ": " + std::to_string(report.loaded.size()) +
-          " arrays loaded, " + std::to_string(report.missing.size()) + " missing, " +
+      Say("# start from " + o_.init_from + ": " + Counted(std::ssize(report.loaded), "array") +
+          " loaded, " + std::to_string(report.missing.size()) + " missing, " +
           std::to_string(report.extra) + " not used");
     }
   }
@@ -302,7 +303,7 @@ class TrainJob::Impl {
     if (!o_.unknown.empty()) Say("# options not known here: " + Join(o_.unknown, ", "));
     for (const std::string& note : o_.notes) Say("# " + note);
     if (!any_store_) Say("# no --checkpoint-dir: what is stopped cannot be resumed");
-    Say("# model: " + o_.model + ", " + std::to_string(Parameters()) + " parameters");
+    Say("# model: " + o_.model + ", " + Counted(Parameters(), "parameter"));
     for (const std::string& line : data_->Description(o_)) Say("# " + line);
     Say("# Minibatch-size: " + std::to_string(o_.batch_size));
     if (o_.accumulate > 1) {
@@ -319,8 +320,8 @@ class TrainJob::Impl {
           std::to_string(trainer_->clock().epoch) + ", iteration " +
           std::to_string(trainer_->clock().iteration));
     }
-    Say("# device: " + backend_->fingerprint() + ", " + std::to_string(backend_->threads()) +
-        " threads" + (ranks_.size() > 1 ? " in each process" : ""));
+    Say("# device: " + backend_->fingerprint() + ", " + Counted(backend_->threads(), "thread") +
+        (ranks_.size() > 1 ? " in each process" : ""));
     if (o_.double_buffering) Say("# double buffering: gradients are used one step late");
     if (ranks_.size() == 1) return;
     if (o_.wire != kWireAsIs) {

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "comm/names.h"
+#include "engine/text.h"
 #include "kernels/error.h"
 #include "tools/algorithm_file.h"
 #include "tools/early_stopping.h"
@@ -320,7 +321,7 @@ void FillFromEnvironment(const Environment& environment, TrainOptions* o) {
       LocalDirectory("checkpoint-dir", o->checkpoint_dir, environment.checkpoint_dir,
                      "make " + environment.base_dir + "/checkpoints", o);
   if (const int gpus = environment.num_gpus.value_or(0); gpus > 0) {
-    o->notes.push_back(std::to_string(gpus) + " GPUs allowed; this build uses the CPU");
+    o->notes.push_back(Counted(gpus, "GPU") + " allowed; this build uses the CPU");
   }
 }
 

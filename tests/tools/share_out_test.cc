@@ -83,7 +83,7 @@ TEST(ShareOut, FewerRowsThanRanksThatShareThemAreRefusedOnAll) {
           std::to_string(static_cast<int>(error.code())) + ": " + error.what();
     }
   });
-  EXPECT_THAT(told, Each("65: 2 processes, rank 1 among them, share a part of the data of 1 rows; "
+  EXPECT_THAT(told, Each("65: 2 processes, rank 1 among them, share a part of the data of 1 row; "
                          "start fewer of them or spread the data more evenly"));
 }
 

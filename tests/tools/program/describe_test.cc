@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <regex>
 
 #include "data/npy.h"
 #include "tests/tools/program/workplace.h"
@@ -36,6 +37,18 @@ TEST_F(Verbs, WhoseOutputIsLostFail) {
     EXPECT_EQ(RunProgram(arguments, closed).code, 0) << arguments.front();
   }
   EXPECT_EQ(RunProgram(Train(), full).code, 0);
+}
+
+TEST_F(Verbs, CountOneInTheSingular) {
+  const Outcome train = RunWell(Train({"--epochs", "1", "--classes", "7", "--hidden", "1"}, "job"));
+  const std::string all =
+      train.out + RunWell({"inspect", Dir("jobmodel"), Dir("job")}).out +
+      RunWell({"bench", "train", "--model", "dnn", "--steps", "1", "--threads", "1"}).out +
+      RunWell({"bench", "train", "--model", "dnn", "--first-step", "--threads", "1"}).out;
+  EXPECT_THAT(all, AllOf(HasSubstr(", 1 thread\n"), HasSubstr(", 1 thread:")));
+  std::smatch found;
+  EXPECT_FALSE(std::regex_search(all, found, std::regex("(^|[^0-9.])1 [a-z]{2,}s[^a-z]")))
+      << found.str();
 }
 
 // libgomp prints its settings when it is loaded.

@@ -400,7 +400,7 @@ TEST_F(PredictPictures, OfOtherAxesAreRefused) {
 TEST_F(PredictPictures, OfWhichNoSampleCanBeCutAreRefused) {
   TrainOnCuts();
   const Outcome small = Predict("small", Tensor(DType::kUint8, Shape({2, 3, 2, 8})));
-  ExpectRefusal(small, 65, {"(2, 3, 2, 8)", "(n, 3, 5, 5)", "(n, 3, h, w)", "1 pixels"});
+  ExpectRefusal(small, 65, {"(2, 3, 2, 8)", "(n, 3, 5, 5)", "(n, 3, h, w)", "1 pixel of padding"});
   ExpectRefusal(Predict("grey", Tensor(DType::kUint8, Shape({2, 1, 8, 8}))), 65, {"(2, 1, 8, 8)"});
 }
 

@@ -313,7 +313,7 @@ TEST_F(Parts, ThatDoNotFitAreRefused) {
   ExpectJobFails(RunProgram(Sharded(), Wrapped(2, "--train " + Dir("empty"))), 66, "rank 1: ");
   const std::string one = Part("one", 0, 1);
   ExpectJobFails(RunProgram(With(Sharded(), "--train", one), Wrapped(3, "--train " + Dir("train"))),
-                 65, "2 processes, rank 0 among them, share a part of the data of 1 rows");
+                 65, "2 processes, rank 0 among them, share a part of the data of 1 row");
 }
 
 TEST_F(Ranks, WhatFailsOnOneEndsAll) {
@@ -370,7 +370,7 @@ TEST_F(Ranks, ABenchSaysOnceWhatIsWrongWithItsOptions) {
 
 TEST_F(Ranks, ABenchNamesItsProcesses) {
   const Arguments bench{"bench", "train", "--model", "dnn", "--steps", "2", "--threads", "1"};
-  EXPECT_THAT(RunWellOn(2, bench).out, HasSubstr(", 2 processes of 1 threads\n"));
+  EXPECT_THAT(RunWellOn(2, bench).out, HasSubstr(", 2 processes of 1 thread\n"));
   RunWellOn(
       2, bench + Arguments{"--wire", "float16", "--double-buffering", "True", "--accumulate", "2"});
   EXPECT_THAT(RunWellOn(2, bench + Arguments{"--json", "True"}).out,
