@@ -12,6 +12,15 @@ namespace {
 
 constexpr size_t kMostCardBytes = size_t{4} << 20;
 
+// What is not there is taken for a directory, unless it is named as a file.
+std::filesystem::path WeightsPath(const std::filesystem::path& path) {
+  std::error_code ignored;
+  const bool is_file = std::filesystem::exists(path, ignored)
+                           ? !std::filesystem::is_directory(path, ignored)
+                           : path.extension() == ".npz";
+  return is_file ? path : path / kModelFile;
+}
+
 // What the card says, or, where its network is not that of the arrays, what these say.
 void UseCard(ModelCard card, FoundModel* found) {
   const std::string other = WhyOtherNetwork(found->weights, *BuildModel(card.spec).graph);
@@ -45,11 +54,10 @@ void SaveModelDirectory(const std::string& directory, ModelCard card, const Vari
 FoundModel FindModelDirectory(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code ignored;
-  const bool is_directory = fs::is_directory(path, ignored);
-  const fs::path weights = is_directory ? fs::path(path) / kModelFile : fs::path(path);
+  const fs::path weights = WeightsPath(path);
   if (!fs::exists(weights, ignored)) {
-    throw IoError("no model at " + path + ": looked for " + weights.string() +
-                      "; train one, or give the directory that holds " + kModelFile,
+    throw IoError("no model: there is no " + weights.string() + "; give the directory that holds " +
+                      kModelFile + ", or train one",
                   ExitCode::kNoInput);
   }
   FoundModel found;

@@ -29,7 +29,7 @@ struct FoundModel {
 
 // The model in a directory, or in the npz file `path` names: by model.json where there is one, else
 // by the arrays, so that a bare model.npz of Chainer's opens too, as does one beside the model.json
-// of another network. IoError (66) where there is no model file, listing what was looked for;
+// of another network. IoError (66) naming the model file that is not there;
 // FormatError where the arrays are of no known network. Reads headers only.
 FoundModel FindModelDirectory(const std::string& path);
 

@@ -19,8 +19,8 @@ namespace {
 
 std::string Ending(const std::string& path) { return std::filesystem::path(path).extension(); }
 
-[[noreturn]] void RefuseEnding(const std::string& path) {
-  throw ConfigError(Quote(path) + ": wants a name that ends in .npy, .npz or .csv");
+[[noreturn]] void RefuseEnding(const std::string& what) {
+  throw ConfigError(what + ": wants a name that ends in .npy, .npz or .csv");
 }
 
 // All of a file, unless its beginning shows already that it cannot be parsed: files without an end
@@ -56,25 +56,27 @@ Tensor ReadArray(const std::string& path, const std::string& key) {
     const NpzReader reader(path);
     return reader.Read(reader.names().size() == 1 ? reader.names().front() : key);
   }
-  if (ending != ".csv") RefuseEnding(path);
+  if (ending != ".csv") RefuseEnding(Quote(path));
   return ReadChecked(path, IsText, [&](const Bytes& bytes) {
     const std::span<const uint8_t> view = bytes.span();
     return ParseCsv({reinterpret_cast<const char*>(view.data()), view.size()}, path);
   });
 }
 
-void CheckArrayName(const std::string& path) {
+void CheckArrayName(const std::string& option, const std::string& path) {
   const std::string ending = Ending(path);
-  if (ending != ".npy" && ending != ".npz" && ending != ".csv") RefuseEnding(path);
+  if (ending == ".npy" || ending == ".npz" || ending == ".csv") return;
+  RefuseEnding(option + " " + Quote(path));
 }
 
 void WriteArray(const std::string& path, const Tensor& tensor) {
-  CheckArrayName(path);
   const std::string ending = Ending(path);
   if (ending == ".csv") return Publish(path, WriteCsv(tensor));
   std::vector<uint8_t> bytes;
   if (ending == ".npy") {
     bytes = WriteNpy(tensor);
+  } else if (ending != ".npz") {
+    RefuseEnding(Quote(path));
   } else {
     NpzWriter writer;
     writer.Add("data", tensor);

@@ -74,14 +74,20 @@ std::vector<uint8_t> PictureBytes(const Dataset& dataset, int64_t count) {
   return bytes;
 }
 
+// What makes no sense of numbers that a regression predicts.
+void CheckClassifier(const PredictOptions& o, const Predictor& predictor) {
+  if (predictor.model().classifier) return;
+  const char* const option = o.softmax            ? "--softmax"
+                             : !o.classes.empty() ? "--classes"
+                                                  : "--contact-sheet";
+  if (!o.softmax && o.classes.empty() && o.contact_sheet.empty()) return;
+  throw ConfigError(std::string(option) + " wants a model that tells classes; " +
+                    predictor.found().weights + " does not");
+}
+
 // Of the classes: as told, as the file beside the model says, or their numbers.
 std::vector<std::string> ClassNames(const PredictOptions& o, const Predictor& predictor) {
   const int64_t classes = predictor.model().spec.classes;
-  if (!predictor.model().classifier) {
-    throw ConfigError(std::string(o.classes.empty() ? "--contact-sheet" : "--classes") +
-                      " wants a model that tells classes; " + predictor.found().weights +
-                      " does not");
-  }
   if (!o.class_names.empty()) return ReadClassNames(o.class_names, classes);
   const std::filesystem::path weights = predictor.found().weights;
   const std::filesystem::path beside = weights.parent_path() / kClassNamesFile;
@@ -237,13 +243,15 @@ Tensor ReadRows(const PredictOptions& o) {
 }
 
 // Before anything that takes time.
-void CheckOutputs(const PredictOptions& o) {
+void CheckFiles(const PredictOptions& o) {
   CheckRoles(o);
-  if (!o.output.empty()) {
-    CheckArrayName(o.output);
-    Publisher probe(o.output);
+  if (!o.input.empty()) CheckArrayName("--input", o.input);
+  if (!o.output.empty()) CheckArrayName("--output", o.output);
+  if (!o.contact_sheet.empty() && !o.contact_sheet.ends_with(".png")) {
+    throw ConfigError("--contact-sheet " + Quote(o.contact_sheet) +
+                      ": wants a name that ends in .png, as it is a PNG");
   }
-  for (const std::string& path : {o.classes, o.contact_sheet}) {
+  for (const std::string& path : {o.output, o.classes, o.contact_sheet}) {
     if (!path.empty()) Publisher probe(path);
   }
 }
@@ -258,10 +266,11 @@ int RunPredict(std::span<const std::string> arguments) {
     PrintResult(help);
     return 0;
   }
-  CheckOutputs(o);
+  CheckFiles(o);
   Predictor predictor(o.model_dir, {.threads = static_cast<int>(o.threads),
                                     .algorithm_file = o.algorithm_file,
                                     .batch_size = o.batch_size});
+  CheckClassifier(o, predictor);
   if (!predictor.warning().empty()) Warn(predictor.warning());
   std::optional<Dataset> dataset;
   if (!o.channel.empty()) {

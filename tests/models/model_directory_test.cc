@@ -1,6 +1,6 @@
 #include "models/model_directory.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "kernels/error.h"
 #include "models/describe.h"
@@ -9,6 +9,8 @@
 
 namespace lockstep {
 namespace {
+
+using testing::HasSubstr;
 
 const ModelSpec kSpecs[] = {
     {.name = "mlp", .in_shape = {784}, .classes = 10, .hidden = {100, 50}},
@@ -119,8 +121,12 @@ TEST(ModelDirectory, ACardOfALargeNetworkAllocatesNothing) {
 TEST(ModelDirectory, SaysWhatIsMissing) {
   const TemporaryDirectory directory;
   EXPECT_EQ(MessageOf(directory.path()),
-            "no model at " + directory.path() + ": looked for " + (directory / "model.npz") +
-                "; train one, or give the directory that holds model.npz");
+            "no model: there is no " + (directory / "model.npz") +
+                "; give the directory that holds model.npz, or train one");
+  EXPECT_THAT(MessageOf(directory / "absent"),
+              HasSubstr("there is no " + (directory / "absent/model.npz;")));
+  EXPECT_THAT(MessageOf(directory / "absent.npz"),
+              HasSubstr("there is no " + (directory / "absent.npz;")));
   directory.Write("model.npz", std::string_view("no zip"));
   EXPECT_NE(MessageOf(directory.path()), "nothing was thrown");
 }

@@ -212,6 +212,10 @@ TEST_F(TrainFiles, RegressionReportsItsError) {
   EXPECT_THAT(outcome.out, HasSubstr("validation/main/rmse"));
   EXPECT_TRUE(Exists("out/rmse.png"));
   EXPECT_TRUE(Exists("out/loss.png"));
+  const Arguments predict{"predict", "--model-dir", Dir("model"), "--channel", channel};
+  for (const Arguments& of_classes : {Arguments{"--softmax"}, {"--classes", Dir("c.csv")}}) {
+    ExpectRefusal(Run(predict + of_classes), 64, {of_classes[0], "a model that tells classes"});
+  }
 }
 
 }  // namespace

@@ -209,11 +209,12 @@ TEST_F(Predict, RefusesWhatItCannotUse) {
   scratch_.Write("words.csv", "1,2\n3,four\n");
   ExpectRefusal(PredictRows("words.csv", "y.npy"), 65, {"words.csv line 2: column 2", "'four'"});
   ExpectRefusal(PredictRows("absent.npy", "y.npy"), 66, {"absent.npy"});
-  ExpectRefusal(PredictRows("x.npy", "y.txt"), 64, {"y.txt", ".npy, .npz or .csv"});
+  ExpectRefusal(PredictRows("x.npy", "y.txt"), 64, {"--output", "y.txt", ".npy, .npz or .csv"});
+  ExpectRefusal(PredictRows("x.txt", "y.npy"), 64, {"--input", "x.txt", ".npy, .npz or .csv"});
   EXPECT_FALSE(Exists("y.npy"));
   ExpectRefusal(Run({"predict", "--model-dir", Dir("absent"), "--input", Dir("x.npy"), "--output",
                      Dir("y.npy")}),
-                66, {"model.npz"});
+                66, {"there is no " + Dir("absent/model.npz")});
   ExpectRefusal(Run({"predict", "--input", Dir("x.npy"), "--output", Dir("y.npy")}), 64,
                 {"SM_MODEL_DIR"});
   ExpectRefusal(Run({"predict", "--model-dir", Dir("model"), "--colour", "blue"}), 64,
@@ -233,6 +234,7 @@ TEST_F(Predict, UnwritableOutputIsSaidBeforeTheWork) {
   expect(on_channel({"--output", Dir("no/such/y.npy")}), 73, "no/such");
   expect(on_channel({"--output", Dir("y.txt")}), 64, "y.txt");
   expect(on_channel({"--contact-sheet", Dir("no/such/sheet.png")}), 73, "no/such");
+  expect(on_channel({"--contact-sheet", Dir("sheet.jpg")}), 64, "ends in .png");
   expect(on_channel({"--contact-sheet", Dir("sheet.png")}), 65, "(33, 20)");
   EXPECT_FALSE(Exists("sheet.png"));
   EXPECT_EQ(on_channel({"--output", Dir("y.npy")}).code, 0);
