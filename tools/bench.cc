@@ -398,8 +398,8 @@ int RunBench(std::span<const std::string> arguments, StopSignals& signals) {
   if (what == "train") return RunOnce(BenchTrain, arguments.subspan(1), signals);
   if (what == "allreduce") return RunOnce(RunBenchAllreduce, arguments.subspan(1), signals);
   throw ConfigError(
-      "lockstep bench wants what to measure: lockstep bench train [options] or lockstep bench "
-      "allreduce [options]");
+      "bench wants what to measure: lockstep bench train [options] or lockstep bench allreduce "
+      "[options]");
 }
 
 }  // namespace lockstep::tools

@@ -104,8 +104,8 @@ void Options::Parse(std::span<const std::string> arguments,
   ParseArguments(arguments);
   for (const HyperparameterSet& set : hyperparameters) ParseHyperparameters(set);
   if ((strict_ || refuses_unknown_) && !unknown_.empty()) {
-    throw ConfigError(program_ + ": unknown " + Join(unknown_, ", ") + "; see " + program_ +
-                      " --help" + (refuses_unknown_ ? "" : ", or leave --strict away"));
+    throw ConfigError("unknown " + Join(unknown_, ", ") + "; see " + program_ + " --help" +
+                      (refuses_unknown_ ? "" : ", or leave --strict away"));
   }
 }
 

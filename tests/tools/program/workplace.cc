@@ -122,6 +122,7 @@ void ExpectRefusal(const Outcome& outcome, int code, const std::vector<std::stri
   EXPECT_TRUE(outcome.err.starts_with("lockstep: ")) << outcome.err;
   EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
   EXPECT_LE(outcome.err.size(), 1100U);
+  EXPECT_FALSE(outcome.err.starts_with("lockstep: lockstep")) << outcome.err;
   for (const std::string& part : parts) EXPECT_THAT(outcome.err, testing::HasSubstr(part));
 }
 
