@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "data/bounded_reader.h"
+#include "data/channel.h"
 #include "data/input_file.h"
 #include "data/npz.h"
 #include "data/value_range.h"
@@ -132,13 +133,37 @@ std::string DescribeCard(const std::string& path) {
   return path + ": model card\nnetwork: " + SpecText(card.spec) + "\n" + CardText(card);
 }
 
+// Of the files of a channel.
+std::string DatasetText(const ModelDescription& file) {
+  const auto shape = [&](const std::string& key) {
+    const auto found = std::find_if(file.arrays.begin(), file.arrays.end(),
+                                    [&](const auto& array) { return array.key == key; });
+    return found == file.arrays.end() ? Shape({}) : found->shape;
+  };
+  const Shape data = shape(ChannelOptions{}.data_key), labels = shape(ChannelOptions{}.label_key);
+  if (data.ndim() == 0 || labels.ndim() == 0 || data[0] != labels[0]) return "";
+  return "data set of " + Counted(data[0], "sample") + " " +
+         Shape(data.dims().subspan(1)).ToString() + " with labels";
+}
+
+// What model.json beside the file says, where it is of these arrays: they do not tell all.
+ModelSpec SpecOf(const std::string& path, const ModelSpec& guessed) {
+  try {
+    return FindModelDirectory(path).spec;
+  } catch (const Error&) {
+    return guessed;
+  }
+}
+
 std::string DescribeNpz(const std::string& path) {
   const ModelDescription model = DescribeModelNpz(path);
-  std::string text = path + (model.spec ? ": model file, " : ": npz file, ") +
-                     Counted(std::ssize(model.arrays), "array") + ", " +
+  const std::string dataset = model.spec ? "" : DatasetText(model);
+  const std::string kind = model.spec ? "model file" : dataset.empty() ? "npz file" : dataset;
+  std::string text = path + ": " + kind + ", " + Counted(std::ssize(model.arrays), "array") + ", " +
                      Counted(model.elements, "element") + "\n";
+  if (!dataset.empty()) return text + NpzRows(path);
   if (!model.spec) return text + "network: none of ours (" + model.reason + ")\n" + NpzRows(path);
-  text += "network: " + SpecText(*model.spec) + "\n";
+  text += "network: " + SpecText(SpecOf(path, *model.spec)) + "\n";
   for (const auto& array : model.arrays) text += Row(array.key, array.type, array.shape);
   return text;
 }
@@ -172,6 +197,17 @@ std::string DescribeCheckpoint(const std::string& path, const CheckpointContents
   return text;
 }
 
+// Snapshots of Chainer's have no ending.
+void RequireZip(const std::string& path) {
+  const InputFile file = InputFile::Open(path);
+  const Bytes start = file.Read(0, std::min<uint64_t>(file.size(), 2));
+  if (start.size() == 2 && start.span()[0] == 'P' && start.span()[1] == 'K') return;
+  throw FormatError(OneLine(path, 400) +
+                    " is nothing that inspect knows; it reads model.npz and model.json, "
+                    "checkpoints (.lsc), arrays (.npy, .npz), Chainer's snapshots and directories "
+                    "with a model or checkpoints");
+}
+
 // Of something that is there.
 bool IsDirectory(const std::string& path) {
   std::error_code error;
@@ -199,6 +235,7 @@ std::string Describe(const std::string& path) {
   if (ending == ".lsc") return DescribeCheckpoint(path, ReadCheckpoint(path));
   if (ending == ".npy") return DescribeNpy(path);
   if (ending == ".json") return DescribeCard(path);
+  if (ending != ".npz") RequireZip(path);
   return DescribeNpz(path);
 }
 

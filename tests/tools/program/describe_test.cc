@@ -2,9 +2,11 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <filesystem>
 #include <regex>
 
 #include "data/npy.h"
+#include "data/npz.h"
 #include "tests/tools/program/workplace.h"
 #include "tools/value.h"
 
@@ -13,6 +15,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 class Verbs : public Workplace {};
@@ -89,6 +92,20 @@ TEST_F(Inspect, ModelCard) {
   }
 }
 
+TEST_F(Inspect, SaysTheShapeThatWasTrainedOn) {
+  const std::string channel =
+      Channel("planes", {{"data", Vectors(40).at("data").Reshape({40, 1, 4, 5})},
+                         {"labels", Vectors(40).at("labels")}});
+  RunWell(With(With(Train(), "--train", channel), "--test", channel));
+  for (const char* path : {"model", "model/model.npz", "model/model.json"}) {
+    EXPECT_THAT(
+        RunWell({"inspect", Dir(path)}).out,
+        AllOf(HasSubstr("network: mlp on samples of (1, 4, 5)"), Not(HasSubstr("20 numbers"))));
+  }
+  std::filesystem::remove(Dir("model/model.json"));
+  EXPECT_THAT(RunWell({"inspect", Dir("model")}).out, HasSubstr("mlp on samples of 20 numbers"));
+}
+
 TEST_F(Inspect, ArrayFiles) {
   const std::vector<float> numbers = {-1.5F, 2.0F, std::nanf(""), 0.0F, 1.0F, 7.25F};
   const Tensor array = Tensor::FromValues<float>(Shape({3, 2}), numbers);
@@ -97,9 +114,18 @@ TEST_F(Inspect, ArrayFiles) {
   EXPECT_THAT(RunWell({"inspect", Dir("a.npy")}).out,
               AllOf(HasSubstr("a.npy: array file\n"), HasSubstr("<f4"),
                     HasSubstr("(3, 2)  -1.5 to 7.25 and 1 not finite\n")));
-  EXPECT_THAT(RunWell({"inspect", Dir("train/data.npz")}).out,
-              AllOf(HasSubstr("npz file, 2 arrays"), HasSubstr("network: none of ours"),
-                    HasSubstr("(70, 20)  -0.997 to 2.964\n"), HasSubstr("(70,)  0 to 6\n")));
+  EXPECT_THAT(
+      RunWell({"inspect", Dir("train/data.npz")}).out,
+      AllOf(HasSubstr("data set of 70 samples (20,) with labels, 2 arrays, 1470 elements\n"),
+            Not(HasSubstr("network")), HasSubstr("(70, 20)  -0.997 to 2.964\n"),
+            HasSubstr("(70,)  0 to 6\n")));
+  NpzWriter numbers_only;
+  numbers_only.Add("numbers", array);
+  const std::vector<uint8_t> npz = numbers_only.ToBytes();
+  scratch_.Write("a.npz", {npz.begin(), npz.end()});
+  EXPECT_THAT(
+      RunWell({"inspect", Dir("a.npz")}).out,
+      AllOf(HasSubstr("npz file, 1 array, 6 elements"), HasSubstr("network: none of ours")));
   scratch_.Write("cut.npy", {npy.begin(), npy.end() - 1});
   ExpectRefusal(Run({"inspect", Dir("cut.npy")}), 65, {"cut.npy"});
   scratch_.Write("text.npy", "no array");
@@ -129,6 +155,12 @@ TEST_F(Inspect, PlanOfAModelAndOfANamedNetwork) {
 TEST_F(Inspect, RefusesWhatItCannotRead) {
   scratch_.Write("text.npz", "no archive");
   scratch_.Write("text.lsc", "no checkpoint");
+  scratch_.Write("text.txt", "no kind of ours");
+  scratch_.Write("p", "P");
+  for (const char* path : {"text.txt", "p"}) {
+    ExpectRefusal(Run({"inspect", Dir(path)}), 65,
+                  {path, "model.npz", "model.json", ".lsc", ".npy", "snapshots"});
+  }
   ExpectRefusal(Run({"inspect", Dir("text.npz")}), 65, {"text.npz"});
   ExpectRefusal(Run({"inspect", Dir("text.lsc")}), 65, {"text.lsc"});
   ExpectRefusal(Run({"inspect", Dir("absent")}), 66, {"absent"});
