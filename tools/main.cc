@@ -7,9 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "comm/world.h"
 #include "kernels/error.h"
 #include "tools/console.h"
 #include "tools/failure.h"
+#include "tools/rank_failure.h"
 #include "tools/signals.h"
 #include "tools/spinning.h"
 #include "tools/text.h"
@@ -24,16 +26,22 @@ struct Verb {
   int (*run)(std::span<const std::string> arguments, StopSignals& signals);
 };
 
-// A verb that needs no signals.
+// A verb of one process, which needs no signals. Several would all do the same.
 template <int (*kRun)(std::span<const std::string>)>
-int Plain(std::span<const std::string> arguments, StopSignals&) {
-  return kRun(arguments);
+int Alone(std::span<const std::string> arguments, StopSignals& signals) {
+  if (LaunchedRanks() == 1) return kRun(arguments);
+  signals.Catch();
+  Failure failure{.text = "this verb runs in one process, but a launcher has started " +
+                          std::to_string(LaunchedRanks()) + "; start it without the launcher",
+                  .code = ExitCode::kUsage};
+  LetTheFirstSay(signals, &failure);
+  throw Error(failure.code, failure.text);
 }
 
 constexpr std::array<Verb, 4> kVerbs{{
     {"train", "train a network on channel data", RunTrain},
-    {"predict", "run a trained model on arrays or a channel", Plain<RunPredict>},
-    {"inspect", "describe a model file, a checkpoint or a plan", Plain<RunInspect>},
+    {"predict", "run a trained model on arrays or a channel", Alone<RunPredict>},
+    {"inspect", "describe a model file, a checkpoint or a plan", Alone<RunInspect>},
     {"bench", "measure training steps, or sums over ranks", RunBench},
 }};
 

@@ -42,6 +42,13 @@ TEST_F(Verbs, WhoseOutputIsLostFail) {
   EXPECT_EQ(RunProgram(Train(), full).code, 0);
 }
 
+TEST_F(Verbs, OfOneProcessRefuseToRunInSeveral) {
+  for (const Arguments& verb : {Arguments{"inspect", Dir("train/data.npz")}, {"predict"}}) {
+    ExpectRefusal(Run(verb, {{"OMPI_COMM_WORLD_SIZE", "2"}}), 64, {"one process", "started 2"});
+  }
+  RunWell({"inspect", Dir("train/data.npz")}, {{"OMPI_COMM_WORLD_SIZE", "1"}});
+}
+
 TEST_F(Verbs, CountOneInTheSingular) {
   const Outcome train = RunWell(Train({"--epochs", "1", "--classes", "7", "--hidden", "1"}, "job"));
   const std::string all =
