@@ -28,6 +28,16 @@ class RecipeBuilder {
     Add(option, Join(texts, ","));
   }
 
+  void AddNetwork(const ModelSpec& model) {
+    const ModelInfo& info = FindModel(model.name);
+    Add("model", model.name);
+    if (info.has_hidden) {
+      Add("hidden", std::vector<double>(model.hidden.begin(), model.hidden.end()));
+    }
+    if (info.has_width) Add("width", model.width);
+    Add("classes", model.classes);
+  }
+
   void AddOptimizer(const TrainOptions& o) {
     const auto is = [&](std::initializer_list<const char*> names) {
       return std::find(names.begin(), names.end(), o.optimizer) != names.end();
@@ -97,8 +107,9 @@ std::string Shown(const std::string& value) { return value.empty() ? "''" : OneL
 
 }  // namespace
 
-Recipe RecipeOf(const TrainOptions& options) {
+Recipe RecipeOf(const TrainOptions& options, const ModelSpec& model) {
   RecipeBuilder recipe;
+  recipe.AddNetwork(model);
   recipe.Add("learning-rate", options.learning_rate);
   recipe.AddOptimizer(options);
   recipe.AddSchedule(options);

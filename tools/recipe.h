@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/train/checkpoint_contents.h"
+#include "models/model.h"
 #include "tools/train_options.h"
 
 namespace lockstep::tools {
@@ -16,7 +17,8 @@ namespace lockstep::tools {
 // effect: momentum's number is none of adam's.
 using Recipe = std::vector<std::pair<std::string, std::string>>;
 
-Recipe RecipeOf(const TrainOptions& options);
+// `model` is the network with its own units filled in.
+Recipe RecipeOf(const TrainOptions& options, const ModelSpec& model);
 
 // "recipe/<option>" in a checkpoint.
 void SaveRecipe(const Recipe& recipe, CheckpointContents* contents);

@@ -127,7 +127,7 @@ class TrainJob::Impl {
   }
 
   Recipe JobRecipe() const {
-    Recipe recipe = RecipeOf(o_);
+    Recipe recipe = RecipeOf(o_, model_.spec);
     recipe.emplace_back("data", data_->Split());
     return recipe;
   }
@@ -135,15 +135,7 @@ class TrainJob::Impl {
   // What must be the same on all ranks for them to train one model.
   JobRanks::Facts Facts() const {
     if (ranks_.size() == 1) return {};
-    std::string hidden;
-    for (const int64_t units : model_.spec.hidden) {
-      hidden += (hidden.empty() ? "" : ",") + std::to_string(units);
-    }
-    JobRanks::Facts facts{{"the program", ProgramHash()},
-                          {"--model", o_.model},
-                          {"--hidden", hidden},
-                          {"--width", FormatG(o_.width, 17)},
-                          {"--classes", std::to_string(o_.classes)}};
+    JobRanks::Facts facts{{"the program", ProgramHash()}};
     for (JobRanks::Facts data = data_->Facts(); const auto& fact : data) facts.push_back(fact);
     if (o_.reproducible) facts.emplace_back("the processor", backend_->fingerprint());
     for (const auto& [option, value] : JobRecipe()) facts.emplace_back("--" + option, value);

@@ -115,8 +115,11 @@ TEST_F(Checkpoints, SecondJobOnTheDirectoryIsRefused) {
 TEST_F(Checkpoints, ChangedJobsNameWhatDiffers) {
   RunSevenSteps();
   ExpectRefusal(Run(With(Train({}, "job"), "--hidden", "9,6")), 76,
-                {"predictor/l", "(10, 8)", "(10, 6)"});
-  ExpectRefusal(Run(With(Train({}, "job"), "--hidden", "9,8,7")), 76, {"predictor/l"});
+                {"was written with --hidden 9,8 (this job: 9,6);"});
+  ExpectRefusal(Run(With(Train({"--classes", "1"}, "job"), "--model", "dnn")), 76,
+                {"was written with --model mlp (this job: dnn), --classes 10 (this job: 1);"});
+  ExpectRefusal(Run(Train({"--classes", "7"}, "job")), 76,
+                {"was written with --classes 10 (this job: 7);"});
   ExpectRefusal(Run(Train({"--train", Dir("test")}, "job")), 76, {"70", "33"});
   EXPECT_EQ(Run(Train({}, "job")).code, 0);
 }

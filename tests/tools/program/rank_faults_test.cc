@@ -73,8 +73,9 @@ TEST_F(RankFaults, A7ASecondJobOnTheDirectoryIsRefused) {
 TEST_F(RankFaults, A9ACheckpointOfAnotherNetworkIsRefused) {
   RunSevenSteps();
   const Arguments wider = With(Reproducible("job"), "--width", "0.125");
-  ExpectJobFails(RunOn(2, wider), 76,
-                 "(10, 32), the network wants float32 (10, 64); it was written by another job");
+  ExpectJobFails(
+      RunOn(2, wider), 76,
+      "was written with --width 0.0625 (this job: 0.125); give what it was written with");
   ExpectFreeWithin(1.0);
   EXPECT_TRUE(Exists("job/checkpoint_7.lsc"));
 }
