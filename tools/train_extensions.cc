@@ -15,6 +15,7 @@
 #include "tools/plot.h"
 #include "tools/print_report.h"
 #include "tools/progress_bar.h"
+#include "tools/text.h"
 
 namespace lockstep::tools {
 namespace {
@@ -96,6 +97,16 @@ class Report : public Extension {
     AddTimes(trainer, &entry);
     AddValidation(trainer, &entry);
     Write(std::move(entry));
+  }
+
+  // An epoch that has not ended has no row and no entry, but its numbers are worth a line.
+  void Finish(Trainer& trainer) override {
+    const IntervalMeans means = trainer.interval();
+    if (means.batches == 0) return;
+    console_->Write("epoch " + std::to_string(trainer.clock().epoch + 1) +
+                    " is not complete at iteration " + std::to_string(trainer.clock().iteration) +
+                    ": main/loss " + FormatG(means.loss) + ", main/" + metric_ + " " +
+                    FormatG(Metric(means.metric, classifier_)) + " so far\n");
   }
 
   void Save(CheckpointContents* contents) const override {

@@ -273,8 +273,13 @@ void Trainer::Run() {
 }
 
 IntervalMeans Trainer::TakeInterval() {
-  IntervalMeans means = interval_;
+  const IntervalMeans means = interval();
   interval_ = {};
+  return means;
+}
+
+IntervalMeans Trainer::interval() const {
+  IntervalMeans means = interval_;
   if (means.batches > 0) {
     means.loss /= static_cast<double>(means.batches);
     means.metric /= static_cast<double>(means.batches);

@@ -74,6 +74,7 @@ class Trainer {
   double learning_rate() const;  // of the next step
   const LossSums& last_sums() const { return last_sums_; }
   // What has been reported since TakeInterval() was last called.
+  IntervalMeans interval() const;
   IntervalMeans TakeInterval();
   // Of the samples of the last epoch that ended; nothing where a checkpoint did not know all.
   const std::optional<Ledger>& epoch_ledger() const { return ledger_.last(); }

@@ -17,6 +17,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 class TrainFiles : public Workplace {};
@@ -197,6 +198,18 @@ TEST_F(TrainFiles, SnapshotsHoldTheOrderThatIsTrainedIn) {
   std::iota(rows.begin(), rows.end(), 0);
   EXPECT_EQ(order("plain"), rows);
   EXPECT_EQ(order("shuffled"), EpochOrder(6, 1, 70));
+}
+
+TEST_F(TrainFiles, AnEpochThatDidNotEndHasALineAndNoEntry) {
+  const auto says = [&](const char* iterations) {
+    return RunWell(Train({"--iterations", iterations})).out;
+  };
+  EXPECT_TRUE(std::regex_search(
+      says("3"), std::regex("epoch 1 is not complete at iteration 3: main/loss [1-9]\\.[0-9]+, "
+                            "main/accuracy 0\\.?[0-9]* so far\n")));
+  EXPECT_FALSE(Exists("out/log"));
+  EXPECT_THAT(says("5"), Not(HasSubstr("not complete")));
+  EXPECT_THAT(says("7"), HasSubstr("\nepoch 2 is not complete at iteration 7: "));
 }
 
 TEST_F(TrainFiles, RegressionReportsItsError) {
