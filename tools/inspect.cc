@@ -300,7 +300,7 @@ int RunInspect(std::span<const std::string> arguments) {
   options.Positional("FILE_OR_DIR", &o.paths);
   options.Add("plan", &o.plan, "print the plan of the model: every kernel call");
   options.Add("mode", &o.mode, "of the plan").OneOf({"train", "evaluate", "predict"});
-  options.Add("model", &o.model, "plan of this network instead of a file's");
+  options.Add("model", &o.model, "plan of mlp, vgg, lenet or dnn instead of a file's");
   options.Add("sample", &o.sample, "shape of one sample, e.g. 3,32,32").ValueName("LIST");
   options.Add("classes", &o.classes, "outputs").Min(1);
   options.Add("width", &o.width, "factor of all channel counts (vgg, lenet)").Above(0);

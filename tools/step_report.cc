@@ -184,7 +184,8 @@ TraceOptions ParseTraceSteps(const std::string& text) {
   const auto first = ParseInt(text.substr(0, dash));
   const auto last = dash == std::string::npos ? first : ParseInt(text.substr(dash + 1));
   if (!first || !last || *first < 1 || *last < *first) {
-    throw ConfigError("--trace-steps is " + Quote(text) + "; wanted two steps such as 100-200");
+    throw ConfigError("--trace-steps " + Quote(text) +
+                      ": wants a step from 1 up, or the first and the last one, as in 100-200");
   }
   options.first_step = *first;
   options.last_step = *last;

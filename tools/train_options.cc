@@ -32,7 +32,7 @@ constexpr double kMostScale = 1e36, kMostMean = 1e38, kLeastDeviation = 1e-37;
 constexpr double kMostPort = 65534;
 constexpr double kMostSeconds = 1e9, kMostWait = 1e6;
 
-void DeclareModel(Options& options, TrainOptions* o) {
+void DeclareModel(Options& options, TrainOptions* o, bool* no_strict) {
   std::vector<std::string> models;
   for (const ModelInfo& info : KnownModels()) models.push_back(info.name);
   options.Group("Network");
@@ -45,7 +45,8 @@ void DeclareModel(Options& options, TrainOptions* o) {
   options.Add("init-from", &o->init_from, "start from the weights in this npz file or snapshot")
       .ValueName("FILE");
   options.Add("init-strict", &o->strict_init,
-              "every array must be in that file; false keeps the start value of missing ones");
+              "every array must be in that file; False keeps the start value of missing ones");
+  options.Add("no-strict", no_strict, "the same as --init-strict False; no opposite of --strict");
   options.Add("freeze", &o->freeze, "parameters that stay as they are, e.g. 'predictor/block1*'")
       .ValueName("GLOBS");
 }
@@ -110,15 +111,20 @@ void DeclareTraining(Options& options, TrainOptions* o) {
   options.Add("learning-rate", &o->learning_rate, "of the first step")
       .Above(0)
       .Alias("lr")
-      .DefaultText("0.05; of optimizers that adapt, their own");
+      .DefaultText("0.05; adam, adamw, adagrad 0.001; rmsprop 0.01; adadelta 1");
   options.Add("optimizer", &o->optimizer, "update rule")
       .OneOf({"sgd", "momentum", "nag", "nesterov", "adam", "adamw", "rmsprop", "adagrad",
               "adadelta"});
   options.Add("momentum", &o->momentum, "momentum, nag, nesterov").Min(0).Max(1);
-  options.Add("beta1", &o->beta1, "adam").Min(0).Below(1);
-  options.Add("beta2", &o->beta2, "adam").Min(0).Below(1);
-  options.Add("rho", &o->rho, "decay of squared gradients (rmsprop, adadelta)").Min(0).Max(1);
-  options.Add("eps", &o->eps, "adam, rmsprop, adagrad, adadelta").Above(0);
+  options.Add("beta1", &o->beta1, "adam, adamw").Min(0).Below(1);
+  options.Add("beta2", &o->beta2, "adam, adamw").Min(0).Below(1);
+  options.Add("rho", &o->rho, "decay of squared gradients")
+      .Min(0)
+      .Max(1)
+      .DefaultText("rmsprop 0.99; adadelta 0.95");
+  options.Add("eps", &o->eps, "keeps divisors from 0")
+      .Above(0)
+      .DefaultText("adam, adamw, rmsprop, adagrad 1e-08; adadelta 1e-06");
   options.Add("weight-decay", &o->weight_decay, "adamw: decoupled; others: added to the gradient")
       .Min(0);
   options.Add("gradient-clipping", &o->gradient_clipping, "largest norm of all gradients; 0: none")
@@ -378,14 +384,13 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
   TrainOptions o;
   o.algorithm_file = DefaultAlgorithmFile();
   Options options("lockstep train", "Trains a network on channel data and writes the model.");
-  DeclareModel(options, &o);
+  bool no_strict = false;
+  DeclareModel(options, &o, &no_strict);
   DeclareData(options, &o);
   DeclareTraining(options, &o);
   DeclareStopping(options, &o);
   DeclareRanks(options, &o);
   DeclareOutput(options, &o);
-  bool no_strict = false;
-  options.Add("no-strict", &no_strict, "the same as --init-strict false");
   options.Parse(arguments, environment.hyperparameters);
   if (options.help_requested()) {
     o.help = options.Help();

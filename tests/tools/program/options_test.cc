@@ -1,6 +1,9 @@
 // What training can be told, and that it does it.
 #include <gmock/gmock.h>
 
+#include <array>
+#include <regex>
+
 #include "data/npz.h"
 #include "models/model_card.h"
 #include "tests/tools/program/workplace.h"
@@ -103,6 +106,28 @@ TEST_F(PictureOptions, PicturesAreNormalisedByChannel) {
   EXPECT_NE(RunWell(Train({"--epochs", "1"})).WeightsHash(), hash);
   ExpectRefusal(Run(Train({"--mean", "0.3,0.4"})), 64, {"2 values", "(3, 8, 8)"});
   ExpectRefusal(Run(Train({"--stddev", "0"})), 64, {"--stddev", "from 1e-37"});
+}
+
+// Its help says what each optimizer has where nothing is given.
+TEST_F(TrainOptionsTest, HelpKnowsEveryOptimizersNumbers) {
+  std::string help = RunWell({"train", "--help"}).out;
+  help = std::regex_replace(help, std::regex("\\s+"), " ");
+  EXPECT_THAT(help, HasSubstr("of the first step (default 0.05; adam, adamw, adagrad 0.001; "
+                              "rmsprop 0.01; adadelta 1)"));
+  EXPECT_THAT(help, HasSubstr("(default rmsprop 0.99; adadelta 0.95)"));
+  EXPECT_THAT(help, HasSubstr("(default adam, adamw, rmsprop, adagrad 1e-08; adadelta 1e-06)"));
+  for (const auto& [name, rate, numbers] :
+       std::vector<std::array<std::string, 3>>{{"sgd", "0.05", ""},
+                                               {"nesterov", "0.05", "0.9"},
+                                               {"adam", "0.001", "eps=1e-08"},
+                                               {"adamw", "0.001", "eps=1e-08"},
+                                               {"adagrad", "0.001", "eps=1e-08"},
+                                               {"rmsprop", "0.01", "rho=0.99 eps=1e-08"},
+                                               {"adadelta", "1", "rho=0.95 eps=1e-06"}}) {
+    const std::string out = RunWell(Train({"--optimizer", name, "--iterations", "1"})).out;
+    EXPECT_THAT(out, HasSubstr("# learning rate: " + rate + " ("));
+    EXPECT_TRUE(std::regex_search(out, std::regex("# optimizer: " + name + ".*" + numbers))) << out;
+  }
 }
 
 TEST_F(TrainOptionsTest, FineTuningStartsFromTheFileAndKeepsWhatIsFrozen) {

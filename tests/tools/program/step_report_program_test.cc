@@ -125,7 +125,7 @@ TEST_F(RanksReport, ATraceThatCannotBeWrittenIsKnownBeforeTheFirstStep) {
   const Arguments endless = {"bench", "train", "--model", "dnn", "--steps", "1000000000"};
   ExpectRefusal(Run(endless + Arguments{"--trace", Dir("taken")}), 73, {"taken"});
   ExpectRefusal(RunProgram(Train({"--trace", Dir("t"), "--trace-steps", "9-3"}), Setting()), 64,
-                {"--trace-steps", "9-3"});
+                {"--trace-steps '9-3'", "the first and the last"});
 }
 
 // A rank that runs half of the time, as one does whose host has other work.
