@@ -70,6 +70,8 @@ class TrainJob::Impl {
       ranks_.RequireEqual({{"the network", std::to_string(model_.graph->Hash())}});
       BuildNetwork();
       ranks_.Together([&] { MakeTrainer(); });
+      MeasureSteps();
+      ranks_.Together([&] { AddReports(); });
       Resume();
       if (ranks_.size() > 1) {
         ranks_.RequireEqual({{"the weights to start from", WeightsHash(network_->variables())}});
@@ -217,9 +219,16 @@ class TrainJob::Impl {
     if (data_->test() != nullptr) {
       evaluation_ = Extend(MakeEvaluation(data_->test(), model_.classifier, ShouldStop()));
     }
+  }
+
+  // All ranks compare their clocks in it.
+  void MeasureSteps() {
     ReportSteps(
         *trainer_, {.trace = o_.trace, .trace_steps = o_.trace_steps},
         [this](const std::string& line) { Say(line); }, &failure_);
+  }
+
+  void AddReports() {
     report_ = Extend(MakeReport(console_, &log_, o_.output_data_dir, model_.classifier,
                                 o_.double_buffering ? 1 : 0));
     if (o_.early_stopping > 0) {

@@ -320,6 +320,7 @@ TEST_F(Ranks, WhatFailsOnOneEndsAll) {
   ExpectJobFails(RunProgram(Train(), Wrapped(3, "--train " + Dir("nowhere"))), 66, "rank 1: ");
   EXPECT_FALSE(Exists("model/model.npz"));
   ExpectJobFails(RunOn(2, Train({"--freeze", "nonsense"})), 64, "nonsense");
+  ExpectJobFails(RunProgram(Train(), Wrapped(2, "--init-from " + Dir("no.npz"))), 66, "rank 1: ");
   const Arguments labels = {"--train", Channel("bad", [] {
                               Arrays arrays = Pictures(70);
                               arrays["labels"].values<int32_t>()[3] = 99;
