@@ -25,6 +25,7 @@
 #include "tools/console.h"
 #include "tools/failure.h"
 #include "tools/job_ranks.h"
+#include "tools/limits.h"
 #include "tools/options.h"
 #include "tools/peak.h"
 #include "tools/rank_failure.h"
@@ -361,6 +362,7 @@ int BenchTrain(std::span<const std::string> arguments) {
   if (bench.profile && bench.lanes > 0) {
     throw ConfigError("--profile times the plan of the fast mode and does not go with --lanes");
   }
+  RequireLimits(LaunchedRanks(), bench.threads);
   const JobRanks ranks(bench.ranks);
   try {
     Measure(bench, ranks);

@@ -1,5 +1,7 @@
 #include "tools/checkpoints.h"
 
+#include "tools/allocation.h"
+
 namespace lockstep::tools {
 
 Checkpoints::Checkpoints(CheckpointStore* store, CheckpointInterval interval, Recipe recipe)
@@ -30,6 +32,7 @@ void Checkpoints::SaveLast(Trainer& trainer) {
 }
 
 void Checkpoints::SaveNow(Trainer& trainer) {
+  const Doing doing("a checkpoint");
   store_->Save(trainer.State(), {.iteration = trainer.clock().iteration,
                                  .world_size = trainer.network().group().size(),
                                  .config_hash = std::to_string(trainer.network().graph().Hash())});

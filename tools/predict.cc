@@ -18,6 +18,7 @@
 #include "tools/contact_sheet.h"
 #include "tools/environment.h"
 #include "tools/file_roles.h"
+#include "tools/limits.h"
 #include "tools/options.h"
 #include "tools/predictor.h"
 #include "tools/text.h"
@@ -267,6 +268,7 @@ int RunPredict(std::span<const std::string> arguments) {
     return 0;
   }
   CheckFiles(o);
+  RequireLimits(1, o.threads);
   Predictor predictor(o.model_dir, {.threads = static_cast<int>(o.threads),
                                     .algorithm_file = o.algorithm_file,
                                     .batch_size = o.batch_size});

@@ -10,6 +10,7 @@
 #include "tools/failure_file.h"
 #include "tools/join_deadline.h"
 #include "tools/launch.h"
+#include "tools/limits.h"
 #include "tools/rank_failure.h"
 #include "tools/rank_log.h"
 #include "tools/signals.h"
@@ -68,6 +69,7 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
     if (options.ranks > 1 && LaunchedRanks() == 1) {
       return LaunchRanks(options.ranks, options.mpi_options, arguments, signals);
     }
+    RequireLimits(LaunchedRanks(), options.threads);
     Join(options, FailureDirectory(variables), signals, &ranks);
     goodbye.emplace([](const void* all) { static_cast<const JobRanks*>(all)->LeaveFromSignal(); },
                     &*ranks);

@@ -22,6 +22,7 @@
 #include "models/model_directory.h"
 #include "models/model_file.h"
 #include "models/name_match.h"
+#include "tools/allocation.h"
 #include "tools/checkpoints.h"
 #include "tools/early_stopping.h"
 #include "tools/failure.h"
@@ -58,6 +59,7 @@ class TrainJob::Impl {
   void Run() {
     {
       const StopSignals::NothingToSave nothing(*signals_);
+      const Doing doing("data and network");
       const int threads = ranks_.Threads(o_.threads);
       ranks_.Together([&] { PrepareDirectories(); });
       data_.emplace(o_, ranks_, [this](const std::string& line) { Say("warning: " + line); });
@@ -77,6 +79,7 @@ class TrainJob::Impl {
         ranks_.RequireEqual({{"the weights to start from", WeightsHash(network_->variables())}});
       }
     }
+    const Doing doing("training");
     PrintHead();
     ranks_.Together([&] { WriteGraph(); });
     CompleteLog();
@@ -392,6 +395,7 @@ class TrainJob::Impl {
   }
 
   void SaveModel() {
+    const Doing doing("saving the model");
     const auto start = Clock::now();
     ModelCard card{.spec = model_.spec,
                    .input = Input(),

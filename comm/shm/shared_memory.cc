@@ -19,7 +19,10 @@ namespace {
 
 [[noreturn]] void ThrowSystem(const std::string& what, int error) {
   throw DeviceError(what + ": " + std::strerror(error) +
-                    "; ranks of one host need memory and descriptors for what they share");
+                    "; ranks of one host need memory and descriptors for what they share" +
+                    (error == EFBIG ? "; raise `ulimit -f`, which is about memory too that is "
+                                      "shared, or take --communicator mpi"
+                                    : ""));
 }
 
 // Unguessable: other users of the host see the names of all abstract sockets, but not early enough

@@ -1,17 +1,25 @@
 #include "engine/train/failure.h"
 
 #include <new>
+#include <string>
 #include <system_error>
 
 namespace lockstep {
+namespace {
+
+constexpr const char* kOutOfMemory = "out of memory";
+
+}  // namespace
 
 Failure DescribeFailure(const std::exception_ptr& thrown) {
   try {
     std::rethrow_exception(thrown);
   } catch (const Error& error) {
     return {error.what(), error.code()};
-  } catch (const std::bad_alloc&) {
-    return {"out of memory", ExitCode::kNoResources};
+  } catch (const std::bad_alloc& error) {
+    // A program whose `new` is its own says more than the standard's.
+    const std::string text = error.what();
+    return {text.starts_with(kOutOfMemory) ? text : kOutOfMemory, ExitCode::kNoResources};
   } catch (const std::system_error& error) {
     // What std::thread throws where no more may be started (ulimit -u).
     if (error.code() == std::errc::resource_unavailable_try_again) {

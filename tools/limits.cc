@@ -1,0 +1,112 @@
+#include "tools/limits.h"
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <latch>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "comm/world.h"
+#include "engine/train/host_name.h"
+#include "kernels/cpu/cores.h"
+#include "kernels/error.h"
+
+namespace lockstep::tools {
+namespace {
+
+// Measured: oneDNN's convolutions end with a signal below 1 MB.
+constexpr rlim_t kStack = rlim_t{2} << 20;
+// Measured: 8, and 24 for a job of two ranks; the first of many has a connection to each, and MPI
+// may have another.
+constexpr rlim_t kDescriptors = 16;
+constexpr rlim_t kDescriptorsOfAJob = 32;
+constexpr rlim_t kDescriptorsOfARank = 2;
+// MPI's, the heartbeat's, and the one that runs collectives.
+constexpr int kThreadsOfAJob = 8;
+// What MPI maps, with 64 MB for every thread that allocates.
+constexpr size_t kAddressSpaceOfAJob = size_t{512} << 20;
+
+// Ranks have not met yet, and each host may have limits of its own.
+[[noreturn]] void Refuse(const std::string& needed, const std::string& remedy) {
+  const std::string who = LaunchedRanks() == 1 ? ""
+                                               : "rank " + std::to_string(LaunchedRank()) +
+                                                     " on host " + HostName() + ": ";
+  throw Error(ExitCode::kNoResources, who + needed + "; raise " + remedy);
+}
+
+rlimit LimitOf(decltype(RLIMIT_STACK) resource) {
+  rlimit limit{RLIM_INFINITY, RLIM_INFINITY};
+  ::getrlimit(resource, &limit);
+  return limit;
+}
+
+void RequireStack() {
+  const rlim_t stack = LimitOf(RLIMIT_STACK).rlim_cur;
+  if (stack >= kStack) return;
+  Refuse("kernels need " + std::to_string(kStack) + " bytes of stack, may have " +
+             std::to_string(stack),
+         "`ulimit -s`");
+}
+
+void RequireDescriptors(int ranks) {
+  const rlim_t needed = ranks == 1
+                            ? kDescriptors
+                            : kDescriptorsOfAJob + kDescriptorsOfARank * static_cast<rlim_t>(ranks);
+  rlimit limit = LimitOf(RLIMIT_NOFILE);
+  if (limit.rlim_cur >= needed) return;
+  const rlim_t allowed = limit.rlim_cur;
+  limit.rlim_cur = std::min(needed, limit.rlim_max);
+  if (limit.rlim_cur == needed && ::setrlimit(RLIMIT_NOFILE, &limit) == 0) return;
+  Refuse("a process of " + std::to_string(ranks) + " needs " + std::to_string(needed) +
+             " descriptors, may have " + std::to_string(allowed),
+         "`ulimit -n`");
+}
+
+// All at once, for they live at once.
+void RequireThreads(int needed) {
+  std::latch end(1);
+  std::vector<std::thread> started;
+  started.reserve(static_cast<size_t>(needed));
+  bool failed = false;
+  try {
+    for (int i = 0; i < needed; ++i) started.emplace_back([&end] { end.wait(); });
+  } catch (const std::system_error&) {
+    failed = true;
+  }
+  end.count_down();
+  for (std::thread& thread : started) thread.join();
+  if (!failed) return;
+  Refuse("no more threads: needs " + std::to_string(needed) + " besides the first, may have " +
+             std::to_string(started.size()),
+         "`ulimit -u`, or the container's limit of processes");
+}
+
+void RequireAddressSpace() {
+  const rlim_t limit = LimitOf(RLIMIT_AS).rlim_cur;
+  if (limit == RLIM_INFINITY) return;
+  void* const space = ::mmap(nullptr, kAddressSpaceOfAJob, PROT_NONE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (space == MAP_FAILED) {
+    Refuse("out of memory: " + std::to_string(kAddressSpaceOfAJob) +
+               " bytes of address space for MPI, of " + std::to_string(limit) +
+               " that this process may have",
+           "`ulimit -v`");
+  }
+  ::munmap(space, kAddressSpaceOfAJob);
+}
+
+}  // namespace
+
+void RequireLimits(int ranks, int64_t threads) {
+  if (threads == 0) threads = std::max(1, cpu::UsableCores() / ranks);
+  RequireStack();
+  RequireDescriptors(ranks);
+  RequireThreads(static_cast<int>(threads) - 1 + (ranks > 1 ? kThreadsOfAJob : 0));
+  if (ranks > 1) RequireAddressSpace();
+}
+
+}  // namespace lockstep::tools
