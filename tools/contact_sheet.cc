@@ -19,13 +19,14 @@ constexpr Color kWrong = Rgb(0xC81E1E);
 
 constexpr int64_t kMaxCount = 1000;
 constexpr int64_t kMaxSide = 1024;
-constexpr int kPictureSide = 128;  // pictures are scaled up to about this
-constexpr int kCellWidth = 128;
+constexpr int kPictureSide = 128;  // pictures are scaled up to at least this
+constexpr int kCellWidth = 128;    // room for a caption below narrow ones
 constexpr int kGap = 18;
 constexpr int kMargin = 36;
 constexpr int kHead = 104;
 constexpr int kMinWidth = 560;  // room for a title
 constexpr int kCaption = 46;    // two lines below a picture
+constexpr int kTruthLine = 18;  // the second
 constexpr Font kTitleFont{28, true, kInk};
 constexpr Font kSubtitleFont{18, false, kFaint};
 constexpr Font kRightFont{14, false, kInk};
@@ -58,16 +59,16 @@ class SheetDrawer {
  public:
   explicit SheetDrawer(const ContactSheet& sheet)
       : sheet_(sheet),
-        scale_(std::max(1, kPictureSide / static_cast<int>(std::max(sheet.height, sheet.width)))),
+        scale_(ScaleFor(static_cast<int>(std::max(sheet.height, sheet.width)))),
         picture_width_(scale_ * static_cast<int>(sheet.width)),
         picture_height_(scale_ * static_cast<int>(sheet.height)),
         cell_width_(std::max(kCellWidth, picture_width_) + kGap),
         cell_height_(picture_height_ + kCaption + kGap),
         columns_(Columns()),
-        canvas_(std::max(kMinWidth, 2 * kMargin + columns_ * cell_width_ - kGap),
-                kHead + kMargin - kGap +
-                    (static_cast<int>(sheet.count) + columns_ - 1) / columns_ * cell_height_,
-                kPaper) {}
+        canvas_(
+            std::max(kMinWidth, 2 * kMargin + columns_ * cell_width_ - kGap),
+            kHead + Rows() * cell_height_ - kGap - (LastRowIsRight() ? kTruthLine : 0) + kMargin,
+            kPaper) {}
 
   std::vector<std::byte> Render() {
     DrawHead();
@@ -76,6 +77,15 @@ class SheetDrawer {
   }
 
  private:
+  static int ScaleFor(int side) { return (kPictureSide + side - 1) / side; }
+  static bool IsWrong(const PictureLabel& label) {
+    return !label.truth.empty() && label.truth != label.predicted;
+  }
+  int Rows() const { return (static_cast<int>(sheet_.count) + columns_ - 1) / columns_; }
+  bool LastRowIsRight() const {
+    return std::none_of(sheet_.labels.begin() + (Rows() - 1) * columns_, sheet_.labels.end(),
+                        IsWrong);
+  }
   // Cells are taller than wide; this makes the sheet a little wider than tall.
   int Columns() const {
     const auto count = static_cast<int>(sheet_.count);
@@ -102,7 +112,7 @@ class SheetDrawer {
 
   void DrawPicture(int i) {
     const PictureLabel& label = sheet_.labels[static_cast<size_t>(i)];
-    const bool wrong = !label.truth.empty() && label.truth != label.predicted;
+    const bool wrong = IsWrong(label);
     const double x = kMargin + i % columns_ * cell_width_;
     const double y = kHead + i / columns_ * cell_height_;
     const double cell = cell_width_ - kGap;

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "kernels/error.h"
 #include "tests/tools/png.h"
 
@@ -31,7 +34,7 @@ TEST(ContactSheetTest, GreyPixelsBecomeSquares) {
   s.pixels = {10, 20, 30, 40, 50, 60};
   s.sheet.pixels = s.pixels;
   const Picture picture = DecodePng(RenderContactSheet(s.sheet));
-  const int scale = 128 / 3;
+  const int scale = 43;  // 3 of them are 128 or more
   for (int y = 0; y < 2; ++y) {
     for (int x = 0; x < 3; ++x) {
       const uint32_t grey = s.pixels[static_cast<size_t>(y * 3 + x)];
@@ -55,7 +58,7 @@ TEST(ContactSheetTest, WrongOnesAreMarked) {
   EXPECT_EQ(DecodePng(RenderContactSheet(s.sheet)).CountOf(kWrong), 0);
   s.sheet.labels[2].truth = "coat";
   const int64_t one = DecodePng(RenderContactSheet(s.sheet)).CountOf(kWrong);
-  EXPECT_GT(one, 4 * 112 * 4);
+  EXPECT_GT(one, 4 * 140 * 4);
   s.sheet.labels[3].truth = "";  // not known
   EXPECT_EQ(DecodePng(RenderContactSheet(s.sheet)).CountOf(kWrong), one);
 }
@@ -81,7 +84,35 @@ TEST(ContactSheetTest, FewPicturesHaveTheWholeTitleAndNoEmptyStrip) {
   for (int y = 20; y < 60; ++y) {
     for (int x = 0; x < narrow.width; ++x) ASSERT_EQ(narrow.At(x, y), wide.At(x, y));
   }
-  EXPECT_EQ(narrow.height, kTop + 112 + 46 + 36);  // head, picture, two lines below, margin
+  EXPECT_EQ(narrow.height, kTop + 140 + 28 + 36);  // head, picture, a line below, margin
+  few.sheet.labels[0].truth = "coat";
+  EXPECT_EQ(DecodePng(RenderContactSheet(few.sheet)).height, kTop + 140 + 46 + 36);
+}
+
+// From the first column with ink in these rows to the left edge, and from the last to the right.
+std::pair<int, int> Margins(const Picture& picture, int top, int bottom) {
+  int left = picture.width, right = picture.width;
+  for (int y = top; y < bottom; ++y) {
+    for (int x = 0; x < picture.width; ++x) {
+      if (picture.At(x, y) == 0xFFFFFF) continue;
+      left = std::min(left, x);
+      right = std::min(right, picture.width - 1 - x);
+    }
+  }
+  return {left, right};
+}
+
+TEST(ContactSheetTest, PicturesAndLabelsStayWithinEvenMargins) {
+  for (const int side : {8, 20, 28, 32, 100}) {
+    Sheet s(12, 1, side, side);
+    s.sheet.labels.assign(12, {"Ankle boot", "Ankle boot", 1.0});
+    s.sheet.columns = 6;
+    const Picture picture = DecodePng(RenderContactSheet(s.sheet));
+    const auto [left, right] = Margins(picture, kTop, picture.height);
+    EXPECT_NEAR(left, kLeft, 1) << side;
+    EXPECT_NEAR(right, kLeft, 1) << side;
+    EXPECT_EQ(Margins(picture, picture.height - 30, picture.height).first, picture.width);
+  }
 }
 
 TEST(ContactSheetTest, NumbersThatDoNotFitAreErrors) {
