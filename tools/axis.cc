@@ -128,13 +128,14 @@ Axis CountAxis(std::span<const double> values) {
   if (range.empty) return axis;
   const double span = range.high - range.low;
   const double step = std::max(1.0, span > 0 ? NiceStep(span) : 0);
-  axis.low = range.low > 0 && range.low < step ? 0 : range.low;
-  axis.high = range.high;
-  axis.ticks = StepTicks(axis.low, axis.high, step);
-  // Few points have markers, which want some room at the ends; one point wants it most.
-  const double room = span == 0 ? 1 : step == 1 ? span * 0.02 : 0;
-  if (axis.low == range.low) axis.low -= room;
-  axis.high += room;
+  axis.ticks = StepTicks(range.low, range.high, step);
+  if (axis.ticks.empty() || axis.ticks.front().value - range.low >= 0.5 * step) {
+    axis.ticks.insert(axis.ticks.begin(), {range.low, StepLabel(range.low, 1)});
+  }
+  // Markers want some room at the ends; one point wants it most.
+  const double room = span == 0 ? 1 : span * 0.02;
+  axis.low = range.low - room;
+  axis.high = range.high + room;
   return axis;
 }
 

@@ -27,8 +27,8 @@ struct Axis {
 // Whether a value can be shown: finite, and not beyond anything a float32 holds.
 bool IsPlottable(double value);
 
-// An axis over counted things: ticks at whole numbers only. It ends at the last value, and begins
-// at the first or, where that is near, at 0.
+// An axis over counted things: ticks at whole numbers only. It begins at the first value and ends
+// at the last, but for a little room.
 Axis CountAxis(std::span<const double> values);
 
 // An axis over measured values. What cannot be shown is left out. `fractions` never leave [0, 1].

@@ -29,8 +29,18 @@ std::vector<double> Count(int from, int to) {
 TEST(CountAxisTest, TicksAreWholeNumbers) {
   EXPECT_THAT(Labels(CountAxis(Count(1, 6))), ElementsAre("1", "2", "3", "4", "5", "6"));
   EXPECT_THAT(Labels(CountAxis(Count(1, 2))), ElementsAre("1", "2"));
-  EXPECT_THAT(Labels(CountAxis(Count(1, 50))), ElementsAre("0", "10", "20", "30", "40", "50"));
-  EXPECT_THAT(Labels(CountAxis(Count(101, 120))), ElementsAre("105", "110", "115", "120"));
+  EXPECT_THAT(Labels(CountAxis(Count(1, 50))), ElementsAre("1", "10", "20", "30", "40", "50"));
+  EXPECT_THAT(Labels(CountAxis(Count(101, 120))), ElementsAre("101", "105", "110", "115", "120"));
+  EXPECT_THAT(Labels(CountAxis(Count(99, 120))), ElementsAre("100", "105", "110", "115", "120"));
+}
+
+TEST(CountAxisTest, BeginsAtTheFirstPointAndEndsAtTheLast) {
+  for (const int last : {2, 6, 12, 30, 50, 500}) {
+    const Axis axis = CountAxis(Count(1, last));
+    EXPECT_NEAR(axis.Place(1), 0.02, 0.005) << last;
+    EXPECT_NEAR(axis.Place(last), 0.98, 0.005) << last;
+    EXPECT_EQ(Labels(axis).front(), "1") << last;
+  }
 }
 
 TEST(CountAxisTest, OnePointIsInTheMiddle) {
