@@ -12,7 +12,12 @@ root="$place/a repository"
 mkdir -p "$root/tools" "$root/build/release/tools" "$place/bin" "$place/else where"
 cp "$tools/demo" "$tools/soak" "$root/tools/"
 : >"$root/tools/setup"
-printf '#!/bin/sh\nexit 0\n' >"$place/bin/cmake"
+cat >"$place/bin/cmake" <<'END'
+#!/bin/sh
+[ "$1" = --build ] || exit 0
+for step in 1 2 3 4 5 6 7 8 9 10 11 12; do echo "[$step/12] Building $step.cc"; done
+[ ! -e "$FAILS" ] || { echo "no such header" >&2; exit 1; }
+END
 printf '#!/bin/sh\nexit 0\n' >"$place/bin/ctest"
 cat >"$root/build/release/tools/lockstep" <<'END'
 #!/bin/sh
@@ -25,15 +30,24 @@ printf '#!/bin/sh\necho 0123456789abcdef\n' >"$place/bin/git"
 chmod +x "$place/bin/"* "$root/build/release/tools/lockstep"
 
 cd "$place/else where"
-export CALLS="$place/calls" PATH="$place/bin:$PATH" CDPATH="$place"
+export CALLS="$place/calls" FAILS="$place/fails" PATH="$place/bin:$PATH" CDPATH="$place"
 export SM_HPS='{"epochs": 99}' SM_MODEL_DIR=/opt/ml/model SAGEMAKER_BASE_DIR=/opt/ml
 
 sh '../a repository/tools/demo' 'my results' >"$place/output" || fail "demo ended with $?"
 results="$place/else where/my results"
+grep -q '^Building lockstep.*: 10 % 20 % 30 % 40 % 50 % 60 % 70 % 80 % 90 % 100 % done$' \
+  "$place/output" || fail "demo shows no progress: $(cat "$place/output")"
+grep -qF '[7/12] Building 7.cc' "$root/build/release/build.log" || fail "demo keeps no log"
 [ -f "$results/model/labels.txt" ] || fail "the results are not where they were asked for"
 [ "$(grep -c "base=$results/platform sm=0\$" "$CALLS")" = 2 ] || fail "$(cat "$CALLS")"
 grep -q "^train|.*--train|$results/train|.*--model-dir|$results/model|" "$CALLS" \
   || fail "$(cat "$CALLS")"
+
+touch "$FAILS"
+code=0
+sh '../a repository/tools/demo' 'my results' >"$place/output" 2>&1 || code=$?
+[ "$code" = 70 ] || fail "demo ended with $code though nothing was built"
+grep -q '^no such header$' "$place/output" || fail "demo does not say why: $(cat "$place/output")"
 
 sh '../a repository/tools/soak' nothing 2 'my soak.json' >"$place/output" || fail "soak ended with $?"
 grep -q '"runs": 2, "failed": 0' 'my soak.json' || fail "soak wrote its report elsewhere"
