@@ -38,6 +38,7 @@ std::vector<std::byte> RenderLinePlot(const LinePlot& plot);
 // The plots of a training log over epochs (iterations where the log has no epochs): main/accuracy
 // and main/loss with their validation/ counterparts, as far as the log has them.
 LinePlot AccuracyPlot(std::span<const LogEntry> log, const std::string& title);
+LinePlot RmsePlot(std::span<const LogEntry> log, const std::string& title);  // of regressions
 LinePlot LossPlot(std::span<const LogEntry> log, const std::string& title);
 
 }  // namespace lockstep::tools

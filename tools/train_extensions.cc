@@ -284,7 +284,7 @@ void WriteResults(const std::vector<LogEntry>& log, const std::string& directory
   if (log.empty()) return;
   Publish(directory + "/log", LogJson(log));
   Publish(directory + "/" + MetricName(classifier) + ".png",
-          RenderLinePlot(AccuracyPlot(log, title)));
+          RenderLinePlot(classifier ? AccuracyPlot(log, title) : RmsePlot(log, title)));
   Publish(directory + "/loss.png", RenderLinePlot(LossPlot(log, title)));
 }
 

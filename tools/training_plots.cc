@@ -75,6 +75,10 @@ LinePlot AccuracyPlot(std::span<const LogEntry> log, const std::string& title) {
   return plot;
 }
 
+LinePlot RmsePlot(std::span<const LogEntry> log, const std::string& title) {
+  return PlotOf(log, title, "rmse", false);
+}
+
 LinePlot LossPlot(std::span<const LogEntry> log, const std::string& title) {
   return PlotOf(log, title, "loss", false);
 }

@@ -115,6 +115,18 @@ TEST(TrainingPlotTest, TheBestLossIsTheLowest) {
   EXPECT_EQ(plot.series[1].best, 3u);
 }
 
+TEST(TrainingPlotTest, RegressionsShowTheirError) {
+  LogEntry entry;
+  entry.Add("main/rmse", 1.5);
+  entry.Add("validation/main/rmse", 2.5);
+  entry.Add("epoch", int64_t{1});
+  const std::vector<LogEntry> log = {entry};
+  const LinePlot plot = RmsePlot(log, "title");
+  EXPECT_EQ(plot.y_label, "rmse");
+  ASSERT_EQ(plot.series.size(), 2u);
+  EXPECT_THAT(plot.series[1].y, ElementsAre(2.5));
+}
+
 TEST(TrainingPlotTest, LogsWithinAnEpochGoByIterations) {
   std::vector<LogEntry> log = Log(3);
   for (LogEntry& entry : log) entry.values[4].second = int64_t{1};

@@ -11,6 +11,7 @@
 #include "models/model_card.h"
 #include "tests/tools/program/workplace.h"
 #include "tools/log_report.h"
+#include "tools/plot.h"
 
 namespace lockstep::tools {
 namespace {
@@ -223,7 +224,11 @@ TEST_F(TrainFiles, RegressionReportsItsError) {
                Dir("out"), "--epochs", "2",     "--batch-size", "16",         "--threads",
                "1",        "--lr",     "0.001"});
   EXPECT_THAT(outcome.out, HasSubstr("validation/main/rmse"));
-  EXPECT_TRUE(Exists("out/rmse.png"));
+  const LinePlot curves = RmsePlot(ParseLog(ReadFile(Dir("out/log")), "log"), "dnn");
+  EXPECT_EQ(curves.series.size(), 2U);
+  const std::vector<std::byte> png = RenderLinePlot(curves);
+  EXPECT_EQ(ReadFile(Dir("out/rmse.png")),
+            std::string(reinterpret_cast<const char*>(png.data()), png.size()));
   EXPECT_TRUE(Exists("out/loss.png"));
   const Arguments predict{"predict", "--model-dir", Dir("model"), "--channel", channel};
   for (const Arguments& of_classes : {Arguments{"--softmax"}, {"--classes", Dir("c.csv")}}) {
