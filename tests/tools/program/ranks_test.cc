@@ -344,6 +344,7 @@ TEST_F(Ranks, ADiskThatIsFullAtTheFirstIsTheirAnswer) {
     EXPECT_THAT(outcome.err, HasSubstr("lockstep: rank 0: "));
     const size_t first = outcome.err.find("lockstep: ");
     EXPECT_EQ(first, outcome.err.rfind("lockstep: ")) << outcome.err;
+    EXPECT_TRUE(Exists("jobmodel/model.npz"));  // saved while the others wait
   }
 }
 
