@@ -10,6 +10,12 @@
 
 namespace lockstep::math {
 
+// The gradient that every rule takes.
+template <typename T>
+LOCKSTEP_FORMULA T DecayedGradient(T grad_scale, T g, T weight_decay, T p) {
+  return grad_scale * g + weight_decay * p;
+}
+
 // Every rule: (g, p, s0, s1), the last three in and out; kStates says which of them exist.
 
 template <typename T>

@@ -1,6 +1,6 @@
 #include "kernels/elementwise.h"
 
-#include "tests/kernels/kernel_test.h"
+#include "tests/kernels/devices.h"
 
 namespace lockstep::test {
 namespace {
@@ -46,7 +46,7 @@ void CheckForward(Backend& b, Activation f, double range) {
 }
 
 TEST(Activation, IsExactToAFewUlpInFloatAndDouble) {
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const Activation f : kActivations) {
       for (const double range : {1e-4, 1.0, 20.0, 200.0}) {
         CheckForward<float>(*b, f, range);
@@ -59,7 +59,7 @@ TEST(Activation, IsExactToAFewUlpInFloatAndDouble) {
 TEST(Activation, GradientIsTheCentralDifference) {
   const auto x = Numbers<double>(1001, 3, -3, 3);
   const auto dy = Numbers<double>(1001, 4);
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const Activation f : kActivations) {
       std::vector<double> y(x.size()), dx(x.size());
       b->elementwise().ActivationForward(DType::kFloat64, f, kSlope, 1001, x.data(), y.data());
@@ -76,7 +76,7 @@ TEST(Activation, GradientIsTheCentralDifference) {
 }
 
 TEST(Activation, ReluLetsNaNPass) {
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const int64_t size : {1, 16, 21}) {
       std::vector<float> x(static_cast<size_t>(size), NAN);
       b->elementwise().ActivationForward(DType::kFloat32, Activation::kRelu, 0, size, x.data(),
@@ -99,7 +99,7 @@ void CheckArithmetic(Backend& b, int64_t size) {
 }
 
 TEST(Elementwise, AddsAndScales) {
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const int64_t size : {0, 1, 7, 33, 40001}) {
       CheckArithmetic<float>(*b, size);
       CheckArithmetic<double>(*b, size);
@@ -154,7 +154,7 @@ void CheckReorder(Backend& b, const PictureShape& s) {
 }
 
 TEST(Reorder, KeepsEveryValueInEveryPairOfLayouts) {
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const PictureShape& s : {PictureShape{2, 16, 5, 7}, PictureShape{3, 12, 1, 1},
                                   PictureShape{1, 48, 9, 11}, PictureShape{5, 3, 32, 32}}) {
       CheckReorder<float>(*b, s);
@@ -166,7 +166,7 @@ TEST(Reorder, KeepsEveryValueInEveryPairOfLayouts) {
 TEST(CopyChannels, ConcatenatesPicturesOfDifferentLayouts) {
   const PictureShape xs{3, 12, 5, 4}, ys{3, 20, 5, 4};
   const auto x = Numbers<float>(Size(xs), 5);
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const Layout xl : Layouts(xs.c)) {
       for (const Layout yl : Layouts(ys.c)) {
         std::vector<float> y(static_cast<size_t>(Size(ys)), 9.0F);
@@ -186,7 +186,7 @@ TEST(PictureFromUint8, ScalesAndNormalisesIntoEveryLayout) {
   std::vector<uint8_t> x(static_cast<size_t>(Size(s)));
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<uint8_t>(Mix64(i));
   const auto mean = Numbers<float>(s.c, 1, 0, 1), inv_std = Numbers<float>(s.c, 2, 1, 5);
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const Layout to : Layouts(s.c)) {
       for (const bool normalise : {false, true}) {
         std::vector<double> y(x.size());

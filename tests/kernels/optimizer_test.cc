@@ -1,6 +1,6 @@
 #include "kernels/optimizer.h"
 
-#include "tests/kernels/kernel_test.h"
+#include "tests/kernels/devices.h"
 
 namespace lockstep::test {
 namespace {
@@ -86,7 +86,7 @@ TEST_P(OptimizerTest, FollowsChainerForFiveSteps) {
   args.rule = GetParam();
   if (args.rule == UpdateRule::kAdam) args.lr = 0.001;
   if (args.rule == UpdateRule::kAdaDelta) args.rho = 0.95, args.eps = 1e-6;
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const int64_t size : {1, 10, 33, 50000}) {
       CheckRule<float>(*b, args, size);
       CheckRule<double>(*b, args, size);

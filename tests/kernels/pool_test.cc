@@ -1,6 +1,6 @@
 #include "kernels/pool.h"
 
-#include "tests/kernels/kernel_test.h"
+#include "tests/kernels/devices.h"
 
 namespace lockstep::test {
 namespace {
@@ -113,7 +113,7 @@ std::vector<PoolShape> Shapes() {
 class PoolTest : public testing::TestWithParam<PoolKind> {};
 
 TEST_P(PoolTest, EqualsTheDefinitionForEveryWindowAndLayout) {
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (PoolShape s : Shapes()) {
       for (const Layout l : Layouts(s.x.c)) {
         for (const bool include_pad : {true, false}) {
@@ -153,7 +153,7 @@ TEST_P(PoolTest, GradientIsTheCentralDifference) {
 INSTANTIATE_TEST_SUITE_P(Kinds, PoolTest, testing::Values(PoolKind::kMax, PoolKind::kAverage));
 
 TEST(MaxPool, NaNWinsAndTakesTheGradient) {
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const Layout l : Layouts(16)) {
       PoolShape s = Make({1, 16, 4, 4}, 2, 2, 0, false);
       s.layout = l;

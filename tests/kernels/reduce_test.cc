@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "tests/kernels/kernel_test.h"
+#include "tests/kernels/devices.h"
 
 namespace lockstep::test {
 namespace {
@@ -17,7 +17,7 @@ void CheckSumOfSquares(Backend& b, int64_t size) {
 }
 
 TEST(SumOfSquares, IsExactInDouble) {
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const int64_t size : {0, 1, 31, 33, 100001}) {
       CheckSumOfSquares<float>(*b, size);
       CheckSumOfSquares<double>(*b, size);
@@ -45,7 +45,7 @@ void CheckChannelSums(Backend& b, const PictureShape& s) {
 }
 
 TEST(ChannelSums, SumOverSamplesAndPixelsInEveryLayout) {
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const PictureShape& s :
          {PictureShape{3, 16, 5, 7}, PictureShape{64, 10, 1, 1}, PictureShape{2, 48, 33, 31},
           PictureShape{5, 3, 32, 32}, PictureShape{70, 600, 1, 1}, PictureShape{3, 320, 3, 5}}) {
@@ -77,7 +77,7 @@ void CheckFixedPoint(Backend& b, int64_t size, int exponent) {
 }
 
 TEST(FixedPoint, RoundsToTheNearestInteger) {
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const int64_t size : {0, 1, 7, 100003}) {
       for (const int exponent : {0, 3, 20, 33, 45, 58}) {
         CheckFixedPoint<float>(*b, size, exponent);
@@ -88,7 +88,7 @@ TEST(FixedPoint, RoundsToTheNearestInteger) {
 }
 
 TEST(LargestMagnitude, IsThatOfTheWholeArray) {
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     std::vector<float> x(70001, 0.25F);
     EXPECT_EQ(b->reduce().LargestMagnitude(DType::kFloat32, 0, x.data()), 0.0);
     for (const size_t at : {size_t{0}, size_t{40000}, size_t{70000}}) {
@@ -138,7 +138,7 @@ void CheckFirstNonFinite(Backend& b) {
 }
 
 TEST(FirstNonFinite, NamesTheFirstNaNOrInfinity) {
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     CheckFirstNonFinite<float>(*b);
     CheckFirstNonFinite<double>(*b);
   }

@@ -1,6 +1,7 @@
 #include "kernels/cpu/isa/families.h"
 #include "kernels/cpu/isa/vec.h"
 #include "kernels/math/activation.h"
+#include "kernels/math/copies.h"
 
 namespace lockstep::cpu::LOCKSTEP_ISA {
 namespace {
@@ -117,7 +118,7 @@ void FromBytes(const ByteCopy& k, int64_t begin, int64_t end, const uint8_t* x, 
       const uint8_t* from = x + sample + c * k.pixels + p;
       T* to = y + sample + ChannelOffset(c, k.block, k.pixels) + p * k.block;
       for (int64_t i = 0; i < count; ++i) {
-        to[i * k.block] = (static_cast<T>(from[i]) * scale - mean) * inv_std;
+        to[i * k.block] = math::FromByte(from[i], scale, mean, inv_std);
       }
     }
   });

@@ -13,7 +13,7 @@ void Apply(const UpdateArgs& args, int64_t size, T* __restrict p, const T* __res
   const T weight_decay = static_cast<T>(args.weight_decay);
   for (int64_t i = 0; i < size; ++i) {
     T none = 0;
-    const T gradient = grad_scale * g[i] + weight_decay * p[i];
+    const T gradient = math::DecayedGradient(grad_scale, g[i], weight_decay, p[i]);
     if constexpr (Rule::kStates == 0) rule(gradient, p[i], none, none);
     if constexpr (Rule::kStates == 1) rule(gradient, p[i], s0[i], none);
     if constexpr (Rule::kStates == 2) rule(gradient, p[i], s0[i], s1[i]);

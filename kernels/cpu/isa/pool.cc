@@ -1,26 +1,13 @@
 #include "kernels/cpu/isa/families.h"
 #include "kernels/cpu/isa/pool_planar.h"
 #include "kernels/cpu/isa/vec.h"
+#include "kernels/math/pooling.h"
 
 namespace lockstep::cpu::LOCKSTEP_ISA {
 namespace {
 
-// The part of one output's window that lies inside the picture, along both axes.
-struct Window {
-  int64_t h0, h1, w0, w1;
-  double count;  // divisor of an average
-};
-
-LOCKSTEP_FORMULA Window WindowOf(const PoolShape& s, int64_t oh, int64_t ow) {
-  const int64_t h = oh * s.stride_h - s.pad_h;
-  const int64_t w = ow * s.stride_w - s.pad_w;
-  Window k{h < 0 ? 0 : h, h + s.kh < s.x.h ? h + s.kh : s.x.h, w < 0 ? 0 : w,
-           w + s.kw < s.x.w ? w + s.kw : s.x.w, 0};
-  const bool empty = k.h0 >= k.h1 || k.w0 >= k.w1;
-  const int64_t inside = empty ? 1 : (k.h1 - k.h0) * (k.w1 - k.w0);
-  k.count = static_cast<double>(s.count_include_pad ? s.kh * s.kw : inside);
-  return k;
-}
+using math::PoolWindow;
+using math::WindowOf;
 
 // body(window, offset of its output) for the outputs of a plane, in order.
 template <typename Body>
@@ -42,7 +29,7 @@ LOCKSTEP_FORMULA void ForLanes(int64_t block, const Body& body) {
 
 // body(offset of pixel) over a window in row-major order; kQuads: all windows are whole 2x2 ones.
 template <bool kQuads = false, typename Body>
-LOCKSTEP_FORMULA void ForPixels(const PoolShape& s, const Window& k, const Body& body) {
+LOCKSTEP_FORMULA void ForPixels(const PoolShape& s, const PoolWindow& k, const Body& body) {
   const int64_t right = s.layout.block;
   const int64_t down = s.x.w * right;
   if constexpr (kQuads) {
@@ -60,7 +47,7 @@ LOCKSTEP_FORMULA void ForPixels(const PoolShape& s, const Window& k, const Body&
 
 template <bool kQuads, typename T>
 LOCKSTEP_FORMULA void MaxPlane(const PoolShape& s, const T* x, T* y) {
-  ForWindows(s, [&](const Window& k, int64_t out) {
+  ForWindows(s, [&](const PoolWindow& k, int64_t out) {
     ForLanes<T>(s.layout.block, [&](auto zero, int64_t j) {
       auto m = zero - static_cast<T>(__builtin_inf());
       ForPixels<kQuads>(s, k,
@@ -72,7 +59,7 @@ LOCKSTEP_FORMULA void MaxPlane(const PoolShape& s, const T* x, T* y) {
 
 template <typename T>
 LOCKSTEP_FORMULA void AveragePlane(const PoolShape& s, const T* x, T* y) {
-  ForWindows(s, [&](const Window& k, int64_t out) {
+  ForWindows(s, [&](const PoolWindow& k, int64_t out) {
     const T count = static_cast<T>(k.count);
     ForLanes<T>(s.layout.block, [&](auto zero, int64_t j) {
       auto sum = zero;
@@ -92,7 +79,7 @@ LOCKSTEP_FORMULA bool Tiles(const PoolShape& s) {
 template <bool kTiles, bool kQuads, typename T>
 LOCKSTEP_FORMULA void MaxGradientPlane(const PoolShape& s, const T* x, const T* y, const T* dy,
                                        T* dx) {
-  ForWindows(s, [&](const Window& k, int64_t out) {
+  ForWindows(s, [&](const PoolWindow& k, int64_t out) {
     ForLanes<T>(s.layout.block, [&](auto zero, int64_t j) {
       using V = decltype(zero);
       const V top = Load<V>(y + out + j);
@@ -111,7 +98,7 @@ LOCKSTEP_FORMULA void MaxGradientPlane(const PoolShape& s, const T* x, const T* 
 
 template <typename T>
 LOCKSTEP_FORMULA void AverageGradientPlane(const PoolShape& s, const T* dy, T* dx) {
-  ForWindows(s, [&](const Window& k, int64_t out) {
+  ForWindows(s, [&](const PoolWindow& k, int64_t out) {
     const T count = static_cast<T>(k.count);
     ForLanes<T>(s.layout.block, [&](auto zero, int64_t j) {
       using V = decltype(zero);

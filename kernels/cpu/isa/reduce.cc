@@ -1,6 +1,7 @@
 #include "kernels/cpu/isa/column_sums.h"
 #include "kernels/cpu/isa/families.h"
 #include "kernels/cpu/isa/segments.h"
+#include "kernels/math/fixed_point.h"
 
 namespace lockstep::cpu::LOCKSTEP_ISA {
 namespace {
@@ -46,31 +47,11 @@ void ChannelSums(const ChannelRows& g, int64_t b, int64_t begin, int64_t end, co
   });
 }
 
-// A value is finite when its exponent is not all ones: when its magnitude, as an integer, is below
-// that of infinity.
 template <typename T>
-struct Bits;
-template <>
-struct Bits<float> {
-  using Int = int32_t;
-  static constexpr Int kMagnitude = 0x7FFFFFFF, kInfinity = 0x7F800000;
-};
-template <>
-struct Bits<double> {
-  using Int = int64_t;
-  static constexpr Int kMagnitude = 0x7FFFFFFFFFFFFFFF, kInfinity = 0x7FF0000000000000;
-};
-
-template <typename T>
-LOCKSTEP_FORMULA typename Bits<T>::Int Magnitude(T x) {
-  return __builtin_bit_cast(typename Bits<T>::Int, x) & Bits<T>::kMagnitude;
-}
-
-template <typename T>
-LOCKSTEP_FORMULA typename Bits<T>::Int LargestBits(int64_t size, const T* x) {
-  typename Bits<T>::Int largest = 0;
+LOCKSTEP_FORMULA typename math::Bits<T>::Int LargestBits(int64_t size, const T* x) {
+  typename math::Bits<T>::Int largest = 0;
   for (int64_t i = 0; i < size; ++i) {
-    const auto m = Magnitude(x[i]);
+    const auto m = math::Magnitude(x[i]);
     largest = m > largest ? m : largest;
   }
   return largest;
@@ -81,9 +62,9 @@ int64_t FirstNonFinite(int64_t size, const T* x) {
   constexpr int64_t kPart = 1024;
   for (int64_t begin = 0; begin < size; begin += kPart) {
     const int64_t end = size - begin < kPart ? size : begin + kPart;
-    if (LargestBits(end - begin, x + begin) < Bits<T>::kInfinity) continue;
+    if (LargestBits(end - begin, x + begin) < math::Bits<T>::kInfinity) continue;
     for (int64_t i = begin; i < end; ++i) {
-      if (Magnitude(x[i]) >= Bits<T>::kInfinity) return i;
+      if (math::Magnitude(x[i]) >= math::Bits<T>::kInfinity) return i;
     }
   }
   return -1;
@@ -91,24 +72,7 @@ int64_t FirstNonFinite(int64_t size, const T* x) {
 
 template <typename T>
 double LargestMagnitude(int64_t size, const T* x) {
-  const auto largest = LargestBits(size, x);
-  if (largest >= Bits<T>::kInfinity) return __builtin_inf();
-  return static_cast<double>(__builtin_bit_cast(T, largest));
-}
-
-// Adding kRounder to a double below 2^51 leaves its nearest integer in the low bits.
-constexpr double kRounder = 0x1.8p52;
-
-// |x| < 2^62 rounded to the nearest integer: the upper and the lower 32 bits apart, as instruction
-// sets before AVX-512 have no conversion to 64-bit integers. Both are exact: what is left of the
-// upper half is at most 2^31.
-template <typename V, typename I>
-LOCKSTEP_FORMULA I RoundToInteger(V x) {
-  const V rounder = V{} + kRounder;
-  const V upper = x * 0x1p-32 + rounder;
-  const V lower = (x - (upper - rounder) * 0x1p32) + rounder;
-  const I zero = __builtin_bit_cast(I, rounder);
-  return ((__builtin_bit_cast(I, upper) - zero) << 32) + (__builtin_bit_cast(I, lower) - zero);
+  return math::OfMagnitude<T>(LargestBits(size, x));
 }
 
 template <typename T>
@@ -119,12 +83,12 @@ void ToFixedPoint(int64_t size, const T* x, double scale, bool accumulate, int64
   int64_t i = 0;
   for (; i + kLanes<double> <= size; i += kLanes<double>) {
     const V value = __builtin_convertvector(Load<Few>(x + i), V) * scale;
-    I sum = RoundToInteger<V, I>(value);
+    I sum = math::RoundToInteger<V, I>(value);
     if (accumulate) sum += Load<I>(sums + i);
     Store(sums + i, sum);
   }
   for (; i < size; ++i) {
-    const int64_t term = RoundToInteger<double, int64_t>(static_cast<double>(x[i]) * scale);
+    const int64_t term = math::RoundToInteger<double, int64_t>(static_cast<double>(x[i]) * scale);
     sums[i] = accumulate ? sums[i] + term : term;
   }
 }

@@ -1,0 +1,52 @@
+// Copies between pictures of other layouts or element types, one element of the target a call.
+#ifndef LOCKSTEP_KERNELS_MATH_COPIES_H_
+#define LOCKSTEP_KERNELS_MATH_COPIES_H_
+
+#include <cstdint>
+
+#include "kernels/math/host_device.h"
+#include "kernels/math/picture_index.h"
+
+namespace lockstep::math {
+
+// ElementwiseKernels::CopyChannels. `part` is the picture of the copied channels alone in y's
+// order: its elements are numbered, so that neighbouring threads write neighbouring elements.
+template <typename T>
+struct CopyChannelsMap {
+  PictureIndex part, from, to;
+  int64_t x_offset, y_offset;
+  const T* x;
+  T* y;
+
+  LOCKSTEP_FORMULA void operator()(int64_t i) const {
+    const PicturePoint at = part.Point(i);
+    y[to.Offset({at.n, at.c + y_offset, at.p})] = x[from.Offset({at.n, at.c + x_offset, at.p})];
+  }
+};
+
+// ElementwiseKernels::PictureFromUint8 for one channel's byte.
+template <typename T>
+LOCKSTEP_FORMULA T FromByte(uint8_t byte, T scale, T mean, T inv_std) {
+  return (static_cast<T>(byte) * scale - mean) * inv_std;
+}
+
+template <typename T>
+struct FromUint8Map {
+  PictureIndex from, to;
+  T scale;
+  const float* mean;
+  const float* inv_std;
+  const uint8_t* x;
+  T* y;
+
+  LOCKSTEP_FORMULA void operator()(int64_t i) const {
+    const PicturePoint at = to.Point(i);
+    const T centre = mean == nullptr ? T(0) : static_cast<T>(mean[at.c]);
+    const T factor = inv_std == nullptr ? T(1) : static_cast<T>(inv_std[at.c]);
+    y[i] = FromByte(x[from.Offset(at)], scale, centre, factor);
+  }
+};
+
+}  // namespace lockstep::math
+
+#endif  // LOCKSTEP_KERNELS_MATH_COPIES_H_

@@ -1,0 +1,35 @@
+// The kernels of a GPU, run on the host (host_stream.h). Products and convolutions, which a GPU has
+// from libraries, are the CPU's.
+#ifndef LOCKSTEP_TESTS_KERNELS_HOST_DEVICE_H_
+#define LOCKSTEP_TESTS_KERNELS_HOST_DEVICE_H_
+
+#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/optimizer.h"
+#include "kernels/cuda/pool.h"
+#include "kernels/cuda/reduce.h"
+#include "tests/kernels/backend_wrapper.h"
+#include "tests/kernels/host_stream.h"
+
+namespace lockstep::test {
+
+class HostDevice final : public BackendWrapper {
+ public:
+  // Blocks of `threads` threads; 0: of one alone.
+  explicit HostDevice(int threads) : BackendWrapper(MakeCpuBackend(1)), stream_(threads) {}
+
+  ElementwiseKernels& elementwise() override { return elementwise_; }
+  OptimizerKernels& optimizer() override { return optimizer_; }
+  PoolKernels& pool() override { return pool_; }
+  ReduceKernels& reduce() override { return reduce_; }
+
+ private:
+  HostStream stream_;
+  cuda::CudaElementwise<HostStream> elementwise_{&stream_};
+  cuda::CudaOptimizer<HostStream> optimizer_{&stream_};
+  cuda::CudaPool<HostStream> pool_{&stream_};
+  cuda::CudaReduce<HostStream> reduce_{&stream_};
+};
+
+}  // namespace lockstep::test
+
+#endif  // LOCKSTEP_TESTS_KERNELS_HOST_DEVICE_H_
