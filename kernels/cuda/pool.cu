@@ -1,0 +1,11 @@
+#include "kernels/cuda/families.h"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/pool.h"
+
+namespace lockstep::cuda {
+
+std::unique_ptr<PoolKernels> MakePool(GpuStream* stream) {
+  return std::make_unique<CudaPool<GpuStream>>(stream);
+}
+
+}  // namespace lockstep::cuda

@@ -1,0 +1,11 @@
+#include "kernels/cuda/families.h"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/reduce.h"
+
+namespace lockstep::cuda {
+
+std::unique_ptr<ReduceKernels> MakeReduce(GpuStream* stream) {
+  return std::make_unique<CudaReduce<GpuStream>>(stream);
+}
+
+}  // namespace lockstep::cuda
