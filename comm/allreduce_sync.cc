@@ -60,7 +60,9 @@ void AllreduceSync::SubmitPending(const Variables& variables) {
 }
 
 void AllreduceSync::Ready(Variables& variables, int64_t end) {
-  if (!options_.double_buffering) Submit(variables.shared_gradients(), variables, end);
+  variables.FetchGradients(fetched_, end);
+  fetched_ = end;
+  if (!options_.double_buffering) Submit(variables.host_gradients(), variables, end);
 }
 
 // Buckets are the same in every step: whole ones when all of their elements are there, the rest
@@ -92,12 +94,14 @@ void AllreduceSync::Submit(const std::shared_ptr<void>& gradients, const Variabl
 
 void AllreduceSync::FinishGradients(Variables& variables) {
   Ready(variables, variables.flat_size());
-  sent_ = 0;
+  sent_ = fetched_ = 0;
   last_.Wait();
-  if (!pending_) return;
-  auto* const mine = static_cast<std::byte*>(variables.gradients());
-  std::swap_ranges(mine, mine + flat_.bytes(), pending_.get());
-  pending_is_sum_ = false;
+  if (pending_) {
+    auto* const mine = static_cast<std::byte*>(variables.host_gradients().get());
+    std::swap_ranges(mine, mine + flat_.bytes(), pending_.get());
+    pending_is_sum_ = false;
+  }
+  variables.StoreGradients();
 }
 
 int64_t AllreduceSync::CountOf(int64_t count) {
@@ -124,8 +128,9 @@ void AllreduceSync::AverageStatesOf(Variables& variables, int64_t mine, int64_t 
   T* at = packed;
   for (const Variables::Entry& entry : variables.entries()) {
     if (!IsAveraged(entry)) continue;
-    const T* values = static_cast<const T*>(entry.data);
-    at = std::transform(values, values + entry.type.shape.size(), at,
+    const Tensor view = variables.View(entry);
+    const auto values = view.values<T>();
+    at = std::transform(values.begin(), values.end(), at,
                         [weight](T value) { return value * weight; });
   }
   group_
@@ -136,10 +141,10 @@ void AllreduceSync::AverageStatesOf(Variables& variables, int64_t mine, int64_t 
                                 ReduceOp::kSum);
               })
       .Wait();
-  const T* from = packed;
+  T* from = packed;
   for (const Variables::Entry& entry : variables.entries()) {
     if (!IsAveraged(entry)) continue;
-    std::copy_n(from, entry.type.shape.size(), static_cast<T*>(entry.data));
+    variables.Set(entry.name, Tensor::Wrap(entry.type.dtype, entry.type.shape, from, nullptr));
     from += entry.type.shape.size();
   }
 }

@@ -70,6 +70,7 @@ class AllreduceSync : public ParamSync, public SyncState {
   CommGroup& group_;
   AllreduceOptions options_;
   int64_t sent_ = 0;        // elements of this step that were submitted
+  int64_t fetched_ = 0;     // those that lie in the host's memory
   CommQueue::Handle last_;  // of them
   std::shared_ptr<SumTimes> times_ = std::make_shared<SumTimes>();  // jobs may outlive this
   bool prepared_ = false;

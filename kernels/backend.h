@@ -35,6 +35,23 @@ class Backend {
   virtual void* Allocate(size_t bytes, const std::string& purpose) = 0;
   virtual void Free(void* pointer) noexcept = 0;
 
+  // Whether anybody may read and write what Allocate returned, kernels take the host's memory, too,
+  // and what a call does is done when it returns. Elsewhere that memory is for kernels and for the
+  // functions below alone, and calls only begin their work, which is done in the order of the
+  // calls.
+  virtual bool shares_host_memory() const = 0;
+  // From the host's memory, which may change as soon as the call returns.
+  virtual void Upload(const void* host, void* device, size_t bytes) = 0;
+  // To the host's memory, behind all work begun before. Throws what Synchronize throws.
+  virtual void Download(const void* device, void* host, size_t bytes) = 0;
+  // Between two places of the device that do not overlap.
+  virtual void Copy(const void* from, void* to, size_t bytes) = 0;
+  // All bytes zero.
+  virtual void Clear(void* device, size_t bytes) = 0;
+  // Returns when all work begun before is done. Throws what a kernel found that could not be known
+  // when it was called: FormatError for a label out of range, DeviceError for a failure.
+  virtual void Synchronize() = 0;
+
   // Makes the calling thread one that runs this device's kernels; a plan does so before it runs.
   // The families below do it by themselves. Without effect inside a lane.
   virtual void Enter() = 0;

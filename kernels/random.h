@@ -15,7 +15,8 @@ namespace lockstep {
 struct DropoutArgs {
   double ratio = 0.0;  // probability of a zero; kept values are scaled by 1 / (1 - ratio)
   uint64_t key = 0;    // RandomKey(seed, node, use)
-  uint32_t epoch = 0;
+  // In the device's memory, so that a recorded step can be run again on other numbers.
+  const uint32_t* epoch = nullptr;      // (1,)
   const int64_t* sample_ids = nullptr;  // (n,): the global id of each row's sample
 };
 

@@ -35,15 +35,17 @@ class SoftmaxKernels {
   virtual void Backward(DType dtype, int64_t rows, int64_t classes, const void* y, const void* dy,
                         void* dx) = 0;
   // loss += -log softmax(x)[label] for labels != -1 (Chainer's ignore_label); metric += rows whose
-  // first maximum is the label. Adds to *sums. dx, unless null, gets the gradient of the *sum* of
-  // the losses: softmax(x) - onehot(label), 0 for ignored rows.
-  // Throws FormatError naming row and range for a label outside -1 .. classes - 1.
+  // first maximum is the label. Adds to *sums, in the device's memory. Unless null, loss (1,) gets
+  // this call's part of the loss, and dx the gradient of the *sum* of the losses: softmax(x) -
+  // onehot(label), 0 for ignored rows.
+  // FormatError naming row and range for a label outside -1 .. classes - 1: thrown here or by the
+  // backend's Synchronize.
   virtual void CrossEntropy(DType dtype, int64_t rows, int64_t classes, const void* x,
-                            const int32_t* labels, LossSums* sums, void* dx) = 0;
+                            const int32_t* labels, LossSums* sums, void* loss, void* dx) = 0;
   // loss += (x - target)^2 summed over `size` elements, count += size; metric and metric_count the
-  // same (its root of mean is the RMSE). dx, unless null, gets 2 * (x - target).
+  // same (its root of mean is the RMSE). Unless null, loss and dx = 2 * (x - target) as above.
   virtual void SquaredError(DType dtype, int64_t size, const void* x, const void* target,
-                            LossSums* sums, void* dx) = 0;
+                            LossSums* sums, void* loss, void* dx) = 0;
 };
 
 }  // namespace lockstep

@@ -1,8 +1,8 @@
 #include "engine/graph/initializer.h"
 
-#include <algorithm>
 #include <cmath>
 #include <string_view>
+#include <vector>
 
 #include "kernels/math/philox.h"
 
@@ -10,8 +10,9 @@ namespace lockstep {
 namespace {
 
 template <typename T>
-void FillConstant(double value, int64_t size, void* values) {
-  std::fill_n(static_cast<T*>(values), size, static_cast<T>(value));
+void FillConstant(Backend& backend, double value, int64_t size, void* values) {
+  const std::vector<T> all(static_cast<size_t>(size), static_cast<T>(value));
+  backend.Upload(all.data(), values, all.size() * sizeof(T));
 }
 
 }  // namespace
@@ -43,9 +44,9 @@ void Initializer::Fill(Backend& backend, DType dtype, const Shape& shape, uint64
                        const std::string& name, void* values) const {
   const int64_t size = shape.size();
   if (scheme == Scheme::kConstant) {
-    if (dtype == DType::kInt64) return FillConstant<int64_t>(value, size, values);
-    if (dtype == DType::kFloat64) return FillConstant<double>(value, size, values);
-    return FillConstant<float>(value, size, values);
+    if (dtype == DType::kInt64) return FillConstant<int64_t>(backend, value, size, values);
+    if (dtype == DType::kFloat64) return FillConstant<double>(backend, value, size, values);
+    return FillConstant<float>(backend, value, size, values);
   }
   const uint64_t key = RandomKey(seed, NameHash(name), RandomUse::kInitialize);
   const double stddev = std::sqrt(Variance(shape));

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
+#include "engine/tensor/host_array.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -21,7 +21,7 @@ Updater::Updater(Variables& variables, Backend& backend, std::unique_ptr<Optimiz
   const auto bytes = static_cast<size_t>(variables.flat_size()) * SizeOf(variables.dtype());
   for (const std::string& state : optimizer_->state_names()) {
     states_.push_back(AllocateOn(backend, bytes, "optimizer state " + state));
-    std::memset(states_.back().get(), 0, bytes);
+    backend.Clear(states_.back().get(), bytes);
   }
   // Entries follow each other in memory; the padding between two trained ones is zero and stays so.
   bool open = false;
@@ -74,11 +74,11 @@ void* Updater::StatePointer(const std::string& parameter, const std::string& sta
 
 Tensor Updater::StateView(const std::string& parameter, const std::string& state) const {
   const Variables::Entry& entry = variables_.Find(parameter);
-  return Tensor::Wrap(entry.type.dtype, entry.type.shape, StatePointer(parameter, state), nullptr);
+  return ViewOnHost(backend_, entry.type, StatePointer(parameter, state));
 }
 
 Tensor Updater::GetState(const std::string& parameter, const std::string& state) const {
-  return StateView(parameter, state).Clone();
+  return CopyToHost(backend_, variables_.Find(parameter).type, StatePointer(parameter, state));
 }
 
 void Updater::SetState(const std::string& parameter, const std::string& state,
@@ -90,7 +90,7 @@ void Updater::SetState(const std::string& parameter, const std::string& state,
                      entry.type.shape.ToString());
   }
   const Tensor cast = value.Cast(entry.type.dtype);
-  std::memcpy(StatePointer(parameter, state), cast.data(), cast.bytes());
+  backend_.Upload(cast.data(), StatePointer(parameter, state), cast.bytes());
 }
 
 }  // namespace lockstep

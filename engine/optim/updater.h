@@ -38,7 +38,7 @@ class Updater {
   const Optimizer& optimizer() const { return *optimizer_; }
   const UpdateHooks& hooks() const { return hooks_; }
 
-  // State array `state` ("v") of a parameter: the memory itself, or a copy.
+  // State array `state` ("v") of a parameter: as the host sees it (ViewOnHost), or a copy.
   Tensor StateView(const std::string& parameter, const std::string& state) const;
   Tensor GetState(const std::string& parameter, const std::string& state) const;
   void SetState(const std::string& parameter, const std::string& state, const Tensor& value);

@@ -135,6 +135,7 @@ double AlgorithmChooser::Time(const ConvCase& problem, const std::string& algori
 
   double best = std::numeric_limits<double>::infinity();
   for (int i = 0; i < kTimings + 1; ++i) {
+    backend_.Synchronize();
     const auto start = std::chrono::steady_clock::now();
     const void* used = weights.get();
     if (problem.pass != ConvPass::kBackwardWeights && kernel->prepared_bytes() > 0) {
@@ -146,6 +147,7 @@ double AlgorithmChooser::Time(const ConvCase& problem, const std::string& algori
                  .weights = used,
                  .dw = weights.get(),
                  .scratch = scratch.get()});
+    backend_.Synchronize();
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     if (i > 0) best = std::min(best, seconds.count());  // the first run also touches the memory
     if (seconds.count() > 3 * limit) break;

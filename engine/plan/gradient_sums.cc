@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
+#include "engine/tensor/device_memory.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -14,13 +14,11 @@ namespace {
 // A gradient may grow by 2^kHeadroom from one step to the next before a step must be repeated.
 constexpr int kHeadroom = 6;
 
-std::shared_ptr<int64_t> AllocateSums(size_t count, GradientSums::Others* others) {
-  if (others == nullptr) {
-    const auto sums = std::make_shared<std::vector<int64_t>>(count);
-    return {sums, sums->data()};
-  }
-  const std::shared_ptr<std::byte> bytes = others->Allocate(count * sizeof(int64_t));
-  return {bytes, reinterpret_cast<int64_t*>(bytes.get())};
+std::shared_ptr<void> AllocateSums(Backend& backend, size_t bytes, GradientSums::Others* others) {
+  if (others != nullptr && backend.shares_host_memory()) return others->Allocate(bytes);
+  DeviceMemory sums = AllocateOn(backend, bytes, "sums of gradients");
+  backend.Clear(sums.get(), bytes);
+  return sums;
 }
 
 }  // namespace
@@ -30,7 +28,7 @@ GradientSums::GradientSums(const Variables& variables, Backend& backend, int lan
       backend_(backend),
       lane_bits_(static_cast<int>(std::bit_width(static_cast<unsigned>(std::max(lanes, 1) - 1)))),
       others_(others),
-      sums_(AllocateSums(static_cast<size_t>(variables.flat_size()), others)),
+      sums_(AllocateSums(backend, sum_bytes(), others)),
       exponents_(variables.entries().size(), kUnknownExponent) {
   for (size_t i = 0; i < variables.entries().size(); ++i) {
     const auto graph_value = static_cast<size_t>(variables.entries()[i].graph_value);
@@ -71,8 +69,7 @@ void GradientSums::Add(int graph_value, const void* gradient) {
     overflowed_ = true;
     return;
   }
-  backend_.reduce().ToFixedPoint(dtype, size, gradient, scale, slot.added,
-                                 sums_.get() + entry.offset);
+  backend_.reduce().ToFixedPoint(dtype, size, gradient, scale, slot.added, SumsOf(entry));
   slot.added = true;
 }
 
@@ -101,12 +98,17 @@ void GradientSums::Agree() {
 // Only others have added to this entry.
 void GradientSums::ClearSums(size_t index) {
   const Variables::Entry& entry = variables_.entries()[index];
-  std::fill_n(sums_.get() + entry.offset, entry.type.shape.size(), 0);
+  backend_.Clear(SumsOf(entry), static_cast<size_t>(entry.type.shape.size()) * sizeof(int64_t));
   slots_[index]->added = true;
 }
 
 void GradientSums::SumOverProcesses() {
-  if (others_ != nullptr) others_->Sum(sums_.get(), variables_.flat_size());
+  if (others_ == nullptr) return;
+  if (backend_.shares_host_memory()) return others_->Sum(SumsAt(0), variables_.flat_size());
+  if (!on_host_) on_host_ = others_->Allocate(sum_bytes());
+  backend_.Download(sums_.get(), on_host_.get(), sum_bytes());
+  others_->Sum(reinterpret_cast<int64_t*>(on_host_.get()), variables_.flat_size());
+  backend_.Upload(on_host_.get(), sums_.get(), sum_bytes());
 }
 
 int GradientSums::NotFinite() const {
@@ -136,10 +138,10 @@ void GradientSums::Store() const {
     if (entry.role != Role::kParameter) continue;
     const int64_t size = entry.type.shape.size();
     if (!slots_[i]->added) {
-      std::memset(entry.gradient, 0, static_cast<size_t>(size) * SizeOf(variables_.dtype()));
+      backend_.Clear(entry.gradient, static_cast<size_t>(size) * SizeOf(variables_.dtype()));
       continue;
     }
-    backend_.reduce().FromFixedPoint(variables_.dtype(), size, sums_.get() + entry.offset,
+    backend_.reduce().FromFixedPoint(variables_.dtype(), size, SumsOf(entry),
                                      std::ldexp(1.0, -static_cast<int>(exponents_[i])),
                                      entry.gradient);
   }

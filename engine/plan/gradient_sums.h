@@ -75,13 +75,17 @@ class GradientSums {
   };
 
   void ClearSums(size_t index);
+  size_t sum_bytes() const { return static_cast<size_t>(variables_.flat_size()) * sizeof(int64_t); }
+  int64_t* SumsAt(int64_t offset) const { return static_cast<int64_t*>(sums_.get()) + offset; }
+  int64_t* SumsOf(const Variables::Entry& entry) const { return SumsAt(entry.offset); }
 
   const Variables& variables_;
   Backend& backend_;
   int lane_bits_;
   Others* others_;
-  std::shared_ptr<int64_t> sums_;   // (flat_size)
-  std::vector<int64_t> exponents_;  // kUnknownExponent until the first step
+  std::shared_ptr<void> sums_;          // (flat_size) int64
+  std::shared_ptr<std::byte> on_host_;  // where processes add them; null where that is sums_
+  std::vector<int64_t> exponents_;      // kUnknownExponent until the first step
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<int> entry_of_;  // by graph value
   std::atomic<bool> overflowed_{false};

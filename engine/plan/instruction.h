@@ -51,7 +51,8 @@ struct RunContext {
   void* const* pointers = nullptr;  // by ValueId
   void* scratch = nullptr;          // scratch_bytes() of the instruction at hand
   uint64_t seed = 0;
-  uint32_t epoch = 0;
+  // In the device's memory (engine/plan/run_memory.h):
+  const uint32_t* epoch = nullptr;
   const int64_t* ids = nullptr;  // global sample id of each row
   LossSums* sums = nullptr;
   int64_t rows = 0;                       // of this lane, or of the whole batch

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <map>
 #include <numeric>
 
 #include "engine/plan/fusion.h"
 #include "engine/plan/layouts.h"
+#include "engine/tensor/host_array.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -85,7 +85,17 @@ void Plan::Compile(AlgorithmChooser& chooser) {
   value_of_ = std::move(lowering.value_of);
   input_gradient_of_ = std::move(lowering.input_gradient_of);
   arena_.Reserve(static_cast<size_t>(memory_.bytes));
+  MakeRunMemory();
   FindReadyLines();
+}
+
+void Plan::MakeRunMemory() {
+  std::vector<int64_t> bytes(inputs_.size(), 0);
+  for (const PlanValue& value : values_) {
+    if (value.storage != Storage::kInput) continue;
+    bytes[static_cast<size_t>(value.graph_value)] = value.type.bytes();
+  }
+  run_memory_ = std::make_unique<RunMemory>(backend_, options_.batch, std::move(bytes));
 }
 
 // A gradient is final behind the last line that writes it; the block is final up to the first one
@@ -138,7 +148,8 @@ void Plan::ResolvePointers() {
         }
         break;
       case Storage::kInput:
-        pointers_[v] = const_cast<void*>(inputs_[static_cast<size_t>(root.graph_value)]);
+        pointers_[v] = const_cast<void*>(run_memory_->PlaceOf(
+            static_cast<size_t>(root.graph_value), inputs_[static_cast<size_t>(root.graph_value)]));
         break;
       case Storage::kVariable:
         pointers_[v] = variables_.at(root.graph_value).data;
@@ -152,16 +163,27 @@ void Plan::ResolvePointers() {
   inputs_changed_ = false;
 }
 
-RunContext Plan::Start(const RunInputs& inputs, LossSums* sums, GradientSums* gradient_sums) {
+void Plan::FeedInputs() {
+  for (const PlanValue& value : values_) {
+    if (value.storage != Storage::kInput) continue;
+    const auto id = static_cast<size_t>(value.graph_value);
+    run_memory_->Feed(id, inputs_[id]);
+  }
+}
+
+RunContext Plan::Start(const RunInputs& inputs, GradientSums* gradient_sums) {
   backend_.Enter();
   ResolvePointers();
+  run_memory_->Begin(static_cast<uint32_t>(inputs.epoch),
+                     inputs.ids != nullptr ? inputs.ids : default_ids_.data());
+  FeedInputs();
   claim_ = arena_.Claim();
   return {.backend = &backend_,
           .pointers = pointers_.data(),
           .seed = inputs.seed,
-          .epoch = static_cast<uint32_t>(inputs.epoch),
-          .ids = inputs.ids != nullptr ? inputs.ids : default_ids_.data(),
-          .sums = sums,
+          .epoch = run_memory_->epoch(),
+          .ids = run_memory_->ids(),
+          .sums = run_memory_->sums(),
           .rows = options_.batch,
           .gradient_sums = gradient_sums};
 }
@@ -182,19 +204,17 @@ void Plan::RunLineJoined(RunContext* context, size_t i, LaneExchange* exchange) 
 }
 
 LossSums Plan::Run(const RunInputs& inputs, const RunHooks& hooks) {
-  LossSums sums;
-  RunContext context = Start(inputs, &sums);
+  RunContext context = Start(inputs);
   int64_t ready = 0;
   for (size_t i = 0; i < instructions_.size(); ++i) {
     RunLineJoined(&context, i, hooks.exchange);
     TellReady(i, hooks, &ready);
   }
-  return sums;
+  return Sums();
 }
 
 void Plan::RunJoinsOnly(const RunHooks& hooks) {
-  LossSums sums;
-  const RunContext context = Start({}, &sums);
+  const RunContext context = Start({});
   int64_t ready = 0;
   for (size_t i = 0; i < instructions_.size(); ++i) {
     if (instructions_[i]->join_size() > 0) {
@@ -212,15 +232,16 @@ void Plan::TellReady(size_t line, const RunHooks& hooks, int64_t* told) const {
 
 LossSums Plan::RunTimed(const RunInputs& inputs, std::vector<double>* seconds) {
   seconds->resize(instructions_.size(), 0.0);
-  LossSums sums;
-  RunContext context = Start(inputs, &sums);
+  RunContext context = Start(inputs);
   for (size_t i = 0; i < instructions_.size(); ++i) {
+    backend_.Synchronize();
     const auto start = std::chrono::steady_clock::now();
     RunLine(&context, i);
+    backend_.Synchronize();
     (*seconds)[i] +=
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
-  return sums;
+  return Sums();
 }
 
 Tensor Plan::Copy(ValueId id) const {
@@ -230,15 +251,15 @@ Tensor Plan::Copy(ValueId id) const {
                                     "copy them before it runs");
   }
   const PlanValue& value = values_[static_cast<size_t>(id)];
-  Tensor copy(value.type.dtype, value.type.shape);
   const void* data = pointers_[static_cast<size_t>(id)];
+  DeviceMemory plain;
   if (IsPicture(value) && value.layout.block != 1) {
+    plain = AllocateOn(backend_, static_cast<size_t>(value.type.bytes()), "a result");
     backend_.elementwise().Reorder(value.type.dtype, PictureOf(value.type.shape), value.layout,
-                                   Layout{}, data, copy.data());
-  } else if (copy.bytes() > 0) {
-    std::memcpy(copy.data(), data, copy.bytes());
+                                   Layout{}, data, plain.get());
+    data = plain.get();
   }
-  return copy;
+  return CopyToHost(backend_, value.type, data);
 }
 
 Tensor Plan::Output() const {

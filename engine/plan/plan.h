@@ -17,6 +17,7 @@
 #include "engine/plan/join.h"
 #include "engine/plan/lowering.h"
 #include "engine/plan/memory.h"
+#include "engine/plan/run_memory.h"
 #include "engine/plan/variables.h"
 
 namespace lockstep {
@@ -61,7 +62,7 @@ class Plan {
   void SetInput(const std::string& name, const void* data);
 
   // Executes every line. In kTrain the gradients of the *sum* of the losses are then in Variables;
-  // returns the sums of the batch (zeros in kPredict).
+  // returns the sums of the batch (zeros in kPredict), behind all lines.
   LossSums Run(const RunInputs& inputs, const RunHooks& hooks = {});
   // Takes part in the joins of a batch of which no lane runs here; gradients are said to be ready
   // between the same joins as in Run.
@@ -71,8 +72,9 @@ class Plan {
 
   // The pieces of a run, for plans that run as lanes of one batch (engine/train/lanes.h): what to
   // hand to each line, and the lines [begin, end). Both outlive the context.
-  RunContext Start(const RunInputs& inputs, LossSums* sums, GradientSums* gradient_sums = nullptr);
+  RunContext Start(const RunInputs& inputs, GradientSums* gradient_sums = nullptr);
   void RunLines(RunContext* context, size_t begin, size_t end);
+  LossSums Sums() const { return run_memory_->TakeSums(); }
   Instruction& line(size_t i) { return *instructions_[i]; }
 
   // Copies of what the last Run computed. ConfigError without one, or when another plan has run on
@@ -97,7 +99,9 @@ class Plan {
   Lowering Lower() const;
   int BestLayoutPolicy(AlgorithmChooser& chooser) const;
   std::set<ValueId> Kept(const Lowering& lowering) const;
+  void MakeRunMemory();
   void ResolvePointers();
+  void FeedInputs();
   void CheckInputs() const;
   void FindReadyLines();
   void RunLine(RunContext* context, size_t i);
@@ -118,6 +122,7 @@ class Plan {
   MemoryPlan memory_;
   std::vector<void*> pointers_;
   std::vector<const void*> inputs_;  // by graph value
+  std::unique_ptr<RunMemory> run_memory_;
   // By line: elements of the flat gradients that are final behind it; the same as before it where
   // it finishes none.
   std::vector<int64_t> ready_after_;

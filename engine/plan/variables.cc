@@ -1,8 +1,8 @@
 #include "engine/plan/variables.h"
 
 #include <algorithm>
-#include <cstring>
 
+#include "engine/tensor/host_array.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -39,17 +39,18 @@ void Variables::Allocate(const std::function<std::shared_ptr<void>(size_t)>& gra
     (entry.role == Role::kParameter ? parameter_bytes : state_bytes) += Padded(entry.type.bytes());
   }
   flat_size_ = parameter_bytes / element;
+  state_bytes_ = static_cast<size_t>(state_bytes);
   const auto allocate = [&](int64_t bytes, const char* purpose) {
     DeviceMemory block = AllocateOn(backend_, static_cast<size_t>(bytes), purpose);
-    std::memset(block.get(), 0, static_cast<size_t>(bytes));
+    backend_.Clear(block.get(), static_cast<size_t>(bytes));
     return block;
   };
   parameters_ = allocate(parameter_bytes, "parameters");
-  if (gradient_memory) {
-    gradients_ = gradient_memory(static_cast<size_t>(parameter_bytes));
-  } else {
-    gradients_ = allocate(parameter_bytes, "gradients");
-  }
+  const bool shared = backend_.shares_host_memory();
+  std::shared_ptr<void> on_host;
+  if (gradient_memory) on_host = gradient_memory(static_cast<size_t>(parameter_bytes));
+  gradients_ = shared && on_host ? on_host : allocate(parameter_bytes, "gradients");
+  if (!shared) host_gradients_ = on_host;
   states_ = allocate(state_bytes, "running statistics");
   int64_t parameter_offset = 0, state_offset = 0;
   for (Entry& entry : entries_) {
@@ -63,6 +64,20 @@ void Variables::Allocate(const std::function<std::shared_ptr<void>(size_t)>& gra
       state_offset += Padded(entry.type.bytes());
     }
   }
+}
+
+void Variables::FetchGradients(int64_t begin, int64_t end) {
+  if (!host_gradients_) return;
+  const size_t element = SizeOf(dtype_), at = static_cast<size_t>(begin) * element;
+  backend_.Download(static_cast<const char*>(gradients_.get()) + at,
+                    static_cast<char*>(host_gradients_.get()) + at,
+                    static_cast<size_t>(end - begin) * element);
+}
+
+void Variables::StoreGradients() {
+  if (!host_gradients_) return;
+  backend_.Upload(host_gradients_.get(), gradients_.get(),
+                  static_cast<size_t>(flat_size_) * SizeOf(dtype_));
 }
 
 void Variables::Initialize(uint64_t seed) {
@@ -98,13 +113,17 @@ const Variables::Entry& Variables::Find(const std::string& name) const {
 
 Tensor Variables::Get(const std::string& name) const {
   const Entry& entry = Find(name);
-  return Tensor::Wrap(entry.type.dtype, entry.type.shape, entry.data, nullptr).Clone();
+  return CopyToHost(backend_, entry.type, entry.data);
+}
+
+Tensor Variables::View(const Entry& entry) const {
+  return ViewOnHost(backend_, entry.type, entry.data);
 }
 
 Tensor Variables::GetGradient(const std::string& name) const {
   const Entry& entry = Find(name);
   if (entry.gradient == nullptr) throw ConfigError(name + " is not trained and has no gradient");
-  return Tensor::Wrap(entry.type.dtype, entry.type.shape, entry.gradient, nullptr).Clone();
+  return CopyToHost(backend_, entry.type, entry.gradient);
 }
 
 void Variables::Set(const std::string& name, const Tensor& value) {
@@ -114,7 +133,7 @@ void Variables::Set(const std::string& name, const Tensor& value) {
                      entry.type.shape.ToString());
   }
   const Tensor cast = value.Cast(entry.type.dtype);
-  if (cast.bytes() > 0) std::memcpy(entry.data, cast.data(), cast.bytes());
+  backend_.Upload(cast.data(), entry.data, cast.bytes());
 }
 
 }  // namespace lockstep

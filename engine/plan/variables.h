@@ -36,7 +36,7 @@ class Variables {
 
   // Graph and backend must outlive this. Values are undefined until Initialize or Set. `frozen`
   // parameters are left alone by plans and updaters; throws ConfigError where one does not exist.
-  // `gradient_memory`, where given, is where gradients lie instead of memory of the backend.
+  // `gradient_memory`, where given, is where host_gradients() lie.
   Variables(const Graph& graph, Backend& backend, DType dtype,
             const std::set<std::string>& frozen = {},
             const std::function<std::shared_ptr<void>(size_t)>& gradient_memory = nullptr);
@@ -54,6 +54,8 @@ class Variables {
   // Names of the parameters that are not trained.
   std::set<std::string> frozen() const;
 
+  // An array of this network as the host sees it (ViewOnHost).
+  Tensor View(const Entry& entry) const;
   // Copies; Set casts, and throws ShapeError naming the array, found and wanted shape.
   Tensor Get(const std::string& name) const;
   void Set(const std::string& name, const Tensor& value);
@@ -64,8 +66,18 @@ class Variables {
   DType dtype() const { return dtype_; }
   void* parameters() const { return parameters_.get(); }
   void* gradients() const { return gradients_.get(); }
-  // The same, for who reads or writes them from another thread: it may outlive the variables.
-  const std::shared_ptr<void>& shared_gradients() const { return gradients_; }
+  // Of running statistics, one block.
+  void* states() const { return states_.get(); }
+  size_t state_bytes() const { return state_bytes_; }
+
+  // Gradients in the host's memory, where other threads and processes add to them; it may outlive
+  // the variables. Where the device shares that memory they are the gradients themselves; elsewhere
+  // they come there and back by the two functions, elements [begin, end) and all.
+  const std::shared_ptr<void>& host_gradients() const {
+    return host_gradients_ ? host_gradients_ : gradients_;
+  }
+  void FetchGradients(int64_t begin, int64_t end);
+  void StoreGradients();
 
  private:
   void Allocate(const std::function<std::shared_ptr<void>(size_t)>& gradient_memory);
@@ -75,8 +87,10 @@ class Variables {
   std::vector<Entry> entries_;
   std::vector<int> entry_of_;  // by graph value
   int64_t flat_size_ = 0;
+  size_t state_bytes_ = 0;
   DeviceMemory parameters_, states_;
   std::shared_ptr<void> gradients_;
+  std::shared_ptr<void> host_gradients_;  // null where the device shares the host's memory
 };
 
 }  // namespace lockstep

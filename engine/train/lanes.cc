@@ -149,9 +149,10 @@ void LaneRunner::RunGroup(std::span<const Lane> lanes, const RunInputs& inputs, 
     lane.plan->SetInput(feed.labels, rows.labels);
     RunInputs mine = inputs;
     mine.ids = rows.ids.data();
-    contexts.push_back(lane.plan->Start(mine, &sums[i], gradient_sums));
+    contexts.push_back(lane.plan->Start(mine, gradient_sums));
   }
   RunLines(lanes, &contexts);
+  for (size_t i = 0; i < lanes.size(); ++i) sums[i] = lanes[i].plan->Sums();
 }
 
 LossSums LaneRunner::AddUp(const std::vector<LossSums>& mine) {
@@ -187,7 +188,7 @@ LossSums LaneRunner::Train(const Batch& batch, uint64_t seed, const std::string&
                            const std::string& labels) {
   const std::vector<Lane> lanes = Cut(Mode::kTrain, batch.job_rows());
   const Feed feed{batch, x, labels};
-  const SavedStates states(variables_);
+  const SavedStates states(variables_, backend_);
   const RunInputs inputs = {.seed = seed, .epoch = batch.epoch};
   for (;;) {
     gradient_sums_.Begin();

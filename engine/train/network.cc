@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <string>
 
 #include "engine/train/posix_file.h"
@@ -147,8 +146,8 @@ LossSums Network::Run(Mode mode, const Batch& batch, const RunHooks& hooks) {
 }
 
 void Network::ClearGradients() {
-  std::memset(variables_.gradients(), 0,
-              static_cast<size_t>(variables_.flat_size()) * SizeOf(variables_.dtype()));
+  backend_.Clear(variables_.gradients(),
+                 static_cast<size_t>(variables_.flat_size()) * SizeOf(variables_.dtype()));
 }
 
 // As many as the rank with the most rows has rows, at most: every rank runs the same number of
@@ -168,7 +167,7 @@ Batch Network::PartOfBatch(const Batch& batch, int64_t part, int64_t parts) cons
 
 LossSums Network::Train(const Batch& batch, const GradientsReady& ready) {
   if (lanes_) return lanes_->Train(batch, options_.seed, options_.x, options_.labels);
-  const SavedStates states(variables_);
+  const SavedStates states(variables_, backend_);
   const LossSums sums = TrainParts(batch, PartsOf(batch), ready);
   if (!std::isfinite(sums.loss)) states.Restore();
   return sums;

@@ -25,7 +25,7 @@ Sums SumsOf(const Trainer& trainer, const Variables& variables, const Updater& u
   Sums sums;
   for (const Variables::Entry& entry : variables.entries()) {
     if (entry.role != Role::kParameter) continue;
-    sums.Add(entry.name, entry.data, entry.type.bytes());
+    sums.Add(entry.name, variables.View(entry).data(), entry.type.bytes());
     for (const std::string& state : updater.optimizer().state_names()) {
       const Tensor view = updater.StateView(entry.name, state);
       sums.Add("the optimizer's " + state + " of " + entry.name, view.data(),

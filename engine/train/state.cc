@@ -40,8 +40,7 @@ void ForEachState(const Updater& updater, const Variables& variables, const Visi
 
 void SaveVariables(const Variables& variables, CheckpointContents* contents) {
   for (const Variables::Entry& entry : variables.entries()) {
-    contents->tensors["variables/" + entry.name] =
-        Tensor::Wrap(entry.type.dtype, entry.type.shape, entry.data, nullptr);
+    contents->tensors["variables/" + entry.name] = variables.View(entry);
   }
 }
 

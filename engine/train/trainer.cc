@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/tensor/host_array.h"
 #include "engine/text.h"
 #include "engine/train/gradient_check.h"
 #include "engine/train/state.h"
@@ -16,7 +17,8 @@ namespace {
 int64_t FirstBadRow(Backend& backend, const void* data, const TensorType& type, int64_t rows) {
   if (!IsFloating(type.dtype)) return -1;
   const int64_t row = type.shape.size();
-  const int64_t bad = backend.reduce().FirstNonFinite(type.dtype, rows * row, data);
+  const DeviceView view(backend, data, static_cast<size_t>(rows * type.bytes()));
+  const int64_t bad = backend.reduce().FirstNonFinite(type.dtype, rows * row, view.data());
   return bad < 0 ? -1 : bad / row;
 }
 

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <vector>
@@ -66,6 +67,14 @@ void* CpuBackend::Allocate(size_t bytes, const std::string& purpose) {
 }
 
 void CpuBackend::Free(void* pointer) noexcept { std::free(pointer); }
+
+void CpuBackend::Copy(const void* from, void* to, size_t bytes) {
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
+
+void CpuBackend::Clear(void* device, size_t bytes) {
+  if (bytes > 0) std::memset(device, 0, bytes);
+}
 
 void CpuBackend::Enter() {
   if (in_lane || (entered_threads == threads_ && GetThreads() == threads_)) return;

@@ -29,6 +29,14 @@ class CpuBackend final : public Backend {
 
   void* Allocate(size_t bytes, const std::string& purpose) override;
   void Free(void* pointer) noexcept override;
+  bool shares_host_memory() const override { return true; }
+  void Upload(const void* host, void* device, size_t bytes) override { Copy(host, device, bytes); }
+  void Download(const void* device, void* host, size_t bytes) override {
+    Copy(device, host, bytes);
+  }
+  void Copy(const void* from, void* to, size_t bytes) override;
+  void Clear(void* device, size_t bytes) override;
+  void Synchronize() override {}
   void Enter() override;
   void ForEachLane(int lanes, const std::function<void(int lane)>& body) override;
 

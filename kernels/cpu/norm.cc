@@ -148,7 +148,7 @@ void CpuNorm::GradientSums(const BatchNormShape& shape, const void* x, const voi
 void CpuNorm::GradientApply(const BatchNormShape& shape, const void* x, const void* y,
                             const void* dy, const double* mean, const double* inv_std,
                             const void* gamma, const double* sum_dz, const double* sum_dz_xhat,
-                            double m, void* dx) {
+                            const double* m, void* dx) {
   CheckFusion(shape);
   WithType(*isa_, shape.dtype, [&](const auto& loops, auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
@@ -157,11 +157,11 @@ void CpuNorm::GradientApply(const BatchNormShape& shape, const void* x, const vo
       for (int64_t i = 0; i < g.blocks * g.width; ++i) {
         const int64_t c = g.c0 + i;
         const double factor = inv_std[c] * static_cast<double>(As(gamma, type)[c]);
-        const double x_factor = factor * inv_std[c] * sum_dz_xhat[c] / m;
+        const double x_factor = factor * inv_std[c] * sum_dz_xhat[c] / *m;
         k.high[i] = static_cast<T>(mean[c]);
         k.factor[i] = static_cast<T>(factor);
         k.x_factor[i] = static_cast<T>(x_factor);
-        k.offset[i] = static_cast<T>(factor * sum_dz[c] / m -
+        k.offset[i] = static_cast<T>(factor * sum_dz[c] / *m -
                                      (mean[c] - static_cast<double>(k.high[i])) * x_factor);
       }
       const GradientArgs<T> args{

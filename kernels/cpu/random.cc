@@ -30,9 +30,9 @@ DropoutDraw DrawOf(const DropoutArgs& args) {
   if (!(args.ratio >= 0 && args.ratio < 1)) {
     throw ConfigError("dropout ratio is " + std::to_string(args.ratio) + ", wanted 0 <= ratio < 1");
   }
-  if (args.ratio == 0) return {args.key, args.sample_ids, args.epoch, 0, 0.0};
+  if (args.ratio == 0) return {args.key, args.sample_ids, 0, 0, 0.0};
   const double threshold = std::min(std::nearbyint(args.ratio * 4294967296.0), 4294967295.0);
-  return {args.key, args.sample_ids, args.epoch, static_cast<uint32_t>(threshold),
+  return {args.key, args.sample_ids, *args.epoch, static_cast<uint32_t>(threshold),
           1.0 / (1.0 - args.ratio)};
 }
 

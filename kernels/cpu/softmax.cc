@@ -29,6 +29,15 @@ int64_t CountLabels(int64_t rows, int64_t classes, const int32_t* labels) {
   return count;
 }
 
+void StoreLoss(DType dtype, double total, void* loss) {
+  if (loss == nullptr) return;
+  if (dtype == DType::kFloat64) {
+    *static_cast<double*>(loss) = total;
+  } else {
+    *static_cast<float*>(loss) = static_cast<float>(total);
+  }
+}
+
 }  // namespace
 
 void CpuSoftmax::Forward(DType dtype, int64_t rows, int64_t classes, const void* x, void* y) {
@@ -53,7 +62,7 @@ void CpuSoftmax::Backward(DType dtype, int64_t rows, int64_t classes, const void
 }
 
 void CpuSoftmax::CrossEntropy(DType dtype, int64_t rows, int64_t classes, const void* x,
-                              const int32_t* labels, LossSums* sums, void* dx) {
+                              const int32_t* labels, LossSums* sums, void* loss, void* dx) {
   const int64_t count = CountLabels(rows, classes, labels);
   const int64_t chunk = ChunkSize(rows, 16);
   const int64_t chunks = (rows + chunk - 1) / chunk;
@@ -68,20 +77,21 @@ void CpuSoftmax::CrossEntropy(DType dtype, int64_t rows, int64_t classes, const 
       }
     });
   });
-  double loss = 0;
+  double total = 0;
   int64_t correct = 0;
   for (int64_t k = 0; k < chunks; ++k) {
-    loss += parts[k].loss;
+    total += parts[k].loss;
     correct += parts[k].correct;
   }
-  sums->loss += loss;
+  StoreLoss(dtype, total, loss);
+  sums->loss += total;
   sums->count += count;
   sums->metric += static_cast<double>(correct);
   sums->metric_count += rows;
 }
 
 void CpuSoftmax::SquaredError(DType dtype, int64_t size, const void* x, const void* target,
-                              LossSums* sums, void* dx) {
+                              LossSums* sums, void* loss, void* dx) {
   const int64_t chunk = ChunkSize(size, 4096);
   const int64_t chunks = (size + chunk - 1) / chunk;
   double parts[kChunks];
@@ -95,11 +105,12 @@ void CpuSoftmax::SquaredError(DType dtype, int64_t size, const void* x, const vo
       }
     });
   });
-  double loss = 0;
-  for (int64_t k = 0; k < chunks; ++k) loss += parts[k];
-  sums->loss += loss;
+  double total = 0;
+  for (int64_t k = 0; k < chunks; ++k) total += parts[k];
+  StoreLoss(dtype, total, loss);
+  sums->loss += total;
   sums->count += size;
-  sums->metric += loss;
+  sums->metric += total;
   sums->metric_count += size;
 }
 

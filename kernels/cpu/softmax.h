@@ -15,9 +15,9 @@ class CpuSoftmax final : public SoftmaxKernels {
   void Backward(DType dtype, int64_t rows, int64_t classes, const void* y, const void* dy,
                 void* dx) override;
   void CrossEntropy(DType dtype, int64_t rows, int64_t classes, const void* x,
-                    const int32_t* labels, LossSums* sums, void* dx) override;
+                    const int32_t* labels, LossSums* sums, void* loss, void* dx) override;
   void SquaredError(DType dtype, int64_t size, const void* x, const void* target, LossSums* sums,
-                    void* dx) override;
+                    void* loss, void* dx) override;
 
  private:
   const IsaTable* isa_;

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "tests/kernels/backend_wrapper.h"
 
 namespace lockstep {
 
@@ -39,36 +39,15 @@ class ForcedConv : public ConvKernels {
   std::string favourite_;
 };
 
-class ForcedBackend : public Backend {
+class ForcedBackend : public BackendWrapper {
  public:
   // An empty favourite leaves the order of the algorithms as it is.
   ForcedBackend(int threads, int policy, const std::string& favourite)
-      : base_(MakeCpuBackend(threads)), conv_(base_->conv(), policy, favourite) {}
-
-  std::string name() const override { return base_->name(); }
-  std::string fingerprint() const override { return base_->fingerprint(); }
-  int threads() const override { return base_->threads(); }
-  void* Allocate(size_t bytes, const std::string& purpose) override {
-    return base_->Allocate(bytes, purpose);
-  }
-  void Free(void* pointer) noexcept override { base_->Free(pointer); }
-  void Enter() override { base_->Enter(); }
-  void ForEachLane(int lanes, const std::function<void(int lane)>& body) override {
-    base_->ForEachLane(lanes, body);
-  }
+      : BackendWrapper(MakeCpuBackend(threads)), conv_(base().conv(), policy, favourite) {}
 
   ConvKernels& conv() override { return conv_; }
-  ElementwiseKernels& elementwise() override { return base_->elementwise(); }
-  GemmKernels& gemm() override { return base_->gemm(); }
-  NormKernels& norm() override { return base_->norm(); }
-  OptimizerKernels& optimizer() override { return base_->optimizer(); }
-  PoolKernels& pool() override { return base_->pool(); }
-  RandomKernels& random() override { return base_->random(); }
-  ReduceKernels& reduce() override { return base_->reduce(); }
-  SoftmaxKernels& softmax() override { return base_->softmax(); }
 
  private:
-  std::unique_ptr<Backend> base_;
   ForcedConv conv_;
 };
 

@@ -22,6 +22,16 @@ class BackendWrapper : public Backend {
     return base_->Allocate(bytes, purpose);
   }
   void Free(void* pointer) noexcept override { base_->Free(pointer); }
+  bool shares_host_memory() const override { return base_->shares_host_memory(); }
+  void Upload(const void* host, void* device, size_t bytes) override {
+    base_->Upload(host, device, bytes);
+  }
+  void Download(const void* device, void* host, size_t bytes) override {
+    base_->Download(device, host, bytes);
+  }
+  void Copy(const void* from, void* to, size_t bytes) override { base_->Copy(from, to, bytes); }
+  void Clear(void* device, size_t bytes) override { base_->Clear(device, bytes); }
+  void Synchronize() override { base_->Synchronize(); }
   void Enter() override { base_->Enter(); }
   void ForEachLane(int lanes, const std::function<void(int lane)>& body) override {
     base_->ForEachLane(lanes, body);

@@ -50,9 +50,11 @@ struct Steps {
     k.GradientSums(s, x.data(), y.data(), dy.data(), mean.data(), inv_std.data(), sum_dz.data(),
                    sum_dz_xhat.data());
     k.GradientApply(s, x.data(), y.data(), dy.data(), mean.data(), inv_std.data(), gamma.data(),
-                    sum_dz.data(), sum_dz_xhat.data(), m, dx.data());
+                    sum_dz.data(), sum_dz_xhat.data(), &m, dx.data());
   }
 };
+
+constexpr uint32_t kEpoch = 2;
 
 std::vector<int64_t> SampleIds(int64_t n) {
   std::vector<int64_t> ids;
@@ -81,7 +83,7 @@ void Check(Backend& b, const BatchNormShape& s, double low, double high) {
       const int64_t e = (h * p.w + w) * p.c + c;
       const PhiloxWords words = Philox(
           s.dropout.key,
-          SampleCounter(static_cast<uint32_t>(e / 4), s.dropout.sample_ids[n], s.dropout.epoch));
+          SampleCounter(static_cast<uint32_t>(e / 4), s.dropout.sample_ids[n], *s.dropout.epoch));
       const bool kept = words[static_cast<size_t>(e % 4)] >= s.dropout.ratio * 4294967296.0;
       z = kept ? z * keep : 0;
     }
@@ -125,7 +127,7 @@ TEST(BatchNorm, FusesReluAndDropout) {
   for (const auto& b : Backends()) {
     for (const PictureShape& p : kShapes) {
       const auto ids = SampleIds(p.n);
-      const DropoutArgs dropout{0.4, 77, 2, ids.data()};
+      const DropoutArgs dropout{0.4, 77, &kEpoch, ids.data()};
       for (const Layout l : Layouts(p.c)) {
         Check<float>(*b, {p, l, DType::kFloat32, Activation::kRelu, dropout}, -1, 2);
         Check<double>(*b, {p, l, DType::kFloat64, Activation::kRelu, dropout}, -1, 2);
@@ -137,7 +139,7 @@ TEST(BatchNorm, FusesReluAndDropout) {
 TEST(BatchNorm, FusedDropoutDrawsTheNumbersOfTheDropoutKernel) {
   const PictureShape p{3, 32, 6, 5};
   const auto ids = SampleIds(p.n);
-  const DropoutArgs dropout{0.3, 77, 2, ids.data()};
+  const DropoutArgs dropout{0.3, 77, &kEpoch, ids.data()};
   const auto x = Numbers<float>(Size(p), 1), dy = Numbers<float>(Size(p), 2);
   const auto gamma = Numbers<float>(p.c, 3, 0.5, 1.5), beta = Numbers<float>(p.c, 4);
   for (const auto& b : Backends()) {
@@ -205,7 +207,8 @@ TEST(BatchNorm, BitsDoNotDependOnTheNumberOfThreads) {
     const auto x = Numbers<float>(Size(p), 1), dy = Numbers<float>(Size(p), 2);
     const auto gamma = Numbers<float>(p.c, 3, 0.5, 1.5), beta = Numbers<float>(p.c, 4);
     for (const Layout l : {Layout{1}, Layout{16}, Layout{p.c}}) {
-      const BatchNormShape s{p, l, DType::kFloat32, Activation::kRelu, {0.4, 77, 2, ids.data()}};
+      const BatchNormShape s{
+          p, l, DType::kFloat32, Activation::kRelu, {0.4, 77, &kEpoch, ids.data()}};
       const Steps<float> first(*BestBackend(1), s, x, gamma, beta, dy);
       for (const int threads : {2, 3}) {
         const Steps<float> run(*BestBackend(threads), s, x, gamma, beta, dy);

@@ -17,6 +17,8 @@ TEST(Philox, GivesTheKnownAnswersOfRandom123) {
             (PhiloxWords{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
+constexpr uint32_t kEpoch = 3;
+
 std::vector<int64_t> SampleIds(int64_t n) {
   std::vector<int64_t> ids;
   for (int64_t i = 0; i < n; ++i) ids.push_back((i * 77 + 5) << (i % 3 == 2 ? 33 : 0));
@@ -31,7 +33,7 @@ std::vector<T> ReferenceDropout(const PictureShape& s, Layout l, const DropoutAr
   ForEach(s, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
     const int64_t e = (h * s.w + w) * s.c + c;
     const PhiloxWords words =
-        Philox(a.key, SampleCounter(static_cast<uint32_t>(e / 4), a.sample_ids[n], a.epoch));
+        Philox(a.key, SampleCounter(static_cast<uint32_t>(e / 4), a.sample_ids[n], *a.epoch));
     const bool keep = words[static_cast<size_t>(e % 4)] >= std::nearbyint(a.ratio * 4294967296.0);
     const size_t at = At(s, l, n, c, h, w);
     y[at] = keep ? x[at] * static_cast<T>(1 / (1 - a.ratio)) : T(0);
@@ -45,7 +47,7 @@ void CheckDropout(Backend& b, const PictureShape& s) {
   const auto x = Numbers<T>(Size(s), 1, 1, 2);
   for (const Layout l : Layouts(s.c)) {
     for (const double ratio : {0.0, 0.3, 0.5}) {
-      const DropoutArgs args{ratio, RandomKey(1, 2, RandomUse::kDropout), 3, ids.data()};
+      const DropoutArgs args{ratio, RandomKey(1, 2, RandomUse::kDropout), &kEpoch, ids.data()};
       std::vector<T> y(x.size()), dx(x.size());
       b.random().DropoutForward(DTypeOf<T>(), s, l, args, x.data(), y.data());
       ASSERT_EQ(y, ReferenceDropout(s, l, args, x)) << "block " << l.block << " c " << s.c;
@@ -76,8 +78,8 @@ TEST(Dropout, DropsTheRatioOfItsElementsAndKeepsTheMean) {
   const auto ids = SampleIds(s.n);
   for (const double ratio : {0.1, 0.3, 0.5, 0.9}) {
     std::vector<float> y(x.size());
-    BestBackend()->random().DropoutForward(DType::kFloat32, s, {16}, {ratio, 11, 0, ids.data()},
-                                           x.data(), y.data());
+    BestBackend()->random().DropoutForward(DType::kFloat32, s, {16},
+                                           {ratio, 11, &kEpoch, ids.data()}, x.data(), y.data());
     double zeros = 0, sum = 0;
     for (const float v : y) zeros += v == 0 ? 1 : 0, sum += v;
     const double size = static_cast<double>(x.size());

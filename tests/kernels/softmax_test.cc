@@ -92,10 +92,12 @@ void CheckCrossEntropy(Backend& b, int64_t rows, int64_t classes, double range) 
   }
   for (const bool gradient : {true, false}) {
     LossSums sums{1, 2, 3, 4};
+    T loss = 7;
     std::vector<T> dx(x.size(), T(9));
-    b.softmax().CrossEntropy(DTypeOf<T>(), rows, classes, x.data(), labels.data(), &sums,
+    b.softmax().CrossEntropy(DTypeOf<T>(), rows, classes, x.data(), labels.data(), &sums, &loss,
                              gradient ? dx.data() : nullptr);
     EXPECT_NEAR(sums.loss - 1, wanted.loss, 1e-6 * (1 + wanted.loss));
+    EXPECT_NEAR(loss, static_cast<T>(sums.loss - 1), 1e-6 * (1 + sums.loss));
     EXPECT_EQ(sums.count - 2, wanted.count);
     EXPECT_EQ(sums.metric - 3, wanted.metric);
     EXPECT_EQ(sums.metric_count - 4, wanted.metric_count);
@@ -119,7 +121,8 @@ TEST(CrossEntropy, FirstMaximumWins) {
   const std::vector<float> x = {1, 3, 3, 2};
   for (const int32_t label : {0, 1, 2, 3}) {
     LossSums sums;
-    BestBackend()->softmax().CrossEntropy(DType::kFloat32, 1, 4, x.data(), &label, &sums, nullptr);
+    BestBackend()->softmax().CrossEntropy(DType::kFloat32, 1, 4, x.data(), &label, &sums, nullptr,
+                                          nullptr);
     EXPECT_EQ(sums.metric, label == 1 ? 1 : 0);
   }
 }
@@ -131,7 +134,7 @@ TEST(CrossEntropy, NaNLogitsReachTheLoss) {
       x[bad] = NAN;
       const int32_t label = 5;
       LossSums sums;
-      b->softmax().CrossEntropy(DType::kFloat32, 1, 20, x.data(), &label, &sums, nullptr);
+      b->softmax().CrossEntropy(DType::kFloat32, 1, 20, x.data(), &label, &sums, nullptr, nullptr);
       EXPECT_TRUE(std::isnan(sums.loss)) << bad;
     }
   }
@@ -143,7 +146,8 @@ TEST(CrossEntropy, IgnoredRowsHaveNoLossAndNoGradientWhateverTheyHold) {
     x[25] = NAN;
     const std::vector<int32_t> labels = {4, -1, 6};
     LossSums sums;
-    b->softmax().CrossEntropy(DType::kFloat32, 3, 20, x.data(), labels.data(), &sums, x.data());
+    b->softmax().CrossEntropy(DType::kFloat32, 3, 20, x.data(), labels.data(), &sums, nullptr,
+                              x.data());
     EXPECT_TRUE(std::isfinite(sums.loss));
     for (size_t i = 20; i < 40; ++i) EXPECT_EQ(x[i], 0);
     EXPECT_LT(x[4], 0);  // in place: the gradient took the place of the logits
@@ -158,7 +162,7 @@ TEST(CrossEntropy, NamesRowAndRangeOfABadLabel) {
     LossSums sums;
     try {
       BestBackend()->softmax().CrossEntropy(DType::kFloat32, 3, 10, x.data(), labels.data(), &sums,
-                                            nullptr);
+                                            nullptr, nullptr);
       FAIL() << "label " << bad << " was taken";
     } catch (const FormatError& e) {
       EXPECT_NE(std::string(e.what()).find("row 1"), std::string::npos) << e.what();
@@ -176,7 +180,9 @@ TEST(SquaredError, SumsLossMetricAndGradient) {
       double wanted = 0;
       for (size_t i = 0; i < x.size(); ++i) wanted += std::pow(double{x[i]} - double{t[i]}, 2);
       LossSums sums;
-      b->softmax().SquaredError(DType::kFloat32, size, x.data(), t.data(), &sums, dx.data());
+      float loss = 7;
+      b->softmax().SquaredError(DType::kFloat32, size, x.data(), t.data(), &sums, &loss, dx.data());
+      EXPECT_EQ(loss, static_cast<float>(sums.loss));
       EXPECT_NEAR(sums.loss, wanted, 1e-6 * (1 + wanted));
       EXPECT_EQ(sums.loss, sums.metric);
       EXPECT_EQ(sums.count, size);
@@ -193,8 +199,10 @@ TEST(Softmax, LossBitsDoNotDependOnTheNumberOfThreads) {
   for (const int threads : {1, 2, 3}) {
     LossSums sums;
     const auto b = BestBackend(threads);
-    b->softmax().CrossEntropy(DType::kFloat32, 3000, 100, x.data(), labels.data(), &sums, nullptr);
-    b->softmax().SquaredError(DType::kFloat32, 150000, x.data(), x.data() + 150000, &sums, nullptr);
+    b->softmax().CrossEntropy(DType::kFloat32, 3000, 100, x.data(), labels.data(), &sums, nullptr,
+                              nullptr);
+    b->softmax().SquaredError(DType::kFloat32, 150000, x.data(), x.data() + 150000, &sums, nullptr,
+                              nullptr);
     if (threads == 1) first = sums;
     EXPECT_EQ(first.loss, sums.loss) << threads;
   }

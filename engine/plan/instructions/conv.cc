@@ -1,7 +1,5 @@
 #include "engine/plan/instructions/conv.h"
 
-#include <cmath>
-
 #include "engine/plan/layouts.h"
 #include "engine/tensor/device_memory.h"
 
@@ -85,23 +83,6 @@ size_t ConvForward::scratch_bytes() const {
   return Padded(ConvInstruction::scratch_bytes()) + FoldedBytes();
 }
 
-// bn(conv(x, w) + b) = conv(x, w * s) + (b - mean) * s + beta with s = gamma / sqrt(variance +
-// eps).
-template <typename T>
-void ConvForward::Fold(const RunContext& context, T* weights, T* bias) const {
-  const auto at = [&](int i) { return context.at<const T>(inputs[static_cast<size_t>(i)]); };
-  const T* w = at(1);
-  const int64_t each = shape_.c / shape_.groups * shape_.kh * shape_.kw;
-  for (int64_t k = 0; k < shape_.k; ++k) {
-    const double s = static_cast<double>(at(folded_)[k]) /
-                     std::sqrt(static_cast<double>(at(folded_ + 3)[k]) + eps_);
-    const double b = has_bias_ ? static_cast<double>(at(2)[k]) : 0.0;
-    bias[k] = static_cast<T>((b - static_cast<double>(at(folded_ + 2)[k])) * s +
-                             static_cast<double>(at(folded_ + 1)[k]));
-    for (int64_t i = 0; i < each; ++i) weights[k * each + i] = w[k * each + i] * static_cast<T>(s);
-  }
-}
-
 void ConvForward::Run(const RunContext& context) {
   const void* weights = context.at(inputs[1]);
   const void* bias = has_bias_ ? context.at(inputs[2]) : nullptr;
@@ -109,11 +90,13 @@ void ConvForward::Run(const RunContext& context) {
     char* folded = static_cast<char*>(context.scratch) + Padded(ConvInstruction::scratch_bytes());
     char* folded_bias =
         folded + FoldedBytes() - Padded(static_cast<size_t>(shape_.k) * SizeOf(shape_.dtype));
-    if (shape_.dtype == DType::kFloat64) {
-      Fold(context, reinterpret_cast<double*>(folded), reinterpret_cast<double*>(folded_bias));
-    } else {
-      Fold(context, reinterpret_cast<float*>(folded), reinterpret_cast<float*>(folded_bias));
-    }
+    const auto norm = [&](size_t i) {
+      return context.at(inputs[static_cast<size_t>(folded_) + i]);
+    };
+    context.backend->norm().FoldIntoWeights(
+        shape_.dtype, shape_.k, shape_.c / shape_.groups * shape_.kh * shape_.kw, eps_,
+        {.gamma = norm(0), .beta = norm(1), .mean = norm(2), .variance = norm(3)}, weights, bias,
+        folded, folded_bias);
     weights = folded;
     bias = folded_bias;
   }

@@ -57,8 +57,6 @@ class ConvForward : public ConvInstruction {
  private:
   ValueId x() const override { return inputs[0]; }
   ValueId y() const override { return outputs[0]; }
-  template <typename T>
-  void Fold(const RunContext& context, T* weights, T* bias) const;
   size_t FoldedBytes() const;
 
   bool has_bias_;

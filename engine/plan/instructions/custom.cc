@@ -11,7 +11,7 @@ void CustomInstruction::DescribeLayouts(LayoutGroups& groups) const {
 }
 
 void CustomInstruction::Prepare(const PrepareContext& context) {
-  if (context.backend.name() != "cpu") {
+  if (!context.backend.shares_host_memory()) {
     throw DeviceError(node_name + ": op " + op_.type() +
                       " is computed on the CPU; this plan is for " + context.backend.name());
   }

@@ -1,27 +1,26 @@
 #include "engine/plan/instructions/norm.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "engine/plan/instructions/elementwise.h"
 #include "engine/plan/layouts.h"
+#include "kernels/math/batch_norm.h"
 
 namespace lockstep {
 namespace {
 
+// Arrays of a lane, which lie in the device's memory.
 template <typename T>
-void StoreSums(const double* sums, int64_t size, void* out) {
-  T* values = static_cast<T*>(out);
-  for (int64_t i = 0; i < size; ++i) values[i] = static_cast<T>(sums[i]);
+std::vector<T> Load(const RunContext& lane, ValueId id, int64_t size) {
+  std::vector<T> values(static_cast<size_t>(size));
+  lane.backend->Download(lane.at(id), values.data(), values.size() * sizeof(T));
+  return values;
 }
 
-void StoreSums(DType dtype, const double* sums, int64_t size, void* out) {
-  if (dtype == DType::kFloat64) {
-    StoreSums<double>(sums, size, out);
-  } else {
-    StoreSums<float>(sums, size, out);
-  }
+template <typename T>
+void Store(const RunContext& lane, ValueId id, std::span<const T> values) {
+  lane.backend->Upload(values.data(), lane.at(id), values.size_bytes());
 }
 
 }  // namespace
@@ -43,8 +42,9 @@ BatchNormShape NormInstruction::ShapeFor(const RunContext& context) const {
 
 void NormInstruction::Give(const RunContext& lane, ValueId first, ValueId second,
                            double* given) const {
-  std::copy_n(lane.at<double>(first), channels(), given);
-  std::copy_n(lane.at<double>(second), channels(), given + channels());
+  const size_t bytes = static_cast<size_t>(channels()) * sizeof(double);
+  lane.backend->Download(lane.at(first), given, bytes);
+  lane.backend->Download(lane.at(second), given + channels(), bytes);
   given[2 * channels()] = CountOf(lane);
 }
 
@@ -53,52 +53,79 @@ void BatchNormMoments::Run(const RunContext& context) {
                                   context.at<double>(outputs[1]));
 }
 
-template <typename T>
-void BatchNormJoin::UpdateRunning(const RunContext& context, int64_t channel, double mean,
-                                  double m2, double count) const {
-  T& avg_mean = context.at<T>(inputs[3])[channel];
-  T& avg_var = context.at<T>(inputs[4])[channel];
-  const double divisor = running_.unbiased ? std::max(count - 1.0, 1.0) : count;
-  const double keep = running_.decay;
-  avg_mean = static_cast<T>(keep * static_cast<double>(avg_mean) + (1 - keep) * mean);
-  avg_var = static_cast<T>(keep * static_cast<double>(avg_var) + (1 - keep) * m2 / divisor);
+MomentsUse BatchNormJoin::UseOf(double count) const {
+  return {.channels = channels(),
+          .dtype = shape_.dtype,
+          .count = count,
+          .eps = eps_,
+          .decay = running_.decay,
+          .divisor = running_.unbiased ? std::max(count - 1.0, 1.0) : count};
 }
 
-void BatchNormJoin::UpdateRunning(const RunContext& context, int64_t channel, double mean,
-                                  double m2, double count) const {
-  if (shape_.dtype == DType::kFloat64) {
-    UpdateRunning<double>(context, channel, mean, m2, count);
-  } else {
-    UpdateRunning<float>(context, channel, mean, m2, count);
+void BatchNormJoin::Run(const RunContext& context) {
+  context.backend->norm().FinishMoments(UseOf(CountOf(context)), context.at<double>(inputs[0]),
+                                        context.at<double>(inputs[1]), context.at(inputs[3]),
+                                        context.at(inputs[4]), context.at<double>(outputs[0]),
+                                        context.at<double>(outputs[1]));
+}
+
+template <typename T>
+void BatchNormJoin::FollowRunning(const RunContext& context, const Merged& all) const {
+  const MomentsUse use = UseOf(all.count);
+  auto mean = Load<T>(context, inputs[3], channels());
+  auto variance = Load<T>(context, inputs[4], channels());
+  for (size_t c = 0; c < mean.size(); ++c) {
+    mean[c] = math::Follow(mean[c], use.decay, all.mean[c]);
+    variance[c] = math::Follow(variance[c], use.decay, all.m2[c] / use.divisor);
   }
+  Store<T>(context, inputs[3], mean);
+  Store<T>(context, inputs[4], variance);
 }
 
 void BatchNormJoin::GiveToJoin(const RunContext& lane, double* given) const {
   Give(lane, inputs[0], inputs[1], given);
 }
 
-// Lanes are merged in their order by Chan's formula, whoever ran them.
-void BatchNormJoin::Join(const JoinedLanes& lanes) {
+// In the order of the lanes, by Chan's formula, whoever ran them.
+BatchNormJoin::Merged BatchNormJoin::Merge(std::span<const double> given) const {
   const auto size = static_cast<size_t>(join_size());
   const auto width = static_cast<size_t>(channels());
-  const bool own = lane_norm_ == LaneNorm::kLane;
-  for (size_t c = 0; c < width; ++c) {
-    double count = 0.0, mean = 0.0, m2 = 0.0;
-    for (size_t at = 0; at < lanes.given.size(); at += size) {
-      const double* given = lanes.given.data() + at;
-      const double lane_count = given[2 * width];
-      const double delta = given[c] - mean;
-      const double total = count + lane_count;
-      mean += delta * lane_count / total;
-      m2 += given[width + c] + delta * delta * count * lane_count / total;
-      count = total;
+  Merged all{.mean = std::vector<double>(width), .m2 = std::vector<double>(width)};
+  for (size_t at = 0; at < given.size(); at += size) {
+    const double* lane = given.data() + at;
+    const double count = lane[2 * width];
+    const double total = all.count + count;
+    for (size_t c = 0; c < width; ++c) {
+      const double delta = lane[c] - all.mean[c];
+      all.mean[c] += delta * count / total;
+      all.m2[c] += lane[width + c] + delta * delta * all.count * count / total;
     }
-    UpdateRunning(*lanes.any, static_cast<int64_t>(c), mean, m2, count);
-    for (const RunContext& lane : lanes.mine) {
-      const double variance = own ? lane.at<double>(inputs[1])[c] / CountOf(lane) : m2 / count;
-      lane.at<double>(outputs[0])[c] = own ? lane.at<double>(inputs[0])[c] : mean;
-      lane.at<double>(outputs[1])[c] = 1.0 / std::sqrt(variance + eps_);
+    all.count = total;
+  }
+  return all;
+}
+
+void BatchNormJoin::Join(const JoinedLanes& lanes) {
+  const Merged all = Merge(lanes.given);
+  if (shape_.dtype == DType::kFloat64) {
+    FollowRunning<double>(*lanes.any, all);
+  } else {
+    FollowRunning<float>(*lanes.any, all);
+  }
+  const auto width = static_cast<size_t>(channels());
+  for (size_t i = 0; i < lanes.mine.size(); ++i) {
+    const RunContext& lane = lanes.mine[i];
+    std::vector<double> mean = all.mean, inv_std = all.m2;
+    double count = all.count;
+    if (lane_norm_ == LaneNorm::kLane) {
+      const auto own = lanes.given.subspan((lanes.first + i) * static_cast<size_t>(join_size()));
+      mean.assign(own.begin(), own.begin() + channels());
+      inv_std.assign(own.begin() + channels(), own.begin() + 2 * channels());
+      count = own[2 * width];
     }
+    for (double& value : inv_std) value = math::InverseDeviation(value / count, eps_);
+    Store<double>(lane, outputs[0], mean);
+    Store<double>(lane, outputs[1], inv_std);
   }
 }
 
@@ -121,25 +148,11 @@ size_t BatchNormInference::scratch_bytes() const {
   return 2 * static_cast<size_t>(channels()) * sizeof(double);
 }
 
-template <typename T>
-void BatchNormInference::LoadStatistics(const RunContext& context, double* mean,
-                                        double* inv_std) const {
-  const T* avg_mean = context.at<const T>(inputs[3]);
-  const T* avg_var = context.at<const T>(inputs[4]);
-  for (int64_t c = 0; c < channels(); ++c) {
-    mean[c] = static_cast<double>(avg_mean[c]);
-    inv_std[c] = 1.0 / std::sqrt(static_cast<double>(avg_var[c]) + eps_);
-  }
-}
-
 void BatchNormInference::Run(const RunContext& context) {
   double* mean = static_cast<double*>(context.scratch);
   double* inv_std = mean + channels();
-  if (shape_.dtype == DType::kFloat64) {
-    LoadStatistics<double>(context, mean, inv_std);
-  } else {
-    LoadStatistics<float>(context, mean, inv_std);
-  }
+  context.backend->norm().LoadRunning(shape_.dtype, channels(), eps_, context.at(inputs[3]),
+                                      context.at(inputs[4]), mean, inv_std);
   context.backend->norm().Normalize(shape_, context.at(inputs[0]), mean, inv_std,
                                     context.at(inputs[1]), context.at(inputs[2]),
                                     context.at(outputs[0]));
@@ -175,31 +188,29 @@ void BatchNormGradientJoin::GiveToJoin(const RunContext& lane, double* given) co
   Give(lane, inputs[0], inputs[1], given);
 }
 
+void BatchNormGradientJoin::Run(const RunContext& context) {
+  context.backend->norm().FinishGradientSums(
+      shape_.dtype, channels(), CountOf(context), context.at<double>(inputs[0]),
+      context.at<double>(inputs[1]), context.at<double>(outputs[0]), context.at<double>(outputs[1]),
+      context.at<double>(outputs[2]), Gradient(context, dgamma_), Gradient(context, dbeta_));
+}
+
 void BatchNormGradientJoin::Join(const JoinedLanes& lanes) {
   const auto size = static_cast<size_t>(join_size());
+  const auto width = static_cast<size_t>(channels());
   std::vector<double> sums(size, 0.0);
   for (size_t at = 0; at < lanes.given.size(); at += size) {
     for (size_t i = 0; i < size; ++i) sums[i] += lanes.given[at + i];
   }
   for (size_t i = 0; i < lanes.mine.size(); ++i) {
     const RunContext& lane = lanes.mine[i];
-    const bool own = lane_norm_ == LaneNorm::kLane;
-    const double* from = own ? lanes.given.data() + (lanes.first + i) * size : sums.data();
-    std::copy_n(from, channels(), lane.at<double>(outputs[0]));
-    std::copy_n(from + channels(), channels(), lane.at<double>(outputs[1]));
-    *lane.at<double>(outputs[2]) = from[size - 1];
-    StoreParameterGradients(lane);
-  }
-}
-
-void BatchNormGradientJoin::StoreParameterGradients(const RunContext& lane) const {
-  if (dgamma_ >= 0) {
-    StoreSums(shape_.dtype, lane.at<double>(inputs[1]), channels(),
-              lane.at(outputs[static_cast<size_t>(dgamma_)]));
-  }
-  if (dbeta_ >= 0) {
-    StoreSums(shape_.dtype, lane.at<double>(inputs[0]), channels(),
-              lane.at(outputs[static_cast<size_t>(dbeta_)]));
+    // dgamma and dbeta, and by the way what a lane that is alone would apply.
+    Run(lane);
+    if (lane_norm_ == LaneNorm::kLane) continue;
+    const std::span<const double> all = sums;
+    Store(lane, outputs[0], all.first(width));
+    Store(lane, outputs[1], all.subspan(width, width));
+    Store(lane, outputs[2], all.last(1));
   }
 }
 
@@ -214,7 +225,7 @@ void BatchNormGradientApply::Run(const RunContext& context) {
   context.backend->norm().GradientApply(
       ShapeFor(context), context.at(inputs[0]), y, context.at(inputs[1]),
       context.at<double>(inputs[2]), context.at<double>(inputs[3]), context.at(inputs[4]),
-      context.at<double>(inputs[5]), context.at<double>(inputs[6]), *context.at<double>(inputs[7]),
+      context.at<double>(inputs[5]), context.at<double>(inputs[6]), context.at<double>(inputs[7]),
       context.at(outputs[0]));
 }
 

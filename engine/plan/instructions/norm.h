@@ -4,6 +4,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "engine/plan/instruction.h"
 #include "engine/plan/join.h"
@@ -84,15 +85,20 @@ class BatchNormJoin : public NormInstruction {
   int64_t join_size() const override { return 2 * channels() + 1; }
   void GiveToJoin(const RunContext& lane, double* given) const override;
   void Join(const JoinedLanes& lanes) override;
-  void Run(const RunContext& context) override { RunJoin(*this, {&context, 1}, context, nullptr); }
+  // Of one lane alone: no number goes through the host.
+  void Run(const RunContext& context) override;
 
  private:
+  // The moments of several lanes together.
+  struct Merged {
+    double count = 0.0;
+    std::vector<double> mean, m2;
+  };
   ValueId picture() const override { return inputs[2]; }
-  void UpdateRunning(const RunContext& context, int64_t channel, double mean, double m2,
-                     double count) const;
+  MomentsUse UseOf(double count) const;
+  Merged Merge(std::span<const double> given) const;
   template <typename T>
-  void UpdateRunning(const RunContext& context, int64_t channel, double mean, double m2,
-                     double count) const;
+  void FollowRunning(const RunContext& context, const Merged& all) const;
 
   double eps_;
   RunningStatistics running_;
@@ -126,9 +132,6 @@ class BatchNormInference : public NormInstruction {
 
  private:
   ValueId picture() const override { return inputs[0]; }
-  template <typename T>
-  void LoadStatistics(const RunContext& context, double* mean, double* inv_std) const;
-
   double eps_;
 };
 
@@ -160,11 +163,13 @@ class BatchNormGradientJoin : public NormInstruction {
   int64_t join_size() const override { return 2 * channels() + 1; }
   void GiveToJoin(const RunContext& lane, double* given) const override;
   void Join(const JoinedLanes& lanes) override;
-  void Run(const RunContext& context) override { RunJoin(*this, {&context, 1}, context, nullptr); }
+  void Run(const RunContext& context) override;
 
  private:
   ValueId picture() const override { return inputs[2]; }
-  void StoreParameterGradients(const RunContext& lane) const;
+  void* Gradient(const RunContext& lane, int output) const {
+    return output < 0 ? nullptr : lane.at(outputs[static_cast<size_t>(output)]);
+  }
 
   LaneNorm lane_norm_;
   int dgamma_ = -1, dbeta_ = -1;  // indices of outputs

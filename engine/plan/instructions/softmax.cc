@@ -36,20 +36,14 @@ void LossInstruction::DescribeLayouts(LayoutGroups& groups) const {
 void LossInstruction::Run(const RunContext& context) {
   SoftmaxKernels& kernels = context.backend->softmax();
   void* dx = outputs.size() > 1 ? context.at(outputs[1]) : nullptr;
-  LossSums sums;
+  void* loss = context.at(outputs[0]);
   if (kind_ == Kind::kSoftmaxCrossEntropy) {
     kernels.CrossEntropy(dtype_, rows_, columns_, context.at(inputs[0]),
-                         context.at<const int32_t>(inputs[1]), &sums, dx);
+                         context.at<const int32_t>(inputs[1]), context.sums, loss, dx);
   } else {
     kernels.SquaredError(dtype_, rows_ * columns_, context.at(inputs[0]), context.at(inputs[1]),
-                         &sums, dx);
+                         context.sums, loss, dx);
   }
-  if (dtype_ == DType::kFloat64) {
-    *context.at<double>(outputs[0]) = sums.loss;
-  } else {
-    *context.at<float>(outputs[0]) = static_cast<float>(sums.loss);
-  }
-  *context.sums += sums;
 }
 
 }  // namespace lockstep
