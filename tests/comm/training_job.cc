@@ -70,7 +70,7 @@ CheckpointContents CopyState(const Trainer& trainer) {
 
 JobResult RunJob(const JobOptions& options, CommGroup* group) {
   const auto graph = options.graph ? options.graph() : MakeJobGraph(options);
-  const auto backend = MakeCpuBackend(options.threads);
+  const auto backend = options.backend ? options.backend() : MakeCpuBackend(options.threads);
   NetworkOptions network_options = options.network;
   network_options.group = group;
   Network network(*graph, *backend, network_options);

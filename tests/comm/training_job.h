@@ -30,6 +30,8 @@ struct JobOptions {
   std::optional<Shape> sample = {};
   bool dropout = true;
   int threads = 1;
+  // Another device than the CPU on so many threads.
+  std::function<std::unique_ptr<Backend>()> backend = nullptr;
   NetworkOptions network = {.seed = 5, .exact_math = true};
   AllreduceOptions allreduce = {};
   ParamSync* sync = nullptr;  // of a job of one rank, instead of a LocalSync

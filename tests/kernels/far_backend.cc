@@ -1,0 +1,150 @@
+#include "tests/kernels/far_backend.h"
+
+#include <sys/mman.h>
+
+#include <cstring>
+#include <exception>
+
+#include "kernels/error.h"
+#include "tests/kernels/far_kernels.h"
+
+namespace lockstep {
+namespace {
+
+constexpr size_t kPage = 4096;
+
+}  // namespace
+
+FarDevice::~FarDevice() {
+  for (const auto& [begin, bytes] : regions_) ::munmap(const_cast<char*>(begin), bytes);
+}
+
+void* FarDevice::Allocate(size_t bytes) {
+  const size_t pages = (bytes + kPage) / kPage * kPage;
+  void* memory = ::mmap(nullptr, pages, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw DeviceError("no memory for the device of a test");
+  regions_[static_cast<const char*>(memory)] = pages;
+  // What was there before is no number.
+  Begin({}, [memory, pages] { std::memset(memory, 0xFF, pages); });
+  return memory;
+}
+
+void FarDevice::Free(void* memory) {
+  Begin({}, [this, memory] {
+    const auto found = regions_.find(static_cast<const char*>(memory));
+    ::munmap(memory, found->second);
+    regions_.erase(found);
+  });
+}
+
+void FarDevice::RequireHere(std::initializer_list<const void*> arrays) const {
+  for (const void* array : arrays) {
+    if (array == nullptr) continue;
+    const char* at = static_cast<const char*>(array);
+    const auto behind = regions_.upper_bound(at);
+    if (behind == regions_.begin() || at >= std::prev(behind)->first + std::prev(behind)->second) {
+      throw Error(ExitCode::kBug, "a kernel was handed an array of the host");
+    }
+  }
+}
+
+void FarDevice::Begin(std::initializer_list<const void*> arrays, std::function<void()> work) {
+  RequireHere(arrays);
+  work_.push_back(std::move(work));
+}
+
+void FarDevice::Finish() {
+  ++waits_;
+  const auto work = std::exchange(work_, {});
+  std::exception_ptr failure;
+  {
+    const Open open(*this);
+    for (const auto& each : work) {
+      try {
+        each();
+      } catch (const Error&) {
+        if (!failure) failure = std::current_exception();
+      }
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+void FarDevice::Protect(bool open) {
+  for (const auto& [begin, bytes] : regions_) {
+    ::mprotect(const_cast<char*>(begin), bytes, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+  }
+}
+
+FarBackend::FarBackend(int threads)
+    : base_(MakeCpuBackend(threads)), kernels_(std::make_unique<Kernels>(device_, *base_)) {}
+
+FarBackend::~FarBackend() = default;
+
+void FarBackend::Free(void* pointer) noexcept {
+  if (pointer != nullptr) device_.Free(pointer);
+}
+
+void FarBackend::Upload(const void* host, void* device, size_t bytes) {
+  const char* from = static_cast<const char*>(host);
+  device_.Begin({device}, [device, copy = std::vector<char>(from, from + bytes)] {
+    if (!copy.empty()) std::memcpy(device, copy.data(), copy.size());
+  });
+}
+
+void FarBackend::Download(const void* device, void* host, size_t bytes) {
+  device_.Do({device}, [&] {
+    if (bytes > 0) std::memcpy(host, device, bytes);
+  });
+}
+
+void FarBackend::Copy(const void* from, void* to, size_t bytes) {
+  device_.Begin({from, to}, [=] {
+    if (bytes > 0) std::memcpy(to, from, bytes);
+  });
+}
+
+void FarBackend::Clear(void* device, size_t bytes) {
+  device_.Begin({device}, [=] {
+    if (bytes > 0) std::memset(device, 0, bytes);
+  });
+}
+
+void FarBackend::ForEachLane(int lanes, const std::function<void(int lane)>& body) {
+  for (int lane = 0; lane < lanes; ++lane) body(lane);
+}
+
+struct FarBackend::Kernels {
+  Kernels(FarDevice& device, Backend& base)
+      : conv(device, base.conv()),
+        elementwise(device, base.elementwise()),
+        gemm(device, base.gemm()),
+        norm(device, base.norm()),
+        optimizer(device, base.optimizer()),
+        pool(device, base.pool()),
+        random(device, base.random()),
+        reduce(device, base.reduce()),
+        softmax(device, base.softmax()) {}
+
+  FarConv conv;
+  FarElementwise elementwise;
+  FarGemm gemm;
+  FarNorm norm;
+  FarOptimizer optimizer;
+  FarPool pool;
+  FarRandom random;
+  FarReduce reduce;
+  FarSoftmax softmax;
+};
+
+ConvKernels& FarBackend::conv() { return kernels_->conv; }
+ElementwiseKernels& FarBackend::elementwise() { return kernels_->elementwise; }
+GemmKernels& FarBackend::gemm() { return kernels_->gemm; }
+NormKernels& FarBackend::norm() { return kernels_->norm; }
+OptimizerKernels& FarBackend::optimizer() { return kernels_->optimizer; }
+PoolKernels& FarBackend::pool() { return kernels_->pool; }
+RandomKernels& FarBackend::random() { return kernels_->random; }
+ReduceKernels& FarBackend::reduce() { return kernels_->reduce; }
+SoftmaxKernels& FarBackend::softmax() { return kernels_->softmax; }
+
+}  // namespace lockstep

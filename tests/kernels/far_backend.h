@@ -1,0 +1,108 @@
+// The CPU as a device far away, so that what only a GPU would show is shown without one.
+#ifndef LOCKSTEP_TESTS_KERNELS_FAR_BACKEND_H_
+#define LOCKSTEP_TESTS_KERNELS_FAR_BACKEND_H_
+
+#include <cstddef>
+#include <functional>
+#include <initializer_list>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace lockstep {
+
+// The memory of the device, and the work it was given. Who touches that memory but this work dies
+// of SIGSEGV; work is not even begun before somebody waits for it.
+class FarDevice {
+ public:
+  FarDevice() = default;
+  ~FarDevice();
+  FarDevice(const FarDevice&) = delete;
+  FarDevice& operator=(const FarDevice&) = delete;
+
+  void* Allocate(size_t bytes);
+  // Behind the work that may still use it.
+  void Free(void* memory);
+
+  // `work` reads and writes these arrays, or null. Throws Error (70) for an array that the device
+  // does not have.
+  void Begin(std::initializer_list<const void*> arrays, std::function<void()> work);
+  // Does all work; throws what the first piece of it threw.
+  void Finish();
+  // Does all work, and then this.
+  template <typename Work>
+  auto Do(std::initializer_list<const void*> arrays, const Work& work) {
+    RequireHere(arrays);
+    Finish();
+    const Open open(*this);
+    return work();
+  }
+  int64_t waits() const { return waits_; }
+
+ private:
+  class Open {
+   public:
+    explicit Open(FarDevice& device) : device_(device) { device_.Protect(true); }
+    ~Open() { device_.Protect(false); }
+    Open(const Open&) = delete;
+    Open& operator=(const Open&) = delete;
+
+   private:
+    FarDevice& device_;
+  };
+  void Protect(bool open);
+  void RequireHere(std::initializer_list<const void*> arrays) const;
+
+  std::map<const char*, size_t> regions_;  // by their first byte
+  std::vector<std::function<void()>> work_;
+  int64_t waits_ = 0;
+};
+
+// Lanes run one after the other.
+class FarBackend : public Backend {
+ public:
+  explicit FarBackend(int threads = 1);
+  ~FarBackend() override;
+
+  std::string name() const override { return "far"; }
+  std::string fingerprint() const override { return base_->fingerprint(); }
+  int threads() const override { return base_->threads(); }
+
+  void* Allocate(size_t bytes, const std::string&) override { return device_.Allocate(bytes); }
+  void Free(void* pointer) noexcept override;
+  bool shares_host_memory() const override { return false; }
+  void Upload(const void* host, void* device, size_t bytes) override;
+  void Download(const void* device, void* host, size_t bytes) override;
+  void Copy(const void* from, void* to, size_t bytes) override;
+  void Clear(void* device, size_t bytes) override;
+  void Synchronize() override { device_.Finish(); }
+  void Enter() override { base_->Enter(); }
+  void ForEachLane(int lanes, const std::function<void(int lane)>& body) override;
+
+  ConvKernels& conv() override;
+  ElementwiseKernels& elementwise() override;
+  GemmKernels& gemm() override;
+  NormKernels& norm() override;
+  OptimizerKernels& optimizer() override;
+  PoolKernels& pool() override;
+  RandomKernels& random() override;
+  ReduceKernels& reduce() override;
+  SoftmaxKernels& softmax() override;
+
+  // How often somebody waited for the device.
+  int64_t waits() const { return device_.waits(); }
+
+ private:
+  struct Kernels;
+  std::unique_ptr<Backend> base_;
+  FarDevice device_;
+  std::unique_ptr<Kernels> kernels_;
+};
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_TESTS_KERNELS_FAR_BACKEND_H_
