@@ -47,10 +47,11 @@ std::vector<std::string> CommandLine(int ranks, std::span<const std::string> mpi
   return line;
 }
 
-// What mpirun and its processes say, passed on.
+// What mpirun and its processes say on one of their outputs, passed on to ours. mpirun ends a job
+// when the reader of its output has gone; a reader that lives as long as mpirun keeps it from that.
 class Words {
  public:
-  Words() {
+  explicit Words(int fd) : console_(fd, Console::Kind::kNoTerminal) {
     std::array<int, 2> ends{};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
       throw Error(ExitCode::kNoResources, "no pipe for mpirun: out of descriptors");
@@ -69,7 +70,7 @@ class Words {
       if (size < 0 && errno == EINTR) continue;
       if (size <= 0) return;
       const std::string_view text(bytes.data(), static_cast<size_t>(size));
-      Console(2).Write(text);
+      console_.Write(text);
       newest_ = newest_.substr(newest_.size() - std::min(newest_.size(), kReason.size() - 1));
       newest_ += text;
       has_reason_ = has_reason_ || newest_.find(kReason) != std::string::npos;
@@ -81,19 +82,21 @@ class Words {
  private:
   static constexpr std::string_view kReason = "lockstep: ";
 
+  Console console_;
   FileDescriptor to_read_, to_write_;
   std::string newest_;
   bool has_reason_ = false;
 };
 
 // Between fork() and exec() only system calls are safe.
-[[noreturn]] void BecomeMpirun(char* const* argv, pid_t parent, int errors) {
+[[noreturn]] void BecomeMpirun(char* const* argv, pid_t parent, int output, int errors) {
   // A terminal's Ctrl-C goes to this process's group: mpirun must hear of it from us alone.
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(kNoMpirun);
   const int nothing = ::open("/dev/null", O_RDONLY);
   if (nothing >= 0) ::dup2(nothing, 0);
+  ::dup2(output, 1);
   ::dup2(errors, 2);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGXCPU, SIGPIPE, SIGXFSZ}) {
     ::signal(signal, SIG_DFL);
@@ -102,11 +105,12 @@ class Words {
   ::_exit(kNoMpirun);
 }
 
-int WaitFor(pid_t child, const StopSignals& signals, Words* words) {
+int WaitFor(pid_t child, const StopSignals& signals, Words* output, Words* errors) {
   bool passed_on = false;
   for (int status = 0;;) {
     const pid_t ended = ::waitpid(child, &status, WNOHANG);
-    words->PassOn();
+    output->PassOn();
+    errors->PassOn();
     if (ended == child) return status;
     if (ended < 0 && errno != EINTR) throw Error(ExitCode::kBug, "mpirun cannot be waited for");
     if (signals.requested() && !passed_on) passed_on = ::kill(child, SIGUSR1) == 0;
@@ -123,13 +127,13 @@ int LaunchRanks(int ranks, std::span<const std::string> mpi_options,
   argv.reserve(line.size() + 1);
   for (std::string& word : line) argv.push_back(word.data());
   argv.push_back(nullptr);
-  Words words;
+  Words output(1), errors(2);
   const pid_t parent = ::getpid();
   const pid_t child = ::fork();
   if (child < 0) throw Error(ExitCode::kNoResources, "no process for mpirun: out of processes");
-  if (child == 0) BecomeMpirun(argv.data(), parent, words.to_write());
+  if (child == 0) BecomeMpirun(argv.data(), parent, output.to_write(), errors.to_write());
 
-  const int status = WaitFor(child, signals, &words);
+  const int status = WaitFor(child, signals, &output, &errors);
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   if (code == kNoMpirun) {
     throw ConfigError("--ranks " + std::to_string(ranks) +
@@ -140,7 +144,7 @@ int LaunchRanks(int ranks, std::span<const std::string> mpi_options,
   if (code < 128) return code;
   // What met the signal before it could catch it had nothing to save yet.
   const ExitCode own = signals.requested() ? ExitCode::kNotSaved : ExitCode::kPeerLost;
-  if (words.has_reason()) return static_cast<int>(own);
+  if (errors.has_reason()) return static_cast<int>(own);
   if (signals.requested()) throw Error(own, StopSignals::kNothingToSave);
   throw CommError("a process of the job was ended by signal " + std::to_string(code - 128) +
                   "; run again, it goes on from its newest checkpoint");

@@ -20,6 +20,8 @@ std::string Advice(int error) {
       return "; raise `ulimit -n`";
     case EFBIG:
       return "; raise `ulimit -f` or use a file system for larger files";
+    case ELOOP:
+      return "; it is a symbolic link: remove it, or choose another place";
     case EROFS:
     case EACCES:
     case EPERM:
