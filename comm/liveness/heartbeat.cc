@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "comm/liveness/kernel_kills_internal.h"
 #include "comm/liveness/links_internal.h"
 #include "comm/liveness/progress_table_internal.h"
 #include "kernels/error.h"
@@ -80,7 +81,8 @@ class Heartbeat::Impl {
   void Closed(int rank);
   void Look();
   void LookForStuck(Clock::time_point now);
-  void Found(const Finding& finding);
+  bool ShortOfMemory(int rank) const;
+  void Found(Finding finding);
   void Conclude(RankLost lost);
   void SendLost(const RankLost& lost);
   void WhenFlushed(Clock::time_point deadline, std::function<void()> then);
@@ -95,6 +97,7 @@ class Heartbeat::Impl {
   std::vector<liveness::Peer> peers_;
   liveness::Star star_;
   std::vector<std::byte> goodbye_;
+  const std::optional<int64_t> kills_before_ = liveness::KernelKills();
   std::vector<std::atomic<int>> sockets_;  // by rank; -1: none
 
   boost::asio::io_context io_{1};
@@ -278,8 +281,15 @@ void Heartbeat::Impl::Closed(int rank) {
   Look();
 }
 
-void Heartbeat::Impl::Found(const Finding& finding) {
+// Counted before the signal is sent, and so before the connection closes.
+bool Heartbeat::Impl::ShortOfMemory(int rank) const {
+  const auto host = [this](int r) { return peers_[static_cast<size_t>(r)].host_key; };
+  return kills_before_ && host(rank) == host(star_.rank) && liveness::KernelKills() > kills_before_;
+}
+
+void Heartbeat::Impl::Found(Finding finding) {
   const Clock::time_point now = Clock::now();
+  finding.short_of_memory = finding.how == RankLost::How::kDied && ShortOfMemory(finding.rank);
   table_->Update(liveness::StateOf(star_.rank, progress_.Read(), now), now);
   const RankLost lost = Describe(finding, peers_, *table_, now);
   if (calls_.say) calls_.say(lost);

@@ -36,7 +36,12 @@ std::string WhatOf(const RankState& state) {
 std::string WhatHappened(const Finding& finding, const RankState& state) {
   switch (finding.how) {
     case RankLost::How::kDied:
-      return "has died: its connection closed, and it had not finished";
+      return std::string("has died: its connection closed, and it had not finished") +
+             (finding.short_of_memory
+                  ? "; likely for want of memory: the system has killed (signal "
+                    "9) a process of that host since the job began; give it "
+                    "more, or use a smaller batch or network"
+                  : "");
     case RankLost::How::kSilent:
       return "has not been heard of for " + Seconds(finding.silent.count()) +
              ": it is stopped, or cannot be reached";

@@ -30,6 +30,8 @@ struct Finding {
   int rank = -1;
   RankLost::How how = RankLost::How::kDied;
   Milliseconds silent{0};
+  // The kernel has killed a process of the rank's host for want of memory since the job began.
+  bool short_of_memory = false;
 };
 
 class Watch {

@@ -16,10 +16,14 @@ namespace lockstep::conformance {
 namespace {
 
 // What can be done where a requirement is met.
-constexpr std::array<std::pair<const char*, const char*>, 3> kCommands = {
+constexpr std::array<std::pair<const char*, const char*>, 4> kCommands = {
     {{"netns", "test $(id -u) = 0 && PATH=$PATH:/usr/sbin unshare --net ip link"},
      {"mounts", "unshare --mount true"},
-     {"loop", "unshare --mount true && /usr/sbin/losetup --find"}}};
+     {"loop", "unshare --mount true && /usr/sbin/losetup --find"},
+     {"cgroups",
+      "for g in /sys/fs/cgroup/memory /sys/fs/cgroup; do mkdir $g/lockstep-check && "
+      "{ ls $g/lockstep-check/memory.limit_in_bytes || ls $g/lockstep-check/memory.max; } && "
+      "rmdir $g/lockstep-check && exit; rmdir $g/lockstep-check; done; false"}}};
 
 // Which requirements this machine meets. `table` is in root/tests/conformance.
 std::set<std::string> Available(const std::filesystem::path& table) {

@@ -3,7 +3,9 @@
 
 #include <set>
 
+#include "comm/liveness/kernel_kills_internal.h"
 #include "comm/liveness/progress_table_internal.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep::liveness {
 namespace {
@@ -126,6 +128,12 @@ TEST(RankLostText, NamesRankHostProcessAndEverybodysCollective) {
             "rank 1 (process 101 on host a) has died: its connection closed, and it had not "
             "finished; run again, it goes on from its newest checkpoint; last collectives: "
             "ranks 0, 2-3 in gather (no. 8); rank 1 behind gather (no. 7)");
+  const RankLost killed =
+      Describe({.rank = 1, .how = RankLost::How::kDied, .silent = {}, .short_of_memory = true},
+               Peers(4), table, kNow);
+  EXPECT_THAT(killed.line, HasSubstr("has died: its connection closed, and it had not finished; "
+                                     "likely for want of memory: the system has killed (signal 9) "
+                                     "a process of that host since the job began; "));
   EXPECT_THAT(died.table, HasSubstr("  rank 0, process 100 on host a: in gather (no. 8), since "
                                     "1.5 s, told 0.0 s ago\n"));
   const RankLost silent =
@@ -137,6 +145,13 @@ TEST(RankLostText, NamesRankHostProcessAndEverybodysCollective) {
                table, kNow);
   EXPECT_THAT(hangs.line, HasSubstr("rank 1 (process 101 on host a) is, as all others, inside of a "
                                     "collective that none has got out of for 300.0 s: "));
+}
+
+TEST(KernelKillsTest, AreCountedWhereTheSystemDoes) {
+  const TemporaryDirectory dir;
+  EXPECT_EQ(KernelKills(dir.Write("vmstat", "nr_free_pages 9\noom_kill 12\nswap_ra 0\n")), 12);
+  EXPECT_FALSE(KernelKills(dir.Write("old", "nr_free_pages 9\n")));
+  EXPECT_FALSE(KernelKills(dir / "none"));
 }
 
 TEST(RankLostText, FitsTheFailureFile) {

@@ -1,9 +1,11 @@
-// What the system lets a process have is too little (faults B11 to B14), for one process and for
+// What the system lets a process have is too little (faults B10 to B14), for one process and for
 // one of several.
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <fstream>
 
 #include "tests/tools/program/job_of_ranks.h"
 
@@ -42,6 +44,58 @@ class LimitFaults : public Ranks {
     std::filesystem::remove(Dir("failure"));
   }
 };
+
+// A control group that may have 64 MB of memory; removed with the object.
+class SmallMemory {
+ public:
+  SmallMemory() {
+    const std::string name = "/lockstep-" + std::to_string(::getpid());
+    for (const auto& [root, limit] : {std::pair{"/sys/fs/cgroup/memory", "memory.limit_in_bytes"},
+                                      std::pair{"/sys/fs/cgroup", "memory.max"}}) {
+      path_ = root + name;
+      if (::mkdir(path_.c_str(), 0755) != 0) continue;
+      std::ofstream file(path_ + "/" + limit);
+      file << (64 << 20);
+      there_ = static_cast<bool>(file.flush());
+      if (there_) return;
+      ::rmdir(path_.c_str());
+    }
+  }
+  // Its processes have ended; the kernel may take a moment to notice.
+  ~SmallMemory() {
+    for (int i = 0; i < 100 && there_ && ::rmdir(path_.c_str()) != 0; ++i) ::usleep(20'000);
+  }
+  SmallMemory(const SmallMemory&) = delete;
+  SmallMemory& operator=(const SmallMemory&) = delete;
+
+  bool there() const { return there_; }
+  std::string Enter() const { return "echo $$ > " + path_ + "/cgroup.procs"; }
+
+ private:
+  std::string path_;
+  bool there_ = false;
+};
+
+// An mpirun between the program and the real one puts rank 1 into the group.
+TEST_F(LimitFaults, B10ARankThatTheSystemKillsForItsMemoryIsNamedWithTheReason) {
+  const SmallMemory group;
+  if (!group.there()) GTEST_SKIP() << "no control groups for memory can be made here";
+  const std::string path = scratch_.Write(
+      "bin/mpirun", "#!/bin/sh\noptions=\"$1 $2 $3 $4 $5 $6 $7\"; shift 7\nexec " LOCKSTEP_MPIRUN
+                    " $options /bin/sh -c '[ $OMPI_COMM_WORLD_RANK != 1 ] || " +
+                        group.Enter() + "; exec \"$@\"' sh \"$@\"\n");
+  std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+  EXPECT_EQ(RunOn(2, Wide("3000,3000")).code, 0);
+  ProgramSetting setting = Setting({{"SM_OUTPUT_DIR", Dir("")}});
+  setting.variables["PATH"] = Dir("bin") + ":/usr/bin:/bin";
+  const Arguments more{"--iterations", "3"};
+  const Outcome outcome = RunProgram(Wide("3000,3000", more + Arguments{"--ranks", "3"}), setting);
+  ExpectTold(outcome, 69, "lockstep: rank 1 (process ");
+  EXPECT_THAT(outcome.err, HasSubstr("; likely for want of memory: the system has killed (signal "
+                                     "9) a process of that host since the job began; "));
+  EXPECT_THAT(RunWellOn(2, Wide("3000,3000", more)).out,
+              HasSubstr("/checkpoint_1.lsc at iteration 1\n"));
+}
 
 TEST_F(LimitFaults, B11WithTooLittleMemoryTheBytesAreNamed) {
   RunWell(Wide("4000,4000"));
