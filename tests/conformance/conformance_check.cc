@@ -16,8 +16,10 @@ namespace lockstep::conformance {
 namespace {
 
 // What can be done where a requirement is met.
-constexpr std::array<std::pair<const char*, const char*>, 4> kCommands = {
+constexpr std::array<std::pair<const char*, const char*>, 6> kCommands = {
     {{"netns", "test $(id -u) = 0 && PATH=$PATH:/usr/sbin unshare --net ip link"},
+     {"nft", "unshare --net /usr/sbin/nft list ruleset"},
+     {"faketime", "faketime -f +0 true"},
      {"mounts", "unshare --mount true"},
      {"loop", "unshare --mount true && /usr/sbin/losetup --find"},
      {"cgroups",

@@ -87,8 +87,8 @@ std::string Count(const std::vector<Row>& rows, const std::string& family) {
 }  // namespace
 
 const std::set<std::string>& Requirements() {
-  static const std::set<std::string> kRequirements = {"gpu",  "shared",  "netns", "mounts",
-                                                      "loop", "cgroups", "peers"};
+  static const std::set<std::string> kRequirements = {
+      "gpu", "shared", "netns", "nft", "faketime", "mounts", "loop", "cgroups", "peers"};
   return kRequirements;
 }
 

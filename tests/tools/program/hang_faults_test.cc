@@ -1,4 +1,5 @@
-// Jobs in which nobody dies and nothing goes on (faults F1, F4, F10), under the real mpirun.
+// Jobs in which nobody dies and nothing goes on, or seems to (faults B9, F1, F3 to F6, F10), under
+// the real mpirun.
 #include <gmock/gmock.h>
 #include <signal.h>
 #include <sys/ptrace.h>
@@ -84,12 +85,54 @@ TEST_F(HangFaults, F1ARankThatIsStuckInItsOwnCodeIsNamed) {
   }
 }
 
+// Deadlines and silences are measured by a clock that nobody sets.
+TEST_F(HangFaults, B9AClockThatJumpsHarmsNobody) {
+  if (!Succeeds("faketime -f +0 true")) GTEST_SKIP() << "no faketime here";
+  const Arguments job = With(Reproducible("", {"--checkpoint-every", "2"}), "--epochs", "40");
+  const std::string hash = RunWell(job).WeightsHash();
+  const auto set_clock = [&](const std::string& offset) {
+    scratch_.Write("next", offset);
+    std::filesystem::rename(Dir("next"), Dir("clock"));
+  };
+  const std::string jumping =
+      "export LD_PRELOAD=$(faketime -f +0 printenv LD_PRELOAD) FAKETIME_NO_CACHE=1 "
+      "FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_TIMESTAMP_FILE=" +
+      Dir("clock") + "; date +%Y > " + Dir("year");
+  for (const int ranks : {1, 2}) {
+    set_clock("+9y");
+    ProgramSetting setting = ranks == 1 ? Setting() : Under(Setting(), ranks);
+    const std::string script =
+        "if [ ${OMPI_COMM_WORLD_RANK-1} = 1 ]; then " + jumping + "; fi; exec \"$@\"";
+    setting.launcher.insert(setting.launcher.end(), {"/bin/sh", "-c", script, "sh"});
+    Program program(job + Arguments{"--checkpoint-dir", Dir("job")}, setting);
+    ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
+    int jumps = 0;
+    for (const char* offset : {"+1h", "-1h", "+20y", "-20y", "+0"}) {
+      const auto start = steady_clock::now();
+      set_clock(offset);
+      jumps += program.WaitUntil([&] { return SecondsSince(start) > 0.15; });
+    }
+    EXPECT_GE(jumps, 3) << "the job ended too soon";
+    const auto years = std::chrono::year_month_day(
+                           std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now()))
+                           .year();
+    EXPECT_GE(std::stoi(ReadFile(Dir("year"))), static_cast<int>(years) + 8);
+    const Outcome outcome = program.Wait();
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(outcome.WeightsHash(), hash);
+    EXPECT_THAT(
+        RunWell(With(job, "--epochs", "41") + Arguments{"--checkpoint-dir", Dir("job")}).out,
+        HasSubstr("/checkpoint_200.lsc at iteration 200\n"));
+    std::filesystem::remove_all(Dir("job"));
+  }
+}
+
 // A network of its own in which MPI's packets can be dropped, and the heartbeat's go on.
 class LostPackets : public HangFaults {
  protected:
   LostPackets() : there_(Succeeds("unshare -n ip rule add pref 100 lookup local")) {}
 
-  ProgramSetting InOwnNetwork() const {
+  ProgramSetting InOwnNetwork(const std::string& run = "exec \"$@\"") const {
     ProgramSetting setting = Wrapped(2);
     setting.launcher.insert(
         setting.launcher.begin() + 1,
@@ -99,7 +142,8 @@ class LostPackets : public HangFaults {
     setting.launcher.insert(setting.launcher.begin(),
                             {"/usr/bin/unshare", "-n", "/bin/sh", "-c",
                              "ip link set lo up && ip rule add pref 100 lookup local && "
-                             "ip rule del pref 0 lookup local && exec \"$@\"",
+                             "ip rule del pref 0 lookup local && " +
+                                 run,
                              "sh"});
     setting.variables["PATH"] += ":/usr/sbin:/sbin";
     return setting;
@@ -125,6 +169,44 @@ TEST_F(LostPackets, F4OfMpiAloneEndTheJob) {
   program.Signal(SIGKILL);
   ExpectJobFails(program.Wait(), 69,
                  ", as all others, inside of a collective that none has got out of for 2.0 s: ");
+}
+
+// All at once, for good: a cable that is pulled, and a host that is switched off.
+TEST_F(LostPackets, F3AndF6OfAllEndTheJob) {
+  if (!there_) GTEST_SKIP() << "no network namespaces, or no ip(8), here";
+  for (const std::string fault : {"link set lo down", "rule add pref 1 blackhole"}) {
+    Program program(Endless({"--communicator", "mpi"}), InOwnNetwork());
+    ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
+    const auto start = steady_clock::now();
+    EXPECT_TRUE(Succeeds("nsenter -t " + std::to_string(PidOf(0)) + " -n ip " + fault));
+    program.WaitUntil([&] { return SecondsSince(start) > 10.0; });
+    EXPECT_LT(SecondsSince(start), 10.0) << fault;
+    program.Signal(SIGKILL);
+    const Outcome outcome = program.Wait();
+    EXPECT_THAT(Between(outcome.err, "lockstep: ", "\n"),
+                testing::ContainsRegex("rank [01] .* has not been heard of for 7"))
+        << outcome.err;
+    EXPECT_EQ(outcome.code, 69) << fault;
+    std::filesystem::remove_all(Dir("job"));
+  }
+}
+
+// From the first connection on.
+TEST_F(LostPackets, F5OfOneInTenHarmNobody) {
+  const std::string loss =
+      "nft add table inet t && nft 'add chain inet t i { type filter hook input priority 0; }' && "
+      "nft 'add rule inet t i meta l4proto tcp numgen random mod 100 < 10 counter drop'";
+  if (!there_ || !Succeeds("unshare -n sh -c \"" + loss + "\"")) {
+    GTEST_SKIP() << "no network namespaces, or no nft(8), here";
+  }
+  const std::string hash = RunWell(Reproducible()).WeightsHash();
+  const ProgramSetting setting = InOwnNetwork(loss + " && { \"$@\"; code=$?; nft list ruleset > " +
+                                              Dir("counted") + "; exit $code; }");
+  const Outcome outcome = RunProgram(Reproducible("job", {"--communicator", "mpi"}), setting);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.WeightsHash(), hash);
+  // "counter packets 123 bytes 4567 drop".
+  EXPECT_THAT(ReadFile(Dir("counted")), testing::ContainsRegex("counter packets [1-9][0-9]+ "));
 }
 
 // Everything is lost for less than the heartbeat's patience.
