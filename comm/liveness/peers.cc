@@ -16,9 +16,8 @@
 #include "kernels/error.h"
 
 namespace lockstep::liveness {
-namespace {
 
-std::string TextOf(const sockaddr* address) {
+std::string AddressText(const sockaddr* address) {
   std::array<char, INET6_ADDRSTRLEN> text{};
   if (address->sa_family == AF_INET) {
     const auto* v4 = reinterpret_cast<const sockaddr_in*>(address);
@@ -31,8 +30,6 @@ std::string TextOf(const sockaddr* address) {
   }
   return "";
 }
-
-}  // namespace
 
 std::string Peer::Where() const {
   return "process " + std::to_string(process) + " on host " + host_name;
@@ -104,7 +101,7 @@ std::vector<std::string> OwnAddresses() {
   for (const ifaddrs* at = first; at != nullptr; at = at->ifa_next) {
     if (at->ifa_addr == nullptr || (at->ifa_flags & IFF_UP) == 0) continue;
     if ((at->ifa_flags & IFF_LOOPBACK) != 0) continue;
-    if (std::string text = TextOf(at->ifa_addr); !text.empty()) addresses.push_back(text);
+    if (std::string text = AddressText(at->ifa_addr); !text.empty()) addresses.push_back(text);
   }
   return addresses;
 }

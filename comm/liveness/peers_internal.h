@@ -2,6 +2,8 @@
 #ifndef LOCKSTEP_COMM_LIVENESS_PEERS_INTERNAL_H_
 #define LOCKSTEP_COMM_LIVENESS_PEERS_INTERNAL_H_
 
+#include <sys/socket.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -37,6 +39,8 @@ std::vector<std::string> AddressesTo(const Peer& to, const Peer& from,
                                      const std::vector<std::string>& own);
 // Of this host's interfaces that are up, without loopback and IPv6 addresses of one link.
 std::vector<std::string> OwnAddresses();
+// "" for those of one link, which mean nothing elsewhere, and for other than IP addresses.
+std::string AddressText(const sockaddr* address);
 
 }  // namespace lockstep::liveness
 
