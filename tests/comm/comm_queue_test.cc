@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
 
 #include <atomic>
 #include <chrono>
@@ -174,6 +177,45 @@ TEST(ProgressBoard, IsReadWhole) {
   stop = true;
   reader.join();
   EXPECT_EQ(board.Read().number, written);
+}
+
+// A writer that is held up in the middle of a write, as by the system's scheduler, is waited for:
+// else the next collective is there already and still "finished", as the one before.
+TEST(ProgressBoard, IsNotReadInTheMiddleOfAWrite) {
+  static std::atomic<int> holds = 0;
+  struct sigaction hold {
+  }, before{};
+  hold.sa_handler = [](int) {
+    ++holds;
+    const timespec pause{.tv_sec = 0, .tv_nsec = 200'000};
+    ::nanosleep(&pause, nullptr);
+  };
+  ASSERT_EQ(::sigaction(SIGUSR2, &hold, &before), 0);
+  ProgressBoard board;
+  std::atomic<bool> stop = false;
+  std::atomic<uint64_t> finishing = 0;
+  std::thread writer([&] {
+    for (uint64_t number = 1; !stop; ++number) {
+      board.Enter("a job");
+      finishing = number;
+      board.Finish();
+    }
+  });
+  const int before_all = holds;
+  for (int i = 0; i < 20; ++i) {
+    ::pthread_kill(writer.native_handle(), SIGUSR2);
+    while (holds <= before_all + i) std::this_thread::yield();
+    for (int read = 0; read < 3; ++read) {
+      const CommProgress seen = board.Read();
+      if (seen.state != CommProgress::State::kFinished) continue;
+      EXPECT_LE(seen.number, finishing);
+    }
+    // Another signal is to meet the writer at another place.
+    for (const uint64_t held_at = finishing; finishing < held_at + 2;) std::this_thread::yield();
+  }
+  stop = true;
+  writer.join();
+  ::sigaction(SIGUSR2, &before, nullptr);
 }
 
 TEST(CommQueue, AbortEndsTheWaitOfAJob) {
