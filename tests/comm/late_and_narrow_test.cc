@@ -6,6 +6,7 @@
 #include <numeric>
 #include <string>
 
+#include "engine/graph/layers.h"
 #include "engine/train/checkpoint_file.h"
 #include "kernels/error.h"
 #include "tests/comm/ranks.h"
@@ -100,6 +101,26 @@ TEST_P(LateAndNarrow, KeepingAStateChangesNothing) {
   EXPECT_FALSE(state.empty());
 }
 
+// What others have brought together behind an earlier step is none of a later state's.
+TEST_P(LateAndNarrow, AStateThatNobodyCollectedForHasNothingOfTheSync) {
+  const auto of_sync = [](const CheckpointContents& contents) {
+    const auto is = [](const auto& one) { return one.first.starts_with("sync/"); };
+    return std::any_of(contents.values.begin(), contents.values.end(), is) ||
+           std::any_of(contents.tensors.begin(), contents.tensors.end(), is);
+  };
+  std::string collected;
+  JobOptions job = options();
+  job.prepare = [&](Trainer& trainer) {
+    for (int step = 0; step < 2; ++step) trainer.Step();
+    std::string state = StateOf(trainer);
+    trainer.Step();
+    EXPECT_FALSE(of_sync(trainer.State()));
+    if (trainer.network().group().rank() == 0) collected = std::move(state);
+  };
+  RunJobOnThreads(job, 2);
+  EXPECT_TRUE(of_sync(Parse(collected)));
+}
+
 TEST_P(LateAndNarrow, ResumedOnOtherRanksGoesOn) {
   const std::string state = StateBehind(4, 2);
   const JobResult whole = RunJobOnThreads(options(), 2)[0];
@@ -133,6 +154,33 @@ TEST_P(LateAndNarrow, ResidualsKeepTheirSumOnOtherRanks) {
     for (size_t i = 0; i < found.size(); ++i) {
       EXPECT_NEAR(found[i], wanted[i], 1e-7 * std::abs(wanted[i]));
     }
+  }
+}
+
+// They are brought together in pieces of 1 MiB.
+TEST_P(LateAndNarrow, ResidualsOfSeveralPiecesArriveAll) {
+  if (!GetParam().options.wire) return;
+  JobOptions wide = options();
+  wide.allreduce.bucket_bytes = 0;
+  wide.iterations = 4;
+  wide.graph = [] {
+    auto graph = std::make_unique<Graph>();
+    const Var x = graph->Input("x", {Shape({21}), DType::kFloat32});
+    const Var y = Linear(Relu(Linear(x, {.out = 25'000}, "l1")), {.out = 5}, "l2");
+    graph->SetOutput(y);
+    graph->SetLoss(SoftmaxCrossEntropy(y, graph->Input("t", {Shape({}), DType::kInt32})));
+    return graph;
+  };
+  const JobResult whole = RunJobOnThreads(wide, 2)[0];
+  JobOptions half = wide;
+  half.iterations = 2;
+  std::string state;
+  half.prepare = [&](Trainer& trainer) { trainer.Extend(std::make_unique<KeepState>(2, &state)); };
+  RunJobOnThreads(half, 2);
+  ASSERT_GT(state.size(), size_t{5} << 20);
+  wide.prepare = [&](Trainer& trainer) { trainer.Restore(Parse(state)); };
+  for (const JobResult& rank : RunJobOnThreads(wide, 2)) {
+    EXPECT_EQ(rank.weights_hash, whole.weights_hash);
   }
 }
 
