@@ -5,6 +5,8 @@
 #include "kernels/cpu/channel_groups.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/random.h"
+#include "kernels/math/norm_maps.h"
+#include "kernels/norm_fusion.h"
 
 namespace lockstep::cpu {
 namespace {
@@ -26,27 +28,21 @@ void ForChunks(const ChannelRows& g, const Body& body) {
               });
 }
 
-// Chan, Golub and LeVeque, 1979: moments of the union from the moments of its parts.
-void MergeMoments(const ChannelRows& g, const double* part_mean, const double* part_m2,
-                  double* mean, double* m2) {
+void MergeParts(const ChannelRows& g, const double* part_mean, const double* part_m2, double* mean,
+                double* m2) {
   const int64_t chunks = ChunkCount(g);
   const int64_t positions = g.samples * g.rows;
   const int64_t channels = g.blocks * g.width;
   for (int64_t c = 0; c < channels; ++c) {
-    double count = static_cast<double>(positions / chunks);
-    double m = part_mean[c];
-    double s = part_m2[c];
+    math::Moments all{static_cast<double>(positions / chunks), part_mean[c], part_m2[c]};
     for (int64_t k = 1; k < chunks; ++k) {
       const double more =
           static_cast<double>(positions * (k + 1) / chunks - positions * k / chunks);
-      const double delta = part_mean[k * channels + c] - m;
-      const double total = count + more;
-      m += delta * (more / total);
-      s += part_m2[k * channels + c] + delta * delta * (count * more / total);
-      count = total;
+      all =
+          math::MergeMoments{}(all, {more, part_mean[k * channels + c], part_m2[k * channels + c]});
     }
-    mean[g.c0 + c] = m;
-    m2[g.c0 + c] = s;
+    mean[g.c0 + c] = all.mean;
+    m2[g.c0 + c] = all.m2;
   }
 }
 
@@ -59,18 +55,6 @@ struct GroupConstants {
   alignas(64) T x_factor[kGroupChannels];
 };
 
-bool IsFused(const BatchNormShape& s) {
-  return s.activation == Activation::kRelu || s.dropout.ratio > 0;
-}
-
-void CheckFusion(const BatchNormShape& s) {
-  const bool relu = s.activation == Activation::kRelu;
-  if (relu || (s.activation == Activation::kIdentity && s.dropout.ratio == 0)) return;
-  throw Error(ExitCode::kBug,
-              "batch normalisation fuses ReLU, with or without a dropout behind it, "
-              "and nothing else");
-}
-
 }  // namespace
 
 void CpuNorm::Moments(const BatchNormShape& shape, const void* x, double* mean, double* m2) {
@@ -81,7 +65,7 @@ void CpuNorm::Moments(const BatchNormShape& shape, const void* x, double* mean, 
       ForChunks(g, [&](int64_t b, int64_t begin, int64_t end, int64_t at) {
         loops.norm.moments(g, b, begin, end, As(x, type), part_mean + at, part_m2 + at);
       });
-      MergeMoments(g, part_mean, part_m2, mean, m2);
+      MergeParts(g, part_mean, part_m2, mean, m2);
     });
   });
 }
@@ -96,11 +80,11 @@ void CpuNorm::Normalize(const BatchNormShape& shape, const void* x, const double
       GroupConstants<T> k;
       for (int64_t i = 0; i < g.blocks * g.width; ++i) {
         const int64_t c = g.c0 + i;
-        const double factor = inv_std[c] * static_cast<double>(As(gamma, type)[c]);
-        k.high[i] = static_cast<T>(mean[c]);
-        k.factor[i] = static_cast<T>(factor);
-        k.offset[i] = static_cast<T>(static_cast<double>(As(beta, type)[c]) -
-                                     (mean[c] - static_cast<double>(k.high[i])) * factor);
+        const auto of = math::NormalizeConstantsOf<T>(mean[c], inv_std[c], As(gamma, type)[c],
+                                                      As(beta, type)[c]);
+        k.high[i] = of.high;
+        k.factor[i] = of.factor;
+        k.offset[i] = of.offset;
       }
       const NormalizeArgs<T> args{k.high, k.factor, k.offset, shape.activation == Activation::kRelu,
                                   draw};
@@ -156,13 +140,12 @@ void CpuNorm::GradientApply(const BatchNormShape& shape, const void* x, const vo
       GroupConstants<T> k;
       for (int64_t i = 0; i < g.blocks * g.width; ++i) {
         const int64_t c = g.c0 + i;
-        const double factor = inv_std[c] * static_cast<double>(As(gamma, type)[c]);
-        const double x_factor = factor * inv_std[c] * sum_dz_xhat[c] / *m;
-        k.high[i] = static_cast<T>(mean[c]);
-        k.factor[i] = static_cast<T>(factor);
-        k.x_factor[i] = static_cast<T>(x_factor);
-        k.offset[i] = static_cast<T>(factor * sum_dz[c] / *m -
-                                     (mean[c] - static_cast<double>(k.high[i])) * x_factor);
+        const auto of = math::GradientConstantsOf<T>(mean[c], inv_std[c], As(gamma, type)[c],
+                                                     sum_dz[c], sum_dz_xhat[c], *m);
+        k.high[i] = of.high;
+        k.factor[i] = of.dz_factor;
+        k.offset[i] = of.offset;
+        k.x_factor[i] = of.x_factor;
       }
       const GradientArgs<T> args{
           k.high,   IsFused(shape), static_cast<T>(1 / (1 - shape.dropout.ratio)),

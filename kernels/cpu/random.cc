@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/channel_groups.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/dropout_ratio.h"
 
 namespace lockstep::cpu {
 namespace {
@@ -27,13 +28,9 @@ ChannelRows RowsOf(const PictureShape& s, Layout layout) {
 }  // namespace
 
 DropoutDraw DrawOf(const DropoutArgs& args) {
-  if (!(args.ratio >= 0 && args.ratio < 1)) {
-    throw ConfigError("dropout ratio is " + std::to_string(args.ratio) + ", wanted 0 <= ratio < 1");
-  }
+  const uint32_t threshold = DropoutThreshold(args.ratio);
   if (args.ratio == 0) return {args.key, args.sample_ids, 0, 0, 0.0};
-  const double threshold = std::min(std::nearbyint(args.ratio * 4294967296.0), 4294967295.0);
-  return {args.key, args.sample_ids, *args.epoch, static_cast<uint32_t>(threshold),
-          1.0 / (1.0 - args.ratio)};
+  return {args.key, args.sample_ids, *args.epoch, threshold, 1.0 / (1.0 - args.ratio)};
 }
 
 void CpuRandom::DropoutForward(DType dtype, const PictureShape& shape, Layout layout,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/parallel.h"
+#include "kernels/math/bad_label.h"
 
 namespace lockstep::cpu {
 namespace {
@@ -20,9 +21,7 @@ int64_t CountLabels(int64_t rows, int64_t classes, const int32_t* labels) {
   int64_t count = 0;
   for (int64_t r = 0; r < rows; ++r) {
     if (labels[r] < -1 || labels[r] >= classes) {
-      throw FormatError("label " + std::to_string(labels[r]) + " in row " + std::to_string(r) +
-                        " of a batch of " + std::to_string(rows) + " is outside 0 to " +
-                        std::to_string(classes - 1) + " (-1: ignored); check the labels");
+      throw FormatError(math::Text({rows, r, classes, labels[r]}));
     }
     count += labels[r] >= 0 ? 1 : 0;
   }

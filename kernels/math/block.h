@@ -87,6 +87,13 @@ class SerialBlock : public BlockOps<SerialBlock> {
   }
 };
 
+// A block algorithm as a map: each thread does one thing alone.
+template <typename Algorithm>
+struct ByOneThread {
+  Algorithm algorithm;
+  LOCKSTEP_FORMULA void operator()(int64_t i) const { algorithm(SerialBlock(), i); }
+};
+
 }  // namespace lockstep::math
 
 #endif  // LOCKSTEP_KERNELS_MATH_BLOCK_H_

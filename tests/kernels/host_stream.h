@@ -3,6 +3,7 @@
 #ifndef LOCKSTEP_TESTS_KERNELS_HOST_STREAM_H_
 #define LOCKSTEP_TESTS_KERNELS_HOST_STREAM_H_
 
+#include <algorithm>
 #include <barrier>
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/math/bad_label.h"
 #include "kernels/math/block.h"
 #include "kernels/math/pack.h"
 
@@ -44,7 +46,10 @@ class ThreadBlock : public math::BlockOps<ThreadBlock> {
 
 class HostStream {
  public:
-  // threads 0: each block is one thread alone (SerialBlock).
+  static constexpr int64_t kTogether = 12;
+
+  // threads 0: each block is one thread alone (SerialBlock). Otherwise the first kTogether blocks
+  // are of so many threads: barriers take long where there are fewer cores.
   explicit HostStream(int threads) : threads_(threads) {}
 
   template <typename Map>
@@ -64,16 +69,15 @@ class HostStream {
 
   template <typename Algorithm>
   void ForBlocks(const char*, int64_t blocks, const Algorithm& algorithm) {
-    if (threads_ == 0) {
-      for (int64_t b = 0; b < blocks; ++b) algorithm(math::SerialBlock(), b);
-      return;
-    }
+    const int64_t together = threads_ == 0 ? 0 : std::min(blocks, kTogether);
+    for (int64_t b = together; b < blocks; ++b) algorithm(math::SerialBlock(), b);
+    if (together == 0) return;
     ThreadBlock::Shared shared(threads_);
     std::vector<std::thread> threads;
     for (int rank = 0; rank < threads_; ++rank) {
       threads.emplace_back([&, rank] {
         const ThreadBlock block(rank, threads_, &shared);
-        for (int64_t b = 0; b < blocks; ++b) algorithm(block, b);
+        for (int64_t b = 0; b < together; ++b) algorithm(block, b);
       });
     }
     for (std::thread& thread : threads) thread.join();
@@ -84,6 +88,7 @@ class HostStream {
     scratch_.assign(bytes / sizeof(double) + 1, std::numeric_limits<double>::quiet_NaN());
     return scratch_.data();
   }
+  math::BadLabel* bad_label() { return &bad_label_; }
   void Copy(const void* from, void* to, size_t bytes) {
     if (bytes > 0) std::memcpy(to, from, bytes);
   }
@@ -92,6 +97,7 @@ class HostStream {
  private:
   int threads_;
   std::vector<double> scratch_;
+  math::BadLabel bad_label_{};
 };
 
 }  // namespace lockstep::test

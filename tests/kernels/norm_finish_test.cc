@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "kernels/norm.h"
-#include "tests/kernels/kernel_test.h"
+#include "tests/kernels/devices.h"
 
 namespace lockstep::test {
 namespace {
@@ -24,7 +24,7 @@ TYPED_TEST(NormFinish, MomentsBecomeFactorsAndMoveTheRunningStatistics) {
   using T = TypeParam;
   const auto mean = Numbers<double>(kChannels, 1), m2 = Numbers<double>(kChannels, 2, 0.5, 9);
   const auto old_mean = Numbers<T>(kChannels, 3), old_variance = Numbers<T>(kChannels, 4, 0.5, 2);
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     auto running_mean = old_mean, running_variance = old_variance;
     std::vector<double> used(kChannels), inv_std(kChannels);
     b->norm().FinishMoments({.channels = kChannels,
@@ -49,7 +49,7 @@ TYPED_TEST(NormFinish, MomentsBecomeFactorsAndMoveTheRunningStatistics) {
 TYPED_TEST(NormFinish, SumsAreKeptAndRoundedToTheParametersGradients) {
   using T = TypeParam;
   const auto dz = Numbers<double>(kChannels, 1), dz_xhat = Numbers<double>(kChannels, 2);
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     std::vector<double> sum_dz(kChannels), sum_dz_xhat(kChannels);
     std::vector<T> dgamma(kChannels, T(5)), dbeta(kChannels, T(5));
     double m = 0;
@@ -70,7 +70,7 @@ TYPED_TEST(NormFinish, RunningStatisticsBecomeFactors) {
   using T = TypeParam;
   const auto running_mean = Numbers<T>(kChannels, 1);
   const auto running_variance = Numbers<T>(kChannels, 2, 0, 2);
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     std::vector<double> mean(kChannels), inv_std(kChannels);
     b->norm().LoadRunning(DTypeOf<T>(), kChannels, 1e-3, running_mean.data(),
                           running_variance.data(), mean.data(), inv_std.data());
@@ -88,7 +88,7 @@ TYPED_TEST(NormFinish, FoldedWeightsComputeTheNormalisationToo) {
   const auto w = Numbers<T>(kChannels * kRow, 1), bias = Numbers<T>(kChannels, 2);
   const auto gamma = Numbers<T>(kChannels, 3, 0.5, 1.5), beta = Numbers<T>(kChannels, 4);
   const auto mean = Numbers<T>(kChannels, 5), variance = Numbers<T>(kChannels, 6, 0.1, 2);
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const bool has_bias : {true, false}) {
       std::vector<T> folded(w.size()), folded_bias(kChannels);
       b->norm().FoldIntoWeights(DTypeOf<T>(), kChannels, kRow, 1e-2,

@@ -1,6 +1,6 @@
 #include "kernels/norm.h"
 
-#include "tests/kernels/kernel_test.h"
+#include "tests/kernels/devices.h"
 
 namespace lockstep::test {
 namespace {
@@ -111,7 +111,7 @@ const PictureShape kShapes[] = {{3, 16, 5, 7},   {33, 10, 1, 1}, {2, 48, 33, 31}
                                 {40, 600, 1, 1}, {3, 320, 3, 2}, {1, 6, 4, 4}};
 
 TEST(BatchNorm, EqualsTheDefinitionInEveryLayout) {
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const PictureShape& p : kShapes) {
       for (const Layout l : Layouts(p.c)) {
         for (const Activation f : {Activation::kIdentity, Activation::kRelu}) {
@@ -124,7 +124,7 @@ TEST(BatchNorm, EqualsTheDefinitionInEveryLayout) {
 }
 
 TEST(BatchNorm, FusesReluAndDropout) {
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const PictureShape& p : kShapes) {
       const auto ids = SampleIds(p.n);
       const DropoutArgs dropout{0.4, 77, &kEpoch, ids.data()};
@@ -142,7 +142,7 @@ TEST(BatchNorm, FusedDropoutDrawsTheNumbersOfTheDropoutKernel) {
   const DropoutArgs dropout{0.3, 77, &kEpoch, ids.data()};
   const auto x = Numbers<float>(Size(p), 1), dy = Numbers<float>(Size(p), 2);
   const auto gamma = Numbers<float>(p.c, 3, 0.5, 1.5), beta = Numbers<float>(p.c, 4);
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const Layout l : Layouts(p.c)) {
       const BatchNormShape plain{p, l, DType::kFloat32, Activation::kRelu, {}};
       const BatchNormShape fused{p, l, DType::kFloat32, Activation::kRelu, dropout};
@@ -157,7 +157,7 @@ TEST(BatchNorm, MomentsFarFromZeroKeepTheirDigits) {
   const PictureShape p{16, 32, 16, 16};
   std::vector<float> x(static_cast<size_t>(Size(p)));
   BestBackend()->random().FillNormal(DType::kFloat32, 8, 1e4, 1, Size(p), x.data());
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const Layout l : Layouts(p.c)) {
       const BatchNormShape s{p, l, DType::kFloat32, Activation::kIdentity, {}};
       const auto wanted = ReferenceMoments(s, x);
@@ -176,7 +176,7 @@ TEST(BatchNorm, GradientIsTheCentralDifference) {
   const BatchNormShape s{p, {4}, DType::kFloat64, Activation::kRelu, {}};
   const auto x = Numbers<double>(Size(p), 1), dy = Numbers<double>(Size(p), 2);
   const auto gamma = Numbers<double>(p.c, 3, 0.5, 1.5), beta = Numbers<double>(p.c, 4);
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     const auto loss = [&](const auto& x_, const auto& gamma_, const auto& beta_) {
       const Steps<double> run(*b, s, x_, gamma_, beta_, dy);
       double sum = 0;

@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "kernels/error.h"
-#include "tests/kernels/kernel_test.h"
+#include "tests/kernels/devices.h"
 
 namespace lockstep::test {
 namespace {
@@ -61,7 +61,7 @@ void CheckDropout(Backend& b, const PictureShape& s) {
 }
 
 TEST(Dropout, DrawsTheDefinedNumbersInEveryLayout) {
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const PictureShape& s :
          {PictureShape{2, 16, 5, 7}, PictureShape{5, 10, 1, 1}, PictureShape{3, 6, 4, 3},
           PictureShape{1, 64, 17, 16}, PictureShape{4, 3, 1, 1}, PictureShape{2, 1500, 2, 1},
@@ -118,7 +118,7 @@ void CheckNormal(Backend& b, int64_t size) {
 }
 
 TEST(FillNormal, IsBoxMullerOfThePhiloxWords) {
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     for (const int64_t size : {1, 3, 5, 1023, 50001}) {
       CheckNormal<float>(*b, size);
       CheckNormal<double>(*b, size);
@@ -161,7 +161,7 @@ void CheckUniform(Backend& b, double low, double high) {
 }
 
 TEST(FillUniform, StaysInsideItsHalfOpenRange) {
-  for (const auto& b : Backends()) {
+  for (const auto& b : Devices()) {
     CheckUniform<float>(*b, 0, 1);
     CheckUniform<float>(*b, -3, 5);
     CheckUniform<double>(*b, -3, 5);
