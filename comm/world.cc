@@ -36,6 +36,19 @@ int LaunchedRank() {
   return std::max(FromLauncher({"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"}, 0), 0);
 }
 
+int LaunchedLocalRanks() {
+  if (LaunchedRanks() == 1) return 1;
+  return std::max(
+      FromLauncher({"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_TASKS_PER_NODE"}, 1),
+      1);
+}
+
+int LaunchedLocalRank() {
+  if (LaunchedRanks() == 1) return 0;
+  return std::max(
+      FromLauncher({"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"}, 0), 0);
+}
+
 namespace {
 
 // What a rank was started as.

@@ -19,6 +19,9 @@ struct WorldOptions {
 int LaunchedRanks();
 // Which of them it says that this one is; 0 without one.
 int LaunchedRank();
+// The same among those of this host.
+int LaunchedLocalRanks();
+int LaunchedLocalRank();
 
 // Self for one rank, and for that MPI is not even started; else by the options. Where all ranks
 // share memory MPI only brings them together and is finalised at once. Once in a process of a job

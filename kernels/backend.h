@@ -74,6 +74,8 @@ class Backend {
 
 // threads 0: the cores of the affinity mask, fewer where a container may use less CPU time.
 std::unique_ptr<Backend> MakeCpuBackend(int threads = 0);
+// GPUs that this build can ask for here; 0 without a driver that answers.
+int CountCudaDevices();
 // Throws DeviceError where this build or machine has no CUDA.
 std::unique_ptr<Backend> MakeCudaBackend(int device);
 

@@ -3,6 +3,8 @@
 
 namespace lockstep {
 
+int CountCudaDevices() { return 0; }
+
 std::unique_ptr<Backend> MakeCudaBackend(int) {
   throw DeviceError("this build has no CUDA backend; use --device cpu", ExitCode::kUsage);
 }

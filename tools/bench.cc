@@ -23,6 +23,7 @@
 #include "models/model.h"
 #include "tools/algorithm_file.h"
 #include "tools/console.h"
+#include "tools/device.h"
 #include "tools/failure.h"
 #include "tools/job_ranks.h"
 #include "tools/limits.h"
@@ -45,6 +46,7 @@ struct BenchOptions {
   int64_t batch_size = 64;  // of all processes together
   int64_t steps = 20;
   int64_t warm_up = 3;
+  std::string device = "auto";
   int64_t threads = 0;
   int64_t lanes = 0;
   double width = 1.0;
@@ -123,7 +125,7 @@ class Bench {
   Bench(const BenchOptions& options, const JobRanks& ranks)
       : options_(options),
         ranks_(ranks),
-        backend_(MakeCpuBackend(ranks_.Threads(options.threads))),
+        backend_(OpenDevice({.device = options.device}, ranks_.Threads(options.threads)).backend),
         source_(MakeDataset(options), {.batch_size = options.batch_size,
                                        .drop_last = true,
                                        .rank = ranks_.rank(),
@@ -319,6 +321,7 @@ int BenchTrain(std::span<const std::string> arguments) {
       .Max(1e9);
   options.Add("steps", &bench.steps, "steps that are timed").Min(1).Max(1e9);
   options.Add("warm-up", &bench.warm_up, "steps before them").Min(0).Max(1e9);
+  AddDeviceOption(options, &bench.device);
   options.Add("threads", &bench.threads, "kernel threads; 0: one a core").Min(0).Max(1024);
   options.Add("lanes", &bench.lanes, "of the reproducible mode; 0: the fast mode").Min(0).Max(1024);
   options.Add("width", &bench.width, "factor of all channel counts (vgg, lenet)").Above(0);

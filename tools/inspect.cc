@@ -24,6 +24,7 @@
 #include "tools/algorithm_file.h"
 #include "tools/array_files.h"
 #include "tools/console.h"
+#include "tools/device.h"
 #include "tools/options.h"
 #include "tools/small_file.h"
 #include "tools/text.h"
@@ -44,6 +45,7 @@ struct InspectOptions {
   double width = 1.0;
   std::vector<int64_t> hidden;
   int64_t batch_size = 64;
+  std::string device = "auto";
   int64_t threads = 0;
   std::string algorithm_file;
 };
@@ -276,7 +278,7 @@ ModelSpec SpecFor(const InspectOptions& o) {
 
 std::string DescribePlan(const InspectOptions& o) {
   const Model model = ModelFor(SpecFor(o), o.paths.empty());
-  const auto backend = MakeCpuBackend(static_cast<int>(o.threads));
+  const auto backend = OpenDevice({.device = o.device}, static_cast<int>(o.threads)).backend;
   Network network(*model.graph, *backend, {.algorithm_file = o.algorithm_file});
   const Mode mode = o.mode == "train"      ? Mode::kTrain
                     : o.mode == "evaluate" ? Mode::kEvaluate
@@ -308,6 +310,7 @@ int RunInspect(std::span<const std::string> arguments) {
       .ValueName("LIST")
       .DefaultText("mlp 1000,1000; dnn 10,10");
   options.Add("batch-size", &o.batch_size, "of the plan").Min(1).Max(1e9);
+  AddDeviceOption(options, &o.device);
   options.Add("threads", &o.threads, "kernel threads; 0: one a core").Min(0).Max(1024);
   options.RefuseUnknown();
   options.Parse(arguments);

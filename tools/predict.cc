@@ -16,6 +16,7 @@
 #include "tools/class_table.h"
 #include "tools/console.h"
 #include "tools/contact_sheet.h"
+#include "tools/device.h"
 #include "tools/environment.h"
 #include "tools/file_roles.h"
 #include "tools/limits.h"
@@ -36,6 +37,8 @@ struct PredictOptions {
   int64_t samples = 40;
   bool softmax = false;
   int64_t batch_size = 256;
+  std::string device = "auto";
+  std::optional<int> allowed_gpus;
   int64_t threads = 0;
   std::string algorithm_file;
 };
@@ -184,6 +187,7 @@ PredictOptions Parse(std::span<const std::string> arguments, std::string* help) 
       .DefaultText("labels.txt beside the model");
   options.Add("samples", &o.samples, "pictures on it").Min(1).Max(1000);
   options.Add("batch-size", &o.batch_size, "rows at a time").Min(1).Max(1e9);
+  AddDeviceOption(options, &o.device);
   options.Add("threads", &o.threads, "kernel threads; 0: one a core").Min(0).Max(1024);
   options.RefuseUnknown();
   options.Parse(arguments);
@@ -191,9 +195,9 @@ PredictOptions Parse(std::span<const std::string> arguments, std::string* help) 
     *help = options.Help();
     return o;
   }
-  if (o.model_dir.empty()) {
-    o.model_dir = ReadEnvironment(ProcessVariables()).model_dir.value_or("");
-  }
+  const Environment environment = ReadEnvironment(ProcessVariables());
+  o.allowed_gpus = environment.num_gpus;
+  if (o.model_dir.empty()) o.model_dir = environment.model_dir.value_or("");
   if (o.model_dir.empty()) throw ConfigError("give --model-dir DIR or set SM_MODEL_DIR");
   if (o.input.empty() == o.channel.empty()) {
     throw ConfigError("give either --input FILE or --channel DIR");
@@ -269,7 +273,9 @@ int RunPredict(std::span<const std::string> arguments) {
   }
   CheckFiles(o);
   RequireLimits(1, o.threads);
-  Predictor predictor(o.model_dir, {.threads = static_cast<int>(o.threads),
+  Predictor predictor(o.model_dir, {.device = o.device,
+                                    .allowed_gpus = o.allowed_gpus,
+                                    .threads = static_cast<int>(o.threads),
                                     .algorithm_file = o.algorithm_file,
                                     .batch_size = o.batch_size});
   CheckClassifier(o, predictor);

@@ -7,6 +7,7 @@
 
 #include "engine/text.h"
 #include "kernels/error.h"
+#include "tools/device.h"
 
 namespace lockstep::tools {
 namespace {
@@ -50,7 +51,9 @@ bool CanBeCut(const Shape& rows, const InputTransform& input, const Shape& sampl
 Predictor::Predictor(const std::string& model_dir, PredictorOptions options)
     : found_(FindModelDirectory(model_dir)),
       options_(std::move(options)),
-      backend_(MakeCpuBackend(options_.threads)),
+      backend_(OpenDevice({.device = options_.device, .allowed_gpus = options_.allowed_gpus},
+                          options_.threads)
+                   .backend),
       model_(BuildModel(found_.spec)),
       network_(*model_.graph, *backend_,
                {.dtype = Precision(found_), .algorithm_file = options_.algorithm_file}),

@@ -15,7 +15,9 @@
 namespace lockstep::tools {
 
 struct PredictorOptions {
-  int threads = 0;  // 0: one a core
+  std::string device = "auto";           // --device
+  std::optional<int> allowed_gpus = {};  // by the platform
+  int threads = 0;                       // of the CPU; 0: one a core
   std::string algorithm_file = {};
   int64_t batch_size = 256;
 };

@@ -24,6 +24,7 @@
 #include "models/name_match.h"
 #include "tools/allocation.h"
 #include "tools/checkpoints.h"
+#include "tools/device.h"
 #include "tools/early_stopping.h"
 #include "tools/failure.h"
 #include "tools/file_roles.h"
@@ -120,7 +121,10 @@ class TrainJob::Impl {
   }
 
   void MakeModel(int threads) {
-    backend_ = MakeCpuBackend(threads);
+    OpenedDevice device =
+        OpenDevice({.device = o_.device, .allowed_gpus = o_.allowed_gpus}, threads);
+    backend_ = std::move(device.backend);
+    if (!device.note.empty()) o_.notes.push_back(device.note);
     model_ = BuildModel({.name = o_.model,
                          .in_shape = data_->train().sample_type().shape,
                          .classes = o_.classes,
@@ -141,6 +145,8 @@ class TrainJob::Impl {
   JobRanks::Facts Facts() const {
     if (ranks_.size() == 1) return {};
     JobRanks::Facts facts{{"the program", ProgramHash()}};
+    const std::string device = backend_->name();
+    facts.emplace_back("the kind of device", device.substr(0, device.find(':')));
     for (JobRanks::Facts data = data_->Facts(); const auto& fact : data) facts.push_back(fact);
     if (o_.reproducible) facts.emplace_back("the processor", backend_->fingerprint());
     for (const auto& [option, value] : JobRecipe()) facts.emplace_back("--" + option, value);

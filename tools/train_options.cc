@@ -10,6 +10,7 @@
 #include "engine/text.h"
 #include "kernels/error.h"
 #include "tools/algorithm_file.h"
+#include "tools/device.h"
 #include "tools/early_stopping.h"
 #include "tools/option_values.h"
 #include "tools/options.h"
@@ -142,6 +143,7 @@ void DeclareTraining(Options& options, TrainOptions* o) {
   options.Add("warm-up", &o->warm_up, "steps of linear warm-up").Min(0).Max(kMostIterations);
   options.Add("seed", &o->seed, "of start values, order, dropout and cropping");
   options.Add("dtype", &o->dtype, "of weights and arithmetic").OneOf({"float32", "float64"});
+  AddDeviceOption(options, &o->device);
   options.Add("threads", &o->threads, "kernel threads; 0: one a core that is this process's")
       .Min(0)
       .Max(1024);
@@ -326,9 +328,7 @@ void FillFromEnvironment(const Environment& environment, TrainOptions* o) {
   o->checkpoint_dir =
       LocalDirectory("checkpoint-dir", o->checkpoint_dir, environment.checkpoint_dir,
                      "make " + environment.base_dir + "/checkpoints", o);
-  if (const int gpus = environment.num_gpus.value_or(0); gpus > 0) {
-    o->notes.push_back(Counted(gpus, "GPU") + " allowed; this build uses the CPU");
-  }
+  o->allowed_gpus = environment.num_gpus;
 }
 
 // What the log of each epoch will have.

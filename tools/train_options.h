@@ -57,6 +57,8 @@ struct TrainOptions {
   int64_t warm_up = 0;
   uint64_t seed = 0;
   std::string dtype = "float32";
+  std::string device = "auto";
+  std::optional<int> allowed_gpus;  // by the platform
   int64_t threads = 0;
   bool exact_math = false;
   bool reproducible = false;

@@ -5,6 +5,8 @@
 
 namespace lockstep {
 
+int CountCudaDevices() { return cuda::CountDevices().devices; }
+
 std::unique_ptr<Backend> MakeCudaBackend(int device) {
   const cuda::Device opened = cuda::OpenDevice(device);
   throw DeviceError("cuda:" + std::to_string(device) + " (" + opened.name +

@@ -7,6 +7,7 @@
 namespace lockstep::tools {
 namespace {
 
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -150,9 +151,12 @@ TEST_F(Platform, AddressesOfBucketsAreNoFolders) {
 
 TEST_F(Platform, GpusThatAreNotUsedAreMentioned) {
   auto variables = Variables();
-  variables["SM_NUM_GPUS"] = "4";
-  EXPECT_THAT(RunWell(TrainWithoutChannels(), variables).out,
-              HasSubstr("# 4 GPUs allowed; this build uses the CPU\n"));
+  variables["SM_NUM_GPUS"] = "400";
+  EXPECT_THAT(RunWell(TrainWithoutChannels({"--device", "auto"}), variables).out,
+              ContainsRegex("# (SM_NUM_GPUS allows 400 GPUs, .*: u|u)sing the CPU"));
+  const Outcome refused = Run(TrainWithoutChannels({"--device", "cuda:400"}), variables);
+  EXPECT_EQ(refused.code, 64);
+  EXPECT_THAT(refused.err, HasSubstr("SM_NUM_GPUS allows 400 GPUs"));
   variables["SM_NUM_GPUS"] = "0";
   EXPECT_THAT(RunWell(TrainWithoutChannels(), variables).out, Not(HasSubstr("GPU")));
 }

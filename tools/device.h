@@ -1,0 +1,47 @@
+// Which device a program computes on: --device.
+#ifndef LOCKSTEP_TOOLS_DEVICE_H_
+#define LOCKSTEP_TOOLS_DEVICE_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "comm/world.h"
+#include "kernels/backend.h"
+#include "tools/options.h"
+
+namespace lockstep::tools {
+
+// "auto", "cpu", "cuda" (the GPU of this process: of several on a host each has its own) or
+// "cuda:N".
+void AddDeviceOption(Options& options, std::string* device);
+
+struct DeviceChoice {
+  std::string device = "auto";
+  std::optional<int> allowed_gpus = {};  // SM_NUM_GPUS: what the platform lets this host use
+  // Of the processes of this job on this host.
+  int local_rank = LaunchedLocalRank(), local_ranks = LaunchedLocalRanks();
+};
+
+struct ChosenDevice {
+  int gpu = -1;           // none: the CPU
+  std::string note = {};  // what a user should know of it; may be empty
+};
+
+// Of `visible` GPUs. Processes of a host that ask alike get devices of one kind. Throws ConfigError
+// for a device that is no device's name, that is not allowed or not there, and where a GPU is asked
+// for by more processes of a host than there are GPUs.
+ChosenDevice ChooseDevice(const DeviceChoice& choice, int visible);
+
+struct OpenedDevice {
+  std::unique_ptr<Backend> backend;
+  std::string note;
+};
+
+// The device of this process; `threads` are those of the CPU. What "auto" cannot open is replaced
+// by the CPU, with a note. Throws what ChooseDevice and MakeCudaBackend throw.
+OpenedDevice OpenDevice(const DeviceChoice& choice, int threads);
+
+}  // namespace lockstep::tools
+
+#endif  // LOCKSTEP_TOOLS_DEVICE_H_
