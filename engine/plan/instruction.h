@@ -97,6 +97,8 @@ class Instruction {
   virtual void DescribeLayouts(LayoutGroups& groups) const = 0;
   // The input whose memory output 0 may take over when nobody reads it later; -1 for none.
   virtual int reusable_input() const { return -1; }
+  // Whether the elements of an input are read, and not only its shape.
+  virtual bool reads(size_t /*input*/) const { return true; }
   // True when output 0 is input 0 under another shape: never copied.
   virtual bool is_alias() const { return false; }
   virtual void Prepare(const PrepareContext&) {}

@@ -280,9 +280,11 @@ Tensor Plan::InputGradient(const std::string& name) const {
 int64_t Plan::LineBytes(size_t i) const {
   int64_t bytes = 0;
   if (instructions_[i]->is_alias()) return 0;
-  for (const ValueId id : instructions_[i]->inputs)
-    bytes += values_[static_cast<size_t>(id)].type.bytes();
-  for (const ValueId id : instructions_[i]->outputs) {
+  const Instruction& line = *instructions_[i];
+  for (size_t k = 0; k < line.inputs.size(); ++k) {
+    if (line.reads(k)) bytes += values_[static_cast<size_t>(line.inputs[k])].type.bytes();
+  }
+  for (const ValueId id : line.outputs) {
     bytes += values_[static_cast<size_t>(id)].type.bytes();
   }
   return bytes;

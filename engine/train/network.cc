@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 
+#include "engine/text.h"
 #include "engine/train/posix_file.h"
 #include "engine/train/publish.h"
 #include "engine/train/saved_states.h"
@@ -133,8 +134,8 @@ void Network::RequireParts(int64_t samples) const {
   const int64_t parts = int64_t{options_.accumulate} * group_->size();
   if (options_.accumulate == 1 || parts <= samples) return;
   throw ConfigError("--accumulate " + std::to_string(options_.accumulate) + " on " +
-                    std::to_string(group_->size()) + " processes makes " + std::to_string(parts) +
-                    " parts of a batch of " + std::to_string(samples) +
+                    Counted(group_->size(), "process", "processes") + " makes " +
+                    std::to_string(parts) + " parts of a batch of " + std::to_string(samples) +
                     " samples; give fewer parts or a larger --batch-size");
 }
 

@@ -208,7 +208,7 @@ TEST_F(AccumulationTest, MorePartsThanSamplesAreRefused) {
   EXPECT_EQ(error(4, 4), "");
   EXPECT_EQ(error(1, 0), "");
   EXPECT_EQ(error(5, 4),
-            "--accumulate 5 on 1 processes makes 5 parts of a batch of 4 samples; give fewer parts "
+            "--accumulate 5 on 1 process makes 5 parts of a batch of 4 samples; give fewer parts "
             "or a larger --batch-size");
   EXPECT_EQ(error(0, 4), "--accumulate must be at least 1");
 }

@@ -125,6 +125,22 @@ TEST(Plan, TailBatchesAddUpToTheWholeBatch) {
   }
 }
 
+// Of 8 channels in 2 pictures of 3 x 13 x 10 numbers.
+TEST(Plan, BytesOfALineAreThoseThatItTouches) {
+  Graph graph;
+  Var x = Conv2d(graph.Input("x", {{3, 13, 10}, DType::kFloat32}), Conv3x3(8), "c");
+  LabelLoss(graph, Linear(BatchNorm(x, {}, "bn"), {.out = 5}, "fc"));
+  TestDevice device;
+  NetworkRunner runner(device, graph, DType::kFloat32);
+  const auto plan = runner.MakePlan({.batch = 2});
+  std::map<std::string, int64_t> bytes;
+  for (size_t i = 0; i < plan->lines(); ++i) bytes[plan->line(i).kind()] = plan->LineBytes(i);
+  constexpr int64_t kPicture = 2 * 8 * 13 * 10 * 4, kStatistic = 8 * 8, kVariable = 8 * 4;
+  EXPECT_EQ(bytes.at("batch norm moments"), kPicture + 2 * kStatistic);
+  EXPECT_EQ(bytes.at("batch norm join"), 4 * kStatistic + 2 * kVariable);
+  EXPECT_EQ(bytes.at("batch norm gradient join"), 4 * kStatistic + 8 + 2 * kVariable);
+}
+
 TEST(Plan, PlansThatShareAnArenaDoNotDisturbEachOther) {
   Graph graph;
   AddZoo(graph);

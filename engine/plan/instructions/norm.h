@@ -81,6 +81,7 @@ class BatchNormJoin : public NormInstruction {
         running_(running),
         lane_norm_(lane_norm) {}
   std::string kind() const override { return "batch norm join"; }
+  bool reads(size_t input) const override { return inputs[input] != picture(); }
   void DescribeLayouts(LayoutGroups&) const override {}
   int64_t join_size() const override { return 2 * channels() + 1; }
   void GiveToJoin(const RunContext& lane, double* given) const override;
@@ -159,6 +160,7 @@ class BatchNormGradientJoin : public NormInstruction {
   };
   BatchNormGradientJoin(DType dtype, LaneNorm lane_norm, std::vector<ValueId> in, Outputs out);
   std::string kind() const override { return "batch norm gradient join"; }
+  bool reads(size_t input) const override { return inputs[input] != picture(); }
   void DescribeLayouts(LayoutGroups&) const override {}
   int64_t join_size() const override { return 2 * channels() + 1; }
   void GiveToJoin(const RunContext& lane, double* given) const override;
