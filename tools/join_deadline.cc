@@ -69,7 +69,8 @@ void JoinDeadline::Run() {
 
 // The first of a host that ends says why. It ends the job, so the others have nothing to add.
 void JoinDeadline::End(const std::string& line, ExitCode code) {
-  if (roll_call_.MaySpeak()) {
+  const bool said = code == ExitCode::kNotSaved && signals_.another_speaks();
+  if (!said && roll_call_.MaySpeak()) {
     Console(2).Write("lockstep: " + OneLine(line) + "\n");
     WriteFailureFile(options_.failure_dir, line);
   }

@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -23,6 +24,7 @@
 namespace lockstep::tools {
 namespace {
 
+constexpr const char* kStartedHere = "LOCKSTEP_STARTED_BY_LAUNCH";
 constexpr int kNoMpirun = 127;  // of a child that could not become it
 
 std::string OwnProgram() {
@@ -120,6 +122,8 @@ int WaitFor(pid_t child, const StopSignals& signals, Words* output, Words* error
 
 }  // namespace
 
+bool StartedByLaunchRanks() { return std::getenv(kStartedHere) != nullptr; }
+
 int LaunchRanks(int ranks, std::span<const std::string> mpi_options,
                 std::span<const std::string> arguments, const StopSignals& signals) {
   std::vector<std::string> line = CommandLine(ranks, mpi_options, arguments);
@@ -127,6 +131,7 @@ int LaunchRanks(int ranks, std::span<const std::string> mpi_options,
   argv.reserve(line.size() + 1);
   for (std::string& word : line) argv.push_back(word.data());
   argv.push_back(nullptr);
+  ::setenv(kStartedHere, "1", 1);
   Words output(1), errors(2);
   const pid_t parent = ::getpid();
   const pid_t child = ::fork();
@@ -141,7 +146,8 @@ int LaunchRanks(int ranks, std::span<const std::string> mpi_options,
                           "openmpi-bin",
                       ExitCode::kBadCluster);
   }
-  if (code < 128) return code;
+  const bool stopped = signals.requested() && code == static_cast<int>(ExitCode::kNotSaved);
+  if (code < 128 && (!stopped || errors.has_reason())) return code;
   // What met the signal before it could catch it had nothing to save yet.
   const ExitCode own = signals.requested() ? ExitCode::kNotSaved : ExitCode::kPeerLost;
   if (errors.has_reason()) return static_cast<int>(own);

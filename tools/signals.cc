@@ -19,6 +19,7 @@ std::atomic<bool> owned{false};
 std::atomic<int> received{0};
 std::atomic<int64_t> received_ns{0};
 std::atomic<bool> nothing_to_save{false};
+std::atomic<int> silent_for{0};  // this signal; 0: none
 std::atomic<void (*)(const void*)> last_act{nullptr};
 std::atomic<const void*> last_argument{nullptr};
 std::atomic<pid_t> parent{0};
@@ -45,9 +46,11 @@ extern "C" void OnStopSignal(int signal) {
   int64_t first_ns = 0;
   if (received_ns.compare_exchange_strong(first_ns, now)) {
     if (nothing_to_save) {
-      Print("lockstep: ");
-      Print(StopSignals::kNothingToSave);
-      Print("\n");
+      if (signal != silent_for) {
+        Print("lockstep: ");
+        Print(StopSignals::kNothingToSave);
+        Print("\n");
+      }
       Leave();
     }
     received.store(signal);
@@ -58,7 +61,9 @@ extern "C" void OnStopSignal(int signal) {
   const int first = received.load();
   constexpr std::chrono::nanoseconds kRepeat = StopSignals::kRepeat;
   if ((first == 0 || first == signal) && now - first_ns < kRepeat.count()) return;
-  Print("second signal: leaving at once, nothing saved; run again to resume\n");
+  if (first == 0 || first != silent_for) {
+    Print("second signal: leaving at once, nothing saved; run again to resume\n");
+  }
   Leave();
 }
 
@@ -85,6 +90,7 @@ StopSignals::StopSignals() {
   if (owned.exchange(true)) throw Error(ExitCode::kBug, "a second StopSignals in one process");
   received = 0;
   received_ns = 0;
+  silent_for = 0;
   size_t at = 0;
   for (const int signal : kStopping) ::sigaction(signal, nullptr, &before_[at++]);
   for (const int signal : kIgnored) Ignore(signal, &before_[at++]);
@@ -111,6 +117,12 @@ void StopSignals::FollowParent() const {
   ::prctl(PR_SET_PDEATHSIG, ParentEnded());
   // It may have ended before that.
   OnParentEnd(ParentEnded());
+}
+
+void StopSignals::LetAnotherSpeak() noexcept { silent_for = SIGUSR1; }
+
+bool StopSignals::another_speaks() const noexcept {
+  return requested() && received.load() == silent_for.load();
 }
 
 StopSignals::~StopSignals() {

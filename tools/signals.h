@@ -41,6 +41,11 @@ class StopSignals {
   // For processes that a launcher has started: its end is a SIGTERM. One that is killed itself does
   // not end them, and nobody would see what they print.
   void FollowParent() const;
+  // For the processes of a job to which another passes on its signals as SIGUSR1: it says that they
+  // end, once, and this one ends by it without a word.
+  void LetAnotherSpeak() noexcept;
+  // Whether that has happened.
+  bool another_speaks() const noexcept;
   bool requested() const noexcept;
   // The first signal and when it came, on the monotonic clock.
   std::optional<Stop> stop() const noexcept;

@@ -54,6 +54,7 @@ void Join(const TrainOptions& options, const std::string& failure_dir, const Sto
 int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
   signals.Catch();
   if (LaunchedRanks() > 1) signals.FollowParent();
+  if (StartedByLaunchRanks()) signals.LetAnotherSpeak();
   const Variables variables = ProcessVariables();
   std::optional<RankLog> rank_log;
   std::optional<Console> console;
@@ -88,11 +89,13 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
     const bool saved = job && job->saved();
     if (signals.requested() && !saved && IsTrouble(failure.code))
       failure.code = ExitCode::kNotSaved;
+    const bool said = signals.another_speaks() && failure.text == StopSignals::kNothingToSave;
     if (ranks && LostARank(std::current_exception())) ranks->LetHeartbeatSpeak();
     if (ranks) NameTheRank(*ranks, &failure);
     WriteFailureFile(FailureDirectory(variables), failure.text);
     if (rank_log) rank_log->End("lockstep: " + failure.text);
     ranks ? TellRanks(*ranks, signals, &failure) : LetTheFirstSay(signals, &failure);
+    if (said) failure.text.clear();
     throw Error(failure.code, failure.text);
   }
 }

@@ -80,6 +80,37 @@ TEST_F(RankFaults, A9ACheckpointOfAnotherNetworkIsRefused) {
   EXPECT_TRUE(Exists("job/checkpoint_7.lsc"));
 }
 
+// While they meet, load data, train, evaluate or save: saved within 2 s, or nothing to save yet.
+// Two seconds more for mpirun, which looks for the end of its processes now and then.
+TEST_F(RankFaults, B3TermAtAnyMomentEndsTheJobInTime) {
+  const auto named = [&](const std::string& name) {
+    return Reproducible(name, {"--epochs", "8", "--checkpoint-every", "1"});
+  };
+  const Arguments job = named("job");
+  const auto start = steady_clock::now();
+  const std::string hash = RunWell(named("whole") + Arguments{"--ranks", "2"}).WeightsHash();
+  const std::chrono::duration<double> whole = steady_clock::now() - start;
+  int stopped = 0, before_the_first_step = 0;
+  for (int part = 1; part <= 10; ++part) {
+    Program program(job + Arguments{"--ranks", std::to_string(1 + part % 3)}, Setting());
+    std::this_thread::sleep_for(whole * part / 12.0);
+    program.Signal(SIGTERM);
+    const auto asked = steady_clock::now();
+    const Outcome outcome = program.Wait();
+    EXPECT_LT(steady_clock::now() - asked, std::chrono::seconds(4)) << outcome.out << outcome.err;
+    EXPECT_THAT(outcome.code, testing::AnyOf(0, 75)) << outcome.signal << outcome.err;
+    if (outcome.code == 75) {
+      ++before_the_first_step;
+      ExpectRefusal(outcome, 75, {"before the first step"});
+    }
+    const bool stops = outcome.out.find("stopped by ") != std::string::npos;
+    stopped += stops;
+    if (outcome.code == 0 && !stops) std::filesystem::remove_all(Dir("job"));  // it was at its end
+  }
+  std::cout << before_the_first_step << " times before the first step, " << stopped << " behind\n";
+  EXPECT_EQ(RunWell(job + Arguments{"--ranks", "2"}).WeightsHash(), hash);
+}
+
 TEST_F(RankFaults, B4ASecondSignalLeavesAtOnce) {
   Program program(Endless({"--ranks", "2"}), Setting());
   ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
