@@ -1,4 +1,5 @@
 #include "kernels/cuda/elementwise.h"
+
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/launch.cuh"
 

@@ -1,6 +1,7 @@
+#include "kernels/cuda/optimizer.h"
+
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/optimizer.h"
 
 namespace lockstep::cuda {
 

@@ -1,6 +1,7 @@
+#include "kernels/cuda/pool.h"
+
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/pool.h"
 
 namespace lockstep::cuda {
 

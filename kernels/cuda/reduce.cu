@@ -1,6 +1,7 @@
+#include "kernels/cuda/reduce.h"
+
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/reduce.h"
 
 namespace lockstep::cuda {
 

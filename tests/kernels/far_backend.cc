@@ -76,8 +76,8 @@ void FarDevice::Protect(bool open) {
   }
 }
 
-FarBackend::FarBackend(int threads)
-    : base_(MakeCpuBackend(threads)), kernels_(std::make_unique<Kernels>(device_, *base_)) {}
+FarBackend::FarBackend(std::unique_ptr<Backend> base)
+    : base_(std::move(base)), kernels_(std::make_unique<Kernels>(device_, *base_)) {}
 
 FarBackend::~FarBackend() = default;
 
@@ -96,6 +96,12 @@ void FarBackend::Download(const void* device, void* host, size_t bytes) {
   device_.Do({device}, [&] {
     if (bytes > 0) std::memcpy(host, device, bytes);
   });
+  base_->Synchronize();
+}
+
+void FarBackend::Synchronize() {
+  device_.Finish();
+  base_->Synchronize();
 }
 
 void FarBackend::Copy(const void* from, void* to, size_t bytes) {

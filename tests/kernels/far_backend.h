@@ -65,7 +65,9 @@ class FarDevice {
 // Lanes run one after the other.
 class FarBackend : public Backend {
  public:
-  explicit FarBackend(int threads = 1);
+  explicit FarBackend(int threads = 1) : FarBackend(MakeCpuBackend(threads)) {}
+  // With the kernels of `base`, which works on the host's memory.
+  explicit FarBackend(std::unique_ptr<Backend> base);
   ~FarBackend() override;
 
   std::string name() const override { return "far"; }
@@ -79,7 +81,7 @@ class FarBackend : public Backend {
   void Download(const void* device, void* host, size_t bytes) override;
   void Copy(const void* from, void* to, size_t bytes) override;
   void Clear(void* device, size_t bytes) override;
-  void Synchronize() override { device_.Finish(); }
+  void Synchronize() override;
   void Enter() override { base_->Enter(); }
   void ForEachLane(int lanes, const std::function<void(int lane)>& body) override;
 
