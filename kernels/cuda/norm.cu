@@ -1,7 +1,6 @@
-#include "kernels/cuda/norm.h"
-
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/norm.h"
 
 namespace lockstep::cuda {
 

@@ -1,7 +1,6 @@
-#include "kernels/cuda/random.h"
-
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/random.h"
 
 namespace lockstep::cuda {
 

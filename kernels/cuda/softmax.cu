@@ -1,7 +1,6 @@
-#include "kernels/cuda/softmax.h"
-
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/softmax.h"
 
 namespace lockstep::cuda {
 
