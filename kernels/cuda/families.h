@@ -4,8 +4,11 @@
 
 #include <memory>
 
+#include "kernels/conv.h"
+#include "kernels/cuda/library.h"
 #include "kernels/cuda/stream.h"
 #include "kernels/elementwise.h"
+#include "kernels/gemm.h"
 #include "kernels/norm.h"
 #include "kernels/optimizer.h"
 #include "kernels/pool.h"
@@ -15,7 +18,9 @@
 
 namespace lockstep::cuda {
 
-// `stream` must outlive them.
+// `stream` must outlive them. Libraries are opened when they are first needed.
+std::unique_ptr<ConvKernels> MakeConv(GpuStream* stream, const LibraryFolders& where);
+std::unique_ptr<GemmKernels> MakeGemm(GpuStream* stream, const LibraryFolders& where);
 std::unique_ptr<ElementwiseKernels> MakeElementwise(GpuStream* stream);
 std::unique_ptr<NormKernels> MakeNorm(GpuStream* stream);
 std::unique_ptr<OptimizerKernels> MakeOptimizer(GpuStream* stream);

@@ -46,7 +46,7 @@ class ThreadBlock : public math::BlockOps<ThreadBlock> {
 
 class HostStream {
  public:
-  static constexpr int64_t kTogether = 12;
+  static constexpr int64_t kTogether = 6;
 
   // threads 0: each block is one thread alone (SerialBlock). Otherwise the first kTogether blocks
   // are of so many threads: barriers take long where there are fewer cores.

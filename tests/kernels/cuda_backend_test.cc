@@ -1,0 +1,185 @@
+// What only a GPU can show: that launches, copies and libraries do what the host's tests of the
+// same text expect. Without a GPU each test is a skip, which is counted and printed.
+#include "kernels/cuda/device.h"
+#include "kernels/error.h"
+#include "tests/kernels/kernel_test.h"
+
+namespace lockstep::test {
+namespace {
+
+class CudaBackendTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (cuda::CountDevices().devices == 0) GTEST_SKIP() << "no GPU answers";
+    gpu_ = MakeCudaBackend(0);
+  }
+  void TearDown() override {
+    for (void* const memory : memory_) gpu_->Free(memory);
+  }
+
+  template <typename T>
+  T* Put(const std::vector<T>& host) {
+    void* const memory = gpu_->Allocate(host.size() * sizeof(T), "an array of a test");
+    memory_.push_back(memory);
+    gpu_->Upload(host.data(), memory, host.size() * sizeof(T));
+    return static_cast<T*>(memory);
+  }
+  template <typename T>
+  std::vector<T> Get(const T* memory, size_t size) {
+    std::vector<T> host(size);
+    gpu_->Download(memory, host.data(), size * sizeof(T));
+    return host;
+  }
+
+  std::unique_ptr<Backend> gpu_;
+  std::shared_ptr<Backend> cpu_ = BestBackend();
+
+ private:
+  std::vector<void*> memory_;
+};
+
+TEST_F(CudaBackendTest, CopiesAndClearsAnySize) {
+  for (const int64_t size : {0, 1, 1000, 3 << 20}) {
+    const auto host = Numbers<float>(size, 1);
+    float* const a = Put(host);
+    float* const b = Put(std::vector<float>(host.size()));
+    gpu_->Copy(a, b, host.size() * sizeof(float));
+    gpu_->Clear(a, host.size() * sizeof(float));
+    EXPECT_EQ(Get(b, host.size()), host);
+    EXPECT_EQ(Get(a, host.size()), std::vector<float>(host.size()));
+  }
+}
+
+TEST_F(CudaBackendTest, MapsEqualTheCpusInPacksAndWithout) {
+  const int64_t size = 100003;
+  auto x = Numbers<float>(size, 1);
+  float* const d = Put(x);
+  for (const int64_t from : {0, 1}) {  // aligned for packs, and not
+    const auto before = Get(d, x.size());
+    x = before;
+    gpu_->elementwise().ActivationForward(DType::kFloat32, Activation::kTanh, 0, size - from,
+                                          d + from, d + from);
+    cpu_->elementwise().ActivationForward(DType::kFloat32, Activation::kTanh, 0, size - from,
+                                          x.data() + from, x.data() + from);
+    ExpectClose(Get(d, x.size()), x, 1e-6, "tanh");
+  }
+}
+
+TEST_F(CudaBackendTest, DropoutKeepsTheSameElementsAsTheCpu) {
+  const PictureShape s{3, 12, 5, 7};
+  const std::vector<int64_t> ids = {5, 1, 900000000000};
+  const std::vector<uint32_t> epoch = {3};
+  const auto x = Numbers<float>(Size(s), 1, 1, 2);
+  float* const d = Put(x);
+  float* const y = Put(x);
+  for (const Layout l : Layouts(s.c)) {
+    std::vector<float> wanted(x.size());
+    cpu_->random().DropoutForward(DType::kFloat32, s, l, {0.3, 7, epoch.data(), ids.data()},
+                                  x.data(), wanted.data());
+    gpu_->random().DropoutForward(DType::kFloat32, s, l, {0.3, 7, Put(epoch), Put(ids)}, d, y);
+    EXPECT_EQ(Get(y, x.size()), wanted) << l.block;
+  }
+}
+
+TEST_F(CudaBackendTest, MomentsAndSumsEqualTheCpus) {
+  const PictureShape s{16, 24, 9, 11};
+  const auto x = Numbers<float>(Size(s), 1, 90, 110);
+  float* const d = Put(x);
+  for (const Layout l : Layouts(s.c)) {
+    std::vector<double> mean(24), m2(24);
+    const BatchNormShape shape{s, l, DType::kFloat32, Activation::kIdentity, {}};
+    cpu_->norm().Moments(shape, x.data(), mean.data(), m2.data());
+    double* const gpu_mean = Put(mean);
+    double* const gpu_m2 = Put(m2);
+    gpu_->norm().Moments(shape, d, gpu_mean, gpu_m2);
+    ExpectClose(Get(gpu_mean, 24), mean, 1e-7, "mean");
+    ExpectClose(Get(gpu_m2, 24), m2, 1e-5, "m2");
+  }
+  const double wanted = cpu_->reduce().SumOfSquares(DType::kFloat32, Size(s), x.data());
+  EXPECT_NEAR(gpu_->reduce().SumOfSquares(DType::kFloat32, Size(s), d) / wanted, 1, 1e-12);
+  EXPECT_EQ(gpu_->reduce().FirstNonFinite(DType::kFloat32, Size(s), d), -1);
+}
+
+TEST_F(CudaBackendTest, CrossEntropyEqualsTheCpusAndABadLabelIsThrownLater) {
+  for (const int64_t classes : {10, 1000}) {
+    const int64_t rows = 65;
+    const auto x = Numbers<float>(rows * classes, 1, -5, 5);
+    std::vector<int32_t> labels(65, 3);
+    labels[7] = -1;
+    std::vector<float> dx(x.size()), loss(1);
+    LossSums wanted;
+    cpu_->softmax().CrossEntropy(DType::kFloat32, rows, classes, x.data(), labels.data(), &wanted,
+                                 loss.data(), dx.data());
+    LossSums* const sums = Put(std::vector<LossSums>(1));
+    float* const gpu_dx = Put(dx);
+    const float* const gpu_x = Put(x);
+    gpu_->softmax().CrossEntropy(DType::kFloat32, rows, classes, gpu_x, Put(labels), sums,
+                                 Put(loss), gpu_dx);
+    const LossSums found = Get(sums, 1)[0];
+    EXPECT_NEAR(found.loss, wanted.loss, 1e-4);
+    EXPECT_EQ(found.count, wanted.count);
+    EXPECT_EQ(found.metric, wanted.metric);
+    ExpectClose(Get(gpu_dx, dx.size()), dx, 1e-6, "dx");
+    labels[9] = 5000;
+    gpu_->softmax().CrossEntropy(DType::kFloat32, rows, classes, gpu_x, Put(labels), sums, nullptr,
+                                 nullptr);
+    EXPECT_THROW(gpu_->Synchronize(), FormatError);
+  }
+}
+
+TEST_F(CudaBackendTest, ProductsEqualTheCpus) {
+  for (const bool trans_a : {false, true}) {
+    for (const bool trans_b : {false, true}) {
+      GemmArgs g;
+      g.trans_a = trans_a, g.trans_b = trans_b;
+      g.m = 33, g.n = 50, g.k = 70;
+      g.lda = trans_a ? g.m : g.k, g.ldb = trans_b ? g.k : g.n, g.ldc = g.n;
+      g.activation = Activation::kRelu;
+      const auto a = Numbers<float>(g.m * g.k, 1), b = Numbers<float>(g.k * g.n, 2);
+      const auto bias = Numbers<float>(g.n, 3);
+      std::vector<float> c(static_cast<size_t>(g.m * g.n));
+      float* const result = Put(c);
+      g.a = Put(a), g.b = Put(b), g.c = result, g.bias = Put(bias);
+      gpu_->gemm().Gemm(DType::kFloat32, g);
+      g.a = a.data(), g.b = b.data(), g.c = c.data(), g.bias = bias.data();
+      cpu_->gemm().Gemm(DType::kFloat32, g);
+      ExpectClose(Get(result, c.size()), c, 1e-5, "product");
+    }
+  }
+}
+
+TEST_F(CudaBackendTest, EveryConvolutionEqualsTheCpusReference) {
+  const ConvShape s{4, 16, 10, 9, 24, 3, 3, 1, 1, 1, 1};
+  const auto x = Numbers<float>(4 * 16 * 90, 1), y = Numbers<float>(4 * 24 * 90, 2);
+  const auto w = Numbers<float>(24 * 16 * 9, 3);
+  for (const ConvPass pass :
+       {ConvPass::kForward, ConvPass::kBackwardData, ConvPass::kBackwardWeights}) {
+    for (const int64_t block : {int64_t{1}, int64_t{0}}) {
+      const Layout in{block == 0 ? s.c : 1}, out{block == 0 ? s.k : 1};
+      auto host_x = x, host_y = y, host_w = w;
+      ConvBuffers b;
+      b.x = host_x.data(), b.y = host_y.data(), b.weights = w.data(), b.dw = host_w.data();
+      cpu_->conv().Make(s, pass, "reference", in, out)->Run(b);
+      for (const auto& name : gpu_->conv().Algorithms(s, pass, in, out, false)) {
+        const auto kernel = gpu_->conv().Make(s, pass, name, in, out);
+        float* const gpu_x = Put(x);
+        float* const gpu_y = Put(y);
+        float* const gpu_w = Put(w);
+        b.x = gpu_x, b.y = gpu_y, b.weights = Put(w), b.dw = gpu_w;
+        b.scratch = Put(std::vector<char>(kernel->scratch_bytes()));
+        kernel->Run(b);
+        ExpectClose(Get(gpu_x, x.size()), host_x, 1e-3, name);
+        ExpectClose(Get(gpu_y, y.size()), host_y, 1e-3, name);
+        ExpectClose(Get(gpu_w, w.size()), host_w, 1e-3, name);
+      }
+    }
+  }
+}
+
+TEST_F(CudaBackendTest, MemoryThatIsNotThereIsNamed) {
+  EXPECT_THROW(gpu_->Allocate(size_t{1} << 60, "the arena of a test"), DeviceError);
+  EXPECT_NO_THROW(gpu_->Synchronize());
+}
+
+}  // namespace
+}  // namespace lockstep::test
