@@ -1,6 +1,7 @@
+#include "kernels/cuda/norm.h"
+
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/norm.h"
 
 namespace lockstep::cuda {
 

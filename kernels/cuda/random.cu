@@ -1,6 +1,7 @@
+#include "kernels/cuda/random.h"
+
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/random.h"
 
 namespace lockstep::cuda {
 

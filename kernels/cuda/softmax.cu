@@ -1,6 +1,7 @@
+#include "kernels/cuda/softmax.h"
+
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/softmax.h"
 
 namespace lockstep::cuda {
 
