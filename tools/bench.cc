@@ -46,7 +46,7 @@ struct BenchOptions {
   int64_t batch_size = 64;  // of all processes together
   int64_t steps = 20;
   int64_t warm_up = 3;
-  std::string device = "auto";
+  std::string device = kDefaultDevice;
   int64_t threads = 0;
   int64_t lanes = 0;
   double width = 1.0;

@@ -49,8 +49,12 @@ ChosenDevice ChooseDevice(const DeviceChoice& choice, int visible) {
   if (!index && choice.device != kAuto && choice.device != kCpu && choice.device != kCuda) {
     throw ConfigError(asked + ": wants auto, cpu, cuda or cuda:N");
   }
-  if (choice.device == kCpu) return {};
   const int allowed = choice.allowed_gpus.value_or(std::numeric_limits<int>::max());
+  if (choice.device == kCpu) {
+    if (choice.allowed_gpus.value_or(0) == 0) return {};
+    return {.note = "SM_NUM_GPUS allows " + Counted(allowed, "GPU") +
+                    ": using the CPU; --device auto or cuda would use them"};
+  }
   if (choice.device == kAuto) {
     if (allowed == 0 || (visible == 0 && !choice.allowed_gpus)) return {};
     if (std::min(visible, allowed) >= choice.local_ranks) return {.gpu = choice.local_rank};

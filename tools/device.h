@@ -12,6 +12,9 @@
 
 namespace lockstep::tools {
 
+// What the programs take unless told otherwise: nothing of the CUDA backend has run on a GPU yet.
+inline constexpr const char* kDefaultDevice = "cpu";
+
 // "auto", "cpu", "cuda" (the GPU of this process: of several on a host each has its own) or
 // "cuda:N".
 void AddDeviceOption(Options& options, std::string* device);

@@ -45,7 +45,7 @@ struct InspectOptions {
   double width = 1.0;
   std::vector<int64_t> hidden;
   int64_t batch_size = 64;
-  std::string device = "auto";
+  std::string device = kDefaultDevice;
   int64_t threads = 0;
   std::string algorithm_file;
 };

@@ -37,7 +37,7 @@ struct PredictOptions {
   int64_t samples = 40;
   bool softmax = false;
   int64_t batch_size = 256;
-  std::string device = "auto";
+  std::string device = kDefaultDevice;
   std::optional<int> allowed_gpus;
   int64_t threads = 0;
   std::string algorithm_file;

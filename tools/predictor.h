@@ -11,11 +11,12 @@
 #include "engine/train/network.h"
 #include "models/model.h"
 #include "models/model_directory.h"
+#include "tools/device.h"
 
 namespace lockstep::tools {
 
 struct PredictorOptions {
-  std::string device = "auto";           // --device
+  std::string device = kDefaultDevice;   // --device
   std::optional<int> allowed_gpus = {};  // by the platform
   int threads = 0;                       // of the CPU; 0: one a core
   std::string algorithm_file = {};

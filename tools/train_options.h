@@ -14,6 +14,7 @@
 #include "engine/optim/optimizer.h"
 #include "engine/optim/schedule.h"
 #include "models/model.h"
+#include "tools/device.h"
 #include "tools/environment.h"
 #include "tools/job_ranks.h"
 
@@ -57,7 +58,7 @@ struct TrainOptions {
   int64_t warm_up = 0;
   uint64_t seed = 0;
   std::string dtype = "float32";
-  std::string device = "auto";
+  std::string device = kDefaultDevice;
   std::optional<int> allowed_gpus;  // by the platform
   int64_t threads = 0;
   bool exact_math = false;

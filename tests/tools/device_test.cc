@@ -32,6 +32,9 @@ TEST(ChooseDevice, AutoSaysNothingOfAMachineWithoutGpus) {
   EXPECT_EQ(ChooseDevice({}, 0).gpu, -1);
   EXPECT_EQ(ChooseDevice({}, 0).note, "");
   EXPECT_EQ(ChooseDevice({.device = "cpu"}, 4).gpu, -1);
+  EXPECT_EQ(ChooseDevice({.device = "cpu", .allowed_gpus = 0}, 4).note, "");
+  EXPECT_THAT(ChooseDevice({.device = "cpu", .allowed_gpus = 1}, 4).note,
+              HasSubstr("SM_NUM_GPUS allows 1 GPU: using the CPU"));
 }
 
 TEST(ChooseDevice, ThePlatformsNumberCountsAlsoWhereMoreAreVisible) {

@@ -152,6 +152,8 @@ TEST_F(Platform, AddressesOfBucketsAreNoFolders) {
 TEST_F(Platform, GpusThatAreNotUsedAreMentioned) {
   auto variables = Variables();
   variables["SM_NUM_GPUS"] = "400";
+  EXPECT_THAT(RunWell(TrainWithoutChannels(), variables).out,
+              HasSubstr("# SM_NUM_GPUS allows 400 GPUs: using the CPU; --device auto or cuda"));
   EXPECT_THAT(RunWell(TrainWithoutChannels({"--device", "auto"}), variables).out,
               ContainsRegex("# (SM_NUM_GPUS allows 400 GPUs, .*: u|u)sing the CPU"));
   const Outcome refused = Run(TrainWithoutChannels({"--device", "cuda:400"}), variables);
