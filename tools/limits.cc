@@ -20,6 +20,8 @@ namespace {
 
 // Measured: oneDNN's convolutions end with a signal below 1 MB.
 constexpr rlim_t kStack = rlim_t{2} << 20;
+// What they use of it at most: the largest frame of ours has 1 MB.
+constexpr size_t kUsedStack = size_t{3} << 19;
 // Measured: 8, and 24 for a job of two ranks; the first of many has a connection to each, and MPI
 // may have another.
 constexpr rlim_t kDescriptors = 16;
@@ -85,18 +87,25 @@ void RequireThreads(int needed) {
          "`ulimit -u`, or the container's limit of processes");
 }
 
-void RequireAddressSpace() {
-  const rlim_t limit = LimitOf(RLIMIT_AS).rlim_cur;
-  if (limit == RLIM_INFINITY) return;
-  void* const space = ::mmap(nullptr, kAddressSpaceOfAJob, PROT_NONE,
-                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+void RequireAddressSpace(size_t bytes, const std::string& purpose) {
+  void* const space =
+      ::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (space == MAP_FAILED) {
-    Refuse("out of memory: " + std::to_string(kAddressSpaceOfAJob) +
-               " bytes of address space for MPI, of " + std::to_string(limit) +
+    Refuse("out of memory: " + std::to_string(bytes) + " bytes of address space for " + purpose +
+               ", of " + std::to_string(LimitOf(RLIMIT_AS).rlim_cur) +
                " that this process may have",
            "`ulimit -v`");
   }
-  ::munmap(space, kAddressSpaceOfAJob);
+  ::munmap(space, bytes);
+}
+
+// The stack of the first thread grows as it is used. Where it found no address space any more that
+// would be a signal, so it grows now.
+[[gnu::noinline]] void GrowStack() {
+  constexpr size_t kPage = 4096;
+  char used[kUsedStack];
+  volatile char* const end = used + kUsedStack - 1;
+  for (size_t at = 0; at < kUsedStack; at += kPage) *(end - at) = 0;
 }
 
 }  // namespace
@@ -106,7 +115,10 @@ void RequireLimits(int ranks, int64_t threads) {
   RequireStack();
   RequireDescriptors(ranks);
   RequireThreads(static_cast<int>(threads) - 1 + (ranks > 1 ? kThreadsOfAJob : 0));
-  if (ranks > 1) RequireAddressSpace();
+  if (LimitOf(RLIMIT_AS).rlim_cur == RLIM_INFINITY) return;
+  RequireAddressSpace(kUsedStack, "the stack");
+  GrowStack();
+  if (ranks > 1) RequireAddressSpace(kAddressSpaceOfAJob, "MPI");
 }
 
 }  // namespace lockstep::tools
