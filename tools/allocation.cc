@@ -45,5 +45,11 @@ void* operator new(std::size_t bytes) {
   }
 }
 
+// A sanitizer has one of its own otherwise, whose memory these cannot free.
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  return std::malloc(std::max<std::size_t>(bytes, 1));
+}
+
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
