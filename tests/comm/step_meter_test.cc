@@ -216,7 +216,8 @@ TEST(StepMeterTest, PutsTheTimesOfAllRanksOnOneClock) {
     WriteTrace(group, *meter.trace(), "here", meter.ClockErrors(), path);
   });
   for (const double wait : waits) {
-    EXPECT_GT(wait, 10 * 0.003);
+    // 13 times another one is 3 ms later, unless this one's core was busy.
+    EXPECT_GT(wait, 4 * 0.003);
     EXPECT_LT(wait, 1.0);
   }
   const SeenTrace trace = ReadTrace(path);
