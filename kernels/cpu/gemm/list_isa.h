@@ -22,7 +22,29 @@ int64_t ListGroups(const T* /*values*/, int64_t /*size*/, int64_t /*distance*/,
   return 0;
 }
 
-#if !defined(LOCKSTEP_ISA_baseline)
+#if defined(LOCKSTEP_ISA_avx512)
+
+// Eight at a time: widened to (value, row), the zeros squeezed out.
+inline int64_t ListGroups(const float* values, int64_t size, int64_t distance,
+                          Nonzero<float>** to) {
+  const __m512i lanes = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
+  __m512i rows = _mm512_mullo_epi64(lanes, _mm512_set1_epi64(distance << 32));
+  const __m512i eight_rows = _mm512_set1_epi64(distance * 8 << 32);
+  Nonzero<float>* next = *to;
+  int64_t i = 0;
+  for (; i + 8 <= size; i += 8) {
+    const __m256 value = _mm256_loadu_ps(values + i);
+    const __mmask8 mask = _mm256_cmp_ps_mask(value, _mm256_setzero_ps(), _CMP_NEQ_UQ);
+    const __m512i pairs = _mm512_or_si512(_mm512_cvtepu32_epi64(_mm256_castps_si256(value)), rows);
+    _mm512_storeu_si512(next, _mm512_maskz_compress_epi64(mask, pairs));
+    next += __builtin_popcount(mask);
+    rows = _mm512_add_epi64(rows, eight_rows);
+  }
+  *to = next;
+  return i;
+}
+
+#elif defined(LOCKSTEP_ISA_avx2)
 
 // places[mask]: the halves of those of four 64-bit lanes whose bit is set, one after the other.
 struct Places {

@@ -49,6 +49,12 @@ double ShareOfNonzeros(const Product<T>& p) {
   return static_cast<double>(count) / (static_cast<double>(p.m) * static_cast<double>(p.k));
 }
 
+#if defined(LOCKSTEP_ISA_avx512)
+constexpr double kListCycles = 0.8;  // an element
+#else
+constexpr double kListCycles = 2;
+#endif
+
 // Whether leaving out the zeros of A costs less than `dense`, in cycles.
 template <typename T>
 bool SkippingZerosPays(const Product<T>& p, double dense) {
@@ -58,7 +64,7 @@ bool SkippingZerosPays(const Product<T>& p, double dense) {
   if (p.c_n != 1 || p.bias_m != nullptr || (p.a_k != 1 && p.a_m != 1)) return false;
   if (m * n * k < kLeastWork) return false;
   const double vectors = static_cast<double>(CeilDiv(p.n, kLanes<T>));
-  const double pack = k * n * (p.b_n == 1 ? 4.0 / kLanes<T> : 0.5) + k * m * 2;
+  const double pack = k * n * (p.b_n == 1 ? 4.0 / kLanes<T> : 0.5) + k * m * kListCycles;
   const double store = m * vectors * 4 * (1 + k / kStripDepth);
   const double least_share = 0.1;  // spares the counting where even that would not pay
   const double product = m * k * vectors * 0.6;
