@@ -14,6 +14,11 @@ IsaTable Table();
 
 IsaTable TableOf(Isa isa) {
   switch (isa) {
+    case Isa::kAmx: {
+      IsaTable table = avx512::Table();
+      table.name = "amx";
+      return table;
+    }
     case Isa::kAvx512:
       return avx512::Table();
     case Isa::kAvx2:
@@ -26,7 +31,7 @@ IsaTable TableOf(Isa isa) {
 
 std::vector<Isa> SupportedIsas() {
   std::vector<Isa> isas;
-  for (const Isa isa : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512}) {
+  for (const Isa isa : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512, Isa::kAmx}) {
     if (isa <= BestIsa()) isas.push_back(isa);
   }
   return isas;

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "kernels/cpu/amx/tile_product.h"
+#include "kernels/cpu/gemm/sub_product.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/error.h"
 
@@ -32,11 +34,7 @@ Grid ChooseGrid(int64_t m, int64_t n, int threads) {
   return best;
 }
 
-struct Range {
-  int64_t begin, end;
-};
-
-Range Part(int64_t size, int index, int parts) {
+gemm::Range Part(int64_t size, int index, int parts) {
   const int64_t edge = size >= 2 * kEdge * parts ? kEdge : 1;
   const int64_t units = (size + edge - 1) / edge;
   const int64_t begin = units * index / parts * edge, end = units * (index + 1) / parts * edge;
@@ -65,31 +63,20 @@ gemm::Product<T> FromArgs(const GemmArgs& g) {
   return p;
 }
 
-template <typename T>
-gemm::Product<T> SubProduct(const gemm::Product<T>& whole, Range m, Range n) {
-  gemm::Product<T> p = whole;
-  p.m = m.end - m.begin;
-  p.n = n.end - n.begin;
-  p.a += m.begin * p.a_m;
-  p.b += n.begin * p.b_n;
-  p.c += m.begin * p.c_m + n.begin * p.c_n;
-  if (p.bias_n != nullptr) p.bias_n += n.begin;
-  return p;
-}
-
-template <typename T>
-void RunParallel(const CpuGemm& gemm, const gemm::Product<T>& whole) {
+// product(part) for parts of the whole that make it up.
+template <typename T, typename RunPart>
+void RunParallel(const gemm::Product<T>& whole, RunPart&& product) {
   const double work =
       static_cast<double>(whole.m) * static_cast<double>(whole.n) * static_cast<double>(whole.k);
   if (work < kSerialWork || GetThreads() <= 1) {
-    gemm.Product(whole);
+    product(whole);
     return;
   }
   ParallelThreads([&](int thread, int threads) {
     const Grid grid = ChooseGrid(whole.m, whole.n, threads);
-    const Range m = Part(whole.m, thread / grid.columns, grid.rows);
-    const Range n = Part(whole.n, thread % grid.columns, grid.columns);
-    gemm.Product(SubProduct(whole, m, n));
+    const gemm::Range m = Part(whole.m, thread / grid.columns, grid.rows);
+    const gemm::Range n = Part(whole.n, thread % grid.columns, grid.columns);
+    product(gemm::SubProduct(whole, m, n));
   });
 }
 
@@ -112,10 +99,14 @@ CpuGemm::CpuGemm(Isa isa) : isa_(isa), table_(&gemm::TableOf(isa)) {}
 
 void CpuGemm::Gemm(DType dtype, const GemmArgs& args) {
   Check(dtype, args);
-  if (dtype == DType::kFloat32) {
-    RunParallel(*this, FromArgs<float>(args));
+  if (dtype == DType::kFloat64) {
+    RunParallel(FromArgs<double>(args), table_->product_f64);
+  } else if (isa_ == Isa::kAmx && amx::SuitsTiles(args.n, args.k)) {
+    RunParallel(FromArgs<float>(args), [this](const gemm::Product<float>& part) {
+      amx::RunTileProduct(part, table_->product_f32);
+    });
   } else {
-    RunParallel(*this, FromArgs<double>(args));
+    RunParallel(FromArgs<float>(args), table_->product_f32);
   }
 }
 

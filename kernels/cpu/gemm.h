@@ -1,4 +1,5 @@
-// Matrix products on the CPU: own packed micro-kernels per instruction set, float32 and float64.
+// Matrix products on the CPU: own packed micro-kernels per instruction set, float32 and float64;
+// for float32 the tiles of AMX where there are any.
 #ifndef LOCKSTEP_KERNELS_CPU_GEMM_H_
 #define LOCKSTEP_KERNELS_CPU_GEMM_H_
 
@@ -7,8 +8,9 @@
 
 namespace lockstep::cpu {
 
-// Every element of C is one sum over k in an order that depends on k only: the bits are the same
-// for any number of threads. Has no state; may be called from several threads at once.
+// Every element of C is one sum over k in an order that depends on n and k only: the bits are the
+// same for any number of threads and of rows. Has no state; may be called from several threads at
+// once.
 class CpuGemm : public GemmKernels {
  public:
   explicit CpuGemm(Isa isa = BestIsa());

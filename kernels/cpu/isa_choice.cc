@@ -1,5 +1,7 @@
 #include "kernels/cpu/isa_choice.h"
 
+#include "kernels/cpu/amx/usable.h"
+
 namespace lockstep::cpu {
 
 Isa BestIsa() {
@@ -9,7 +11,7 @@ Isa BestIsa() {
                     __builtin_cpu_supports("bmi2");
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-  if (avx2 && avx512) return Isa::kAvx512;
+  if (avx2 && avx512) return IsAmxUsable() ? Isa::kAmx : Isa::kAvx512;
   if (avx2) return Isa::kAvx2;
 #endif
   return Isa::kBaseline;

@@ -7,8 +7,9 @@
 
 namespace lockstep::cpu {
 
-// Each includes those before it. The flags are in cmake/LockstepTargets.cmake.
-enum class Isa : uint8_t { kBaseline, kAvx2, kAvx512 };
+// Each includes those before it. The flags are in cmake/LockstepTargets.cmake. kAmx is kAvx512 but
+// for matrix products of float32, which run on tiles.
+enum class Isa : uint8_t { kBaseline, kAvx2, kAvx512, kAmx };
 
 Isa BestIsa();
 

@@ -14,6 +14,7 @@ extern const IndexedTable kIndexedTable;
 
 const IndexedTable& IndexedTableOf(Isa isa) {
   switch (isa) {
+    case Isa::kAmx:
     case Isa::kAvx512:
       return avx512::kIndexedTable;
     case Isa::kAvx2:

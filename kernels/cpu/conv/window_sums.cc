@@ -14,6 +14,7 @@ extern const WindowTable kWindowTable;
 
 const WindowTable& WindowTableOf(Isa isa) {
   switch (isa) {
+    case Isa::kAmx:
     case Isa::kAvx512:
       return avx512::kWindowTable;
     case Isa::kAvx2:

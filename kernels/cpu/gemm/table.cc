@@ -16,6 +16,7 @@ namespace gemm {
 
 const Table& TableOf(Isa isa) {
   switch (isa) {
+    case Isa::kAmx:
     case Isa::kAvx512:
       return avx512::kGemmTable;
     case Isa::kAvx2:

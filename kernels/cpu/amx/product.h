@@ -1,0 +1,26 @@
+// The float32 matrix product on AMX tiles, as sums of products of bfloat16 pieces: the error is
+// below that of ordinary float32 sums. Included by files compiled for AMX, so nothing here has a
+// function body.
+#ifndef LOCKSTEP_KERNELS_CPU_AMX_PRODUCT_H_
+#define LOCKSTEP_KERNELS_CPU_AMX_PRODUCT_H_
+
+#include <cstdint>
+
+#include "kernels/cpu/gemm/product.h"
+
+namespace lockstep::cpu::amx {
+
+// Whether bfloat16 pieces hold all of these elements, at first + i * line_stride + s * step_stride
+// with one stride 1: they do not where one is infinite, NaN, or above 3.39e38.
+bool HoldsAll(const float* first, int64_t lines, int64_t line_stride, int64_t steps,
+              int64_t step_stride);
+
+// On the calling thread; of A's strides one is 1, so of B's. False, and any value in C, where
+// pieces do not hold an element of A or B. An element of C depends on its row of A, its column of B
+// and k alone. Pieces, products and sums below 1.2e-38 count as 0, so that elements below 1e-33
+// lose digits.
+bool RunProduct(const gemm::Product<float>& product);
+
+}  // namespace lockstep::cpu::amx
+
+#endif  // LOCKSTEP_KERNELS_CPU_AMX_PRODUCT_H_

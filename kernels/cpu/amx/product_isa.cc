@@ -1,0 +1,378 @@
+// The float32 matrix product on AMX tiles: sums of products of bfloat16 pieces. Loops outside the
+// tiles follow K. Goto, R. van de Geijn, "Anatomy of high-performance matrix multiplication", 2008.
+#include "kernels/cpu/amx/pieces_isa.h"
+#include "kernels/cpu/amx/product.h"
+
+namespace lockstep::cpu::amx {
+namespace {
+
+using gemm::Product;
+
+constexpr int64_t kMaxDepth = 512;            // steps of k in one pass
+constexpr int64_t kPackedBytes = 768 * 1024;  // of A packed at once: stays in the L2 cache
+constexpr int64_t kMaxRows = 1024;            // of A packed at once
+constexpr int64_t kChunkSteps = 64;           // of B packed at once: stays in the L1 cache
+constexpr int64_t kAhead = 3;                 // blocks
+constexpr int kEdge = 2 * kLines;             // of the square that four tiles sum up
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Intel's manual, volume 1, 18: eight tiles of 16 rows of 64 bytes.
+struct alignas(64) TileConfig {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
+// Brings what is packed next to the L2 cache, a few lines with every product of tiles: `runs` runs
+// of `bytes` bytes, `stride` bytes apart.
+struct Fetch {
+  const char* run = nullptr;
+  int64_t runs = 0, stride = 0, bytes = 0;
+  int64_t lines = 0;  // at a time
+  int64_t offset = 0;
+
+  void Some() {
+    for (int64_t i = 0; i < lines && runs > 0; ++i) {
+      __builtin_prefetch(run + offset, 0, 2);
+      offset += 64;
+      if (offset < bytes) continue;
+      offset = 0;
+      run += stride;
+      --runs;
+    }
+  }
+};
+
+// Tiles 0 to 3 hold the sums, 4 and 5 pieces of A, 6 and 7 pieces of B.
+template <int kRowTiles>
+__attribute__((always_inline)) inline void LoadA(const char* a, int64_t panel) {
+  _tile_loadd(4, a, 64);
+  if constexpr (kRowTiles > 1) _tile_loadd(5, a + panel, 64);
+}
+
+template <int kColumnTiles>
+__attribute__((always_inline)) inline void LoadB(const char* b, int64_t panel) {
+  _tile_loadd(6, b, 64);
+  if constexpr (kColumnTiles > 1) _tile_loadd(7, b + panel, 64);
+}
+
+template <int kRowTiles, int kColumnTiles>
+__attribute__((always_inline)) inline void AddProducts() {
+  _tile_dpbf16ps(0, 4, 6);
+  if constexpr (kColumnTiles > 1) _tile_dpbf16ps(1, 4, 7);
+  if constexpr (kRowTiles > 1) _tile_dpbf16ps(2, 5, 6);
+  if constexpr (kRowTiles > 1 && kColumnTiles > 1) _tile_dpbf16ps(3, 5, 7);
+}
+
+// sums[32][32] = the products of packed panels. The pieces meet in the same order whichever operand
+// of the caller is A here: `mirrored` says that it is the second.
+template <int kRowTiles, int kColumnTiles, bool kMirrored>
+void Multiply(const char* a, int64_t a_panel, const char* b, int64_t b_panel, int64_t blocks,
+              bool first, Fetch* fetch, float* sums) {
+  constexpr int kHigh = 0, kMiddle = kTileBytes, kLow = 2 * kTileBytes;
+  const auto load_a = [&](int piece) { LoadA<kRowTiles>(a + piece, a_panel); };
+  const auto load_b = [&](int piece) { LoadB<kColumnTiles>(b + piece, b_panel); };
+  const auto add = [fetch] {
+    AddProducts<kRowTiles, kColumnTiles>();
+    fetch->Some();
+  };
+  asm volatile("" ::: "memory");  // what was packed is in memory: GCC's tile loads do not say so
+  constexpr int64_t kStride = kEdge * int64_t{sizeof(float)};
+  if (first) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  } else {
+    _tile_loadd(0, sums, kStride);
+    _tile_loadd(1, sums + kLines, kStride);
+    _tile_loadd(2, sums + kLines * kEdge, kStride);
+    _tile_loadd(3, sums + kLines * kEdge + kLines, kStride);
+  }
+  for (int64_t block = 0; block < blocks; ++block) {
+    if constexpr (kMirrored) {
+      load_b(kHigh), load_a(kLow), add();
+      load_a(kMiddle), add();
+      load_b(kMiddle), add();
+      load_a(kHigh), add();
+      load_b(kLow), add();
+      load_b(kHigh), add();
+    } else {
+      load_a(kHigh), load_b(kLow), add();
+      load_b(kMiddle), add();
+      load_a(kMiddle), add();
+      load_b(kHigh), add();
+      load_a(kLow), add();
+      load_a(kHigh), add();
+    }
+    a += kBlockBytes;
+    b += kBlockBytes;
+  }
+  _tile_stored(0, sums, kStride);
+  if constexpr (kColumnTiles > 1) _tile_stored(1, sums + kLines, kStride);
+  if constexpr (kRowTiles > 1) _tile_stored(2, sums + kLines * kEdge, kStride);
+  if constexpr (kRowTiles > 1 && kColumnTiles > 1) {
+    _tile_stored(3, sums + kLines * kEdge + kLines, kStride);
+  }
+  asm volatile("" ::: "memory");
+}
+
+using MultiplyFunction = void (*)(const char*, int64_t, const char*, int64_t, int64_t, bool, Fetch*,
+                                  float*);
+
+MultiplyFunction MultiplyOf(int64_t rows, int64_t columns, bool mirrored) {
+  static constexpr MultiplyFunction kFunctions[2][2][2] = {
+      {{Multiply<1, 1, false>, Multiply<1, 2, false>},
+       {Multiply<2, 1, false>, Multiply<2, 2, false>}},
+      {{Multiply<1, 1, true>, Multiply<1, 2, true>}, {Multiply<2, 1, true>, Multiply<2, 2, true>}},
+  };
+  return kFunctions[mirrored ? 1 : 0][rows > kLines ? 1 : 0][columns > kLines ? 1 : 0];
+}
+
+// A square of sums, by rows.
+struct alignas(64) Sums {
+  float values[kEdge * kEdge];
+};
+
+// What becomes of a square of sums: rows x columns at c, whose columns are neighbours.
+struct Target {
+  float* c;
+  int64_t stride;
+  bool accumulate;
+  const float* bias_of_rows;
+  const float* bias_of_columns;
+  bool relu;
+};
+
+void Store(const Target& to, const float* sums, int64_t rows, int64_t columns) {
+  const __m512 zero = _mm512_setzero_ps();
+  for (int64_t j = 0; j < columns; j += 16) {
+    const __mmask16 mask = FirstOf(columns - j);
+    const __m512 column_bias =
+        to.bias_of_columns != nullptr ? _mm512_maskz_loadu_ps(mask, to.bias_of_columns + j) : zero;
+    for (int64_t i = 0; i < rows; ++i) {
+      float* const c = to.c + i * to.stride + j;
+      __m512 sum = _mm512_add_ps(_mm512_load_ps(sums + i * kEdge + j), zero);  // -0 becomes +0
+      if (to.accumulate) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, c), sum);
+      if (to.bias_of_rows != nullptr) sum = _mm512_add_ps(sum, _mm512_set1_ps(to.bias_of_rows[i]));
+      if (to.bias_of_columns != nullptr) sum = _mm512_add_ps(sum, column_bias);
+      if (to.relu) {
+        sum = _mm512_mask_mov_ps(sum, _mm512_cmp_ps_mask(sum, zero, _CMP_LT_OQ), zero);
+      }
+      _mm512_mask_storeu_ps(c, mask, sum);
+    }
+  }
+}
+
+void TransposeSquare(const float* from, float* to) {
+  __m512i block[kLines];
+  for (int i = 0; i < kEdge; i += kLines) {
+    for (int j = 0; j < kEdge; j += kLines) {
+      for (int r = 0; r < kLines; ++r) block[r] = _mm512_load_si512(from + (i + r) * kEdge + j);
+      Transpose(block, block);
+      for (int r = 0; r < kLines; ++r) _mm512_store_si512(to + (j + r) * kEdge + i, block[r]);
+    }
+  }
+}
+
+// One pass over k.
+struct Pass {
+  int64_t k0, depth;
+  bool first, last;
+};
+
+// How a product runs. A's lines are resident: packed at once, they stay in the L2 cache. B's are
+// streamed: 32 at a time are packed where they stay in the L1 cache while they meet all of A's.
+struct Way {
+  bool streams_rows;  // the streamed tiles are those of rows, [line][pair], so that sums are of C^T
+  bool mirrored;      // the tiles of rows are of the caller's second operand
+};
+
+void StoreSquare(const Product<float>& p, const Pass& pass, int64_t i, int64_t rows, int64_t j,
+                 int64_t columns, const float* sums) {
+  const bool accumulate = p.accumulate || !pass.first;
+  const float* bias_m = pass.last && p.bias_m != nullptr ? p.bias_m + i : nullptr;
+  const float* bias_n = pass.last && p.bias_n != nullptr ? p.bias_n + j : nullptr;
+  const bool relu = pass.last && p.relu;
+  float* const c = p.c + i * p.c_m + j * p.c_n;
+  if (p.c_n == 1) {
+    Store({c, p.c_m, accumulate, bias_m, bias_n, relu}, sums, rows, columns);
+    return;
+  }
+  alignas(64) float transposed[kEdge * kEdge];
+  TransposeSquare(sums, transposed);
+  Store({c, p.c_n, accumulate, bias_n, bias_m, relu}, transposed, columns, rows);
+}
+
+// `lines` lines of an operand, all steps of a pass, to panels of 16 that lie `panel` bytes apart.
+void PackPanels(const Lines& from, int64_t lines, int64_t depth, bool by_line, int64_t panel,
+                char* to, __m512i* largest) {
+  const auto pack = [&](int64_t line, int64_t step, int64_t ahead) {
+    const float* first = from.first + line * from.line_stride + step * from.step_stride;
+    PackBlock({first, from.line_stride, from.step_stride}, Min(lines - line, kLines),
+              Min(depth - step, kSteps), by_line, ahead,
+              to + line / kLines * panel + step / kSteps * kBlockBytes, largest);
+  };
+  // Along memory.
+  if (from.step_stride == 1) {
+    for (int64_t line = 0; line < lines; line += kLines) {
+      for (int64_t step = 0; step < depth; step += kSteps) pack(line, step, kAhead * kSteps);
+    }
+  } else {
+    for (int64_t step = 0; step < depth; step += kSteps) {
+      for (int64_t line = 0; line < lines; line += kLines) {
+        pack(line, step, kSteps * from.step_stride);
+      }
+    }
+  }
+}
+
+// What lies at `lines`, to be fetched in `times` times.
+Fetch FetchOf(const Lines& from, int64_t lines, int64_t depth, int64_t times) {
+  constexpr int64_t kSize = sizeof(float);
+  Fetch fetch;
+  const bool steps_adjoin = from.step_stride == 1;
+  fetch.run = reinterpret_cast<const char*>(from.first);
+  fetch.runs = steps_adjoin ? lines : depth;
+  fetch.stride = (steps_adjoin ? from.line_stride : from.step_stride) * kSize;
+  fetch.bytes = (steps_adjoin ? depth : lines) * kSize;
+  fetch.lines = CeilDiv(fetch.runs * CeilDiv(fetch.bytes, 64), times);
+  return fetch;
+}
+
+// Steps of columns [j, j + width) of B.
+struct Piece {
+  int64_t j, width, step, steps;
+};
+
+Lines LinesOf(const Product<float>& p, const Pass& pass, const Piece& piece) {
+  return {p.b + piece.j * p.b_n + (pass.k0 + piece.step) * p.b_k, p.b_n, p.b_k};
+}
+
+// The piece that follows; of width 0 behind the last one.
+Piece NextPiece(const Product<float>& p, const Pass& pass, const Piece& piece) {
+  const int64_t step = piece.step + piece.steps;
+  if (step < pass.depth) {
+    return {piece.j, piece.width, step, Min(pass.depth - step, kChunkSteps)};
+  }
+  const int64_t j = piece.j + kEdge;
+  return {j, Min(p.n - j, kEdge), 0, Min(pass.depth, kChunkSteps)};
+}
+
+// Has the lines of a square of C brought to where they can be written.
+void FetchSquare(const Product<float>& p, int64_t i, int64_t j) {
+  const float* c = p.c + i * p.c_m + j * p.c_n;
+  const int64_t stride = p.c_n == 1 ? p.c_m : p.c_n;
+  const int64_t rows = p.c_n == 1 ? Min(p.m - i, kEdge) : Min(p.n - j, kEdge);
+  for (int64_t row = 0; row < rows; ++row) {
+    __builtin_prefetch(c + row * stride, 1);
+    __builtin_prefetch(c + row * stride + 16, 1);
+  }
+}
+
+Product<float> Transposed(const Product<float>& p) {
+  return {p.n,   p.m, p.k,   p.b,   p.b_n,        p.b_k,    p.a,      p.a_k,
+          p.a_m, p.c, p.c_n, p.c_m, p.accumulate, p.bias_n, p.bias_m, p.relu};
+}
+
+// All packed lines [i0, i0 + rows) of A against a packed piece of B.
+void MultiplyPiece(const Product<float>& p, const Pass& pass, Way way, int64_t i0, int64_t rows,
+                   const char* packed_a, const Piece& piece, const char* packed_b, Sums* sums) {
+  const int64_t panel = CeilDiv(pass.depth, kSteps) * kBlockBytes;
+  const int64_t blocks = CeilDiv(piece.steps, kSteps), piece_panel = blocks * kBlockBytes;
+  const bool first = piece.step == 0, last = piece.step + piece.steps == pass.depth;
+  const Piece next = NextPiece(p, pass, piece);
+  Fetch fetch;
+  if (next.width > 0) {
+    fetch =
+        FetchOf(LinesOf(p, pass, next), next.width, next.steps, CeilDiv(rows, kEdge) * blocks * 6);
+  }
+  const Product<float> transposed = Transposed(p);
+  for (int64_t i = 0; i < rows; i += kEdge, ++sums) {
+    const char* a = packed_a + i / kLines * panel + piece.step / kSteps * kBlockBytes;
+    const int64_t height = Min(rows - i, kEdge);
+    if (last) FetchSquare(p, i0 + i, piece.j);
+    if (way.streams_rows) {
+      MultiplyOf(piece.width, height, way.mirrored)(packed_b, piece_panel, a, panel, blocks, first,
+                                                    &fetch, sums->values);
+      if (last) {
+        StoreSquare(transposed, pass, piece.j, piece.width, i0 + i, height, sums->values);
+      }
+    } else {
+      MultiplyOf(height, piece.width, way.mirrored)(a, panel, packed_b, piece_panel, blocks, first,
+                                                    &fetch, sums->values);
+      if (last) StoreSquare(p, pass, i0 + i, height, piece.j, piece.width, sums->values);
+    }
+  }
+}
+
+void RunPass(const Product<float>& p, const Pass& pass, Way way, __m512i* largest) {
+  alignas(64) char packed_a[kPackedBytes];
+  alignas(64) char packed_b[2 * kChunkSteps / kSteps * kBlockBytes];
+  Sums sums[kMaxRows / kEdge];
+  const int64_t panel = CeilDiv(pass.depth, kSteps) * kBlockBytes;
+  const int64_t max_rows = Min(kPackedBytes / (2 * panel) * kEdge, kMaxRows);
+  for (int64_t i = 0; i < p.m; i += max_rows) {
+    const int64_t rows = Min(p.m - i, max_rows);
+    PackPanels({p.a + i * p.a_m + pass.k0 * p.a_k, p.a_m, p.a_k}, rows, pass.depth,
+               !way.streams_rows, panel, packed_a, largest);
+    Piece piece{0, Min(p.n, kEdge), 0, Min(pass.depth, kChunkSteps)};
+    for (; piece.width > 0; piece = NextPiece(p, pass, piece)) {
+      PackPanels(LinesOf(p, pass, piece), piece.width, piece.steps, way.streams_rows,
+                 CeilDiv(piece.steps, kSteps) * kBlockBytes, packed_b, largest);
+      MultiplyPiece(p, pass, way, i, rows, packed_a, piece, packed_b, sums);
+    }
+  }
+}
+
+// Whether the lines of A are streamed rather than those of B: the larger operand, but where there
+// is little to do for an element of C it is written along its rows.
+bool StreamsA(const Product<float>& p) {
+  constexpr int64_t kFewSteps = 128;
+  const int64_t packed_b = CeilDiv(p.n, kEdge) * kEdge * CeilDiv(p.k, kSteps) * kSteps * 6;
+  if (p.c_n == 1 && p.k <= kFewSteps && p.n <= kMaxRows && packed_b <= kPackedBytes) return true;
+  return p.m > p.n;
+}
+
+bool AreHeld(__m512i largest) {
+  return _mm512_cmpge_epi32_mask(largest, _mm512_set1_epi32(kTooLarge)) == 0;
+}
+
+}  // namespace
+
+bool HoldsAll(const float* first, int64_t lines, int64_t line_stride, int64_t steps,
+              int64_t step_stride) {
+  if (step_stride != 1) return HoldsAll(first, steps, step_stride, lines, 1);
+  __m512i largest = _mm512_setzero_si512();
+  for (int64_t line = 0; line < lines; ++line) {
+    const float* p = first + line * line_stride;
+    for (int64_t i = 0; i < steps; i += 16) {
+      const __m512 some = _mm512_maskz_loadu_ps(FirstOf(steps - i), p + i);
+      largest = _mm512_max_epi32(largest, Magnitude(some));
+    }
+  }
+  return AreHeld(largest);
+}
+
+bool RunProduct(const Product<float>& p) {
+  if (p.m <= 0 || p.n <= 0) return true;
+  const bool streams_a = StreamsA(p);
+  const Product<float> product = streams_a ? Transposed(p) : p;
+  // Packed without transposing.
+  const bool streams_rows = product.b_k == 1;
+  const Way way{streams_rows, streams_rows != streams_a};
+  const TileConfig config;
+  _tile_loadconfig(&config);
+  __m512i largest = _mm512_setzero_si512();
+  const int64_t passes = CeilDiv(p.k, kMaxDepth);
+  const int64_t depth = CeilDiv(CeilDiv(p.k, passes), kSteps) * kSteps;
+  for (int64_t k0 = 0; k0 < p.k; k0 += depth) {
+    RunPass(product, {k0, Min(depth, p.k - k0), k0 == 0, k0 + depth >= p.k}, way, &largest);
+  }
+  _tile_release();
+  return AreHeld(largest);
+}
+
+}  // namespace lockstep::cpu::amx

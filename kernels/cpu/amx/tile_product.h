@@ -1,0 +1,22 @@
+// When matrix products run on AMX tiles, and what becomes of elements that these cannot take.
+#ifndef LOCKSTEP_KERNELS_CPU_AMX_TILE_PRODUCT_H_
+#define LOCKSTEP_KERNELS_CPU_AMX_TILE_PRODUCT_H_
+
+#include <cstdint>
+
+#include "kernels/cpu/gemm/product.h"
+
+namespace lockstep::cpu::amx {
+
+// Whether tiles are the faster way for products of `k` steps and `n` columns. The number of rows
+// does not matter: a sample's result must not depend on how many others are in its batch.
+bool SuitsTiles(int64_t n, int64_t k);
+
+// On the calling thread; where an operand's row or column has elements that pieces of bfloat16 do
+// not hold, its products are `otherwise`'s.
+void RunTileProduct(const gemm::Product<float>& product,
+                    void (*otherwise)(const gemm::Product<float>& product));
+
+}  // namespace lockstep::cpu::amx
+
+#endif  // LOCKSTEP_KERNELS_CPU_AMX_TILE_PRODUCT_H_
