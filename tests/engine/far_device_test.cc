@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <map>
 #include <memory>
@@ -14,6 +13,7 @@
 #include "engine/train/state.h"
 #include "engine/train/trainer.h"
 #include "kernels/error.h"
+#include "tests/engine/compare.h"
 #include "tests/engine/test_networks.h"
 #include "tests/kernels/far_backend.h"
 #include "tests/kernels/host_device.h"
@@ -75,9 +75,7 @@ void ExpectSame(const std::map<std::string, Tensor>& a, const std::map<std::stri
   ASSERT_EQ(a.size(), b.size());
   for (const auto& [name, tensor] : a) {
     ASSERT_TRUE(b.contains(name)) << name;
-    const Tensor& other = b.at(name);
-    ASSERT_EQ(tensor.bytes(), other.bytes()) << name;
-    EXPECT_EQ(std::memcmp(tensor.data(), other.data(), tensor.bytes()), 0) << name;
+    EXPECT_TRUE(SameBits(tensor, b.at(name))) << name;
   }
 }
 
@@ -189,8 +187,7 @@ TEST_F(FarDeviceTest, PredictionsComeBackPlain) {
   const Tensor wanted = near.network.Predict(pictures_);
   remote.network.algorithms().Parse(near.network.algorithms().ToString());
   const Tensor found = remote.network.Predict(pictures_);
-  ASSERT_EQ(found.shape(), wanted.shape());
-  EXPECT_EQ(std::memcmp(found.data(), wanted.data(), wanted.bytes()), 0);
+  EXPECT_TRUE(SameBits(found, wanted));
 }
 
 TEST_F(FarDeviceTest, ACheckpointOfTheOneGoesOnOnTheOther) {

@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <exception>
+#include <utility>
 
 #include "kernels/error.h"
 #include "tests/kernels/far_kernels.h"
@@ -77,7 +78,8 @@ void FarDevice::Protect(bool open) {
 }
 
 FarBackend::FarBackend(std::unique_ptr<Backend> base)
-    : base_(std::move(base)), kernels_(std::make_unique<Kernels>(device_, *base_)) {}
+    : BackendWrapper(std::move(base)),
+      kernels_(std::make_unique<Kernels>(device_, BackendWrapper::base())) {}
 
 FarBackend::~FarBackend() = default;
 
@@ -96,12 +98,12 @@ void FarBackend::Download(const void* device, void* host, size_t bytes) {
   device_.Do({device}, [&] {
     if (bytes > 0) std::memcpy(host, device, bytes);
   });
-  base_->Synchronize();
+  base().Synchronize();
 }
 
 void FarBackend::Synchronize() {
   device_.Finish();
-  base_->Synchronize();
+  base().Synchronize();
 }
 
 void FarBackend::Copy(const void* from, void* to, size_t bytes) {

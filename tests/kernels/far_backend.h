@@ -8,10 +8,9 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "tests/kernels/backend_wrapper.h"
 
 namespace lockstep {
 
@@ -63,7 +62,7 @@ class FarDevice {
 };
 
 // Lanes run one after the other.
-class FarBackend : public Backend {
+class FarBackend : public BackendWrapper {
  public:
   explicit FarBackend(int threads = 1) : FarBackend(MakeCpuBackend(threads)) {}
   // With the kernels of `base`, which works on the host's memory.
@@ -71,8 +70,6 @@ class FarBackend : public Backend {
   ~FarBackend() override;
 
   std::string name() const override { return "far"; }
-  std::string fingerprint() const override { return base_->fingerprint(); }
-  int threads() const override { return base_->threads(); }
 
   void* Allocate(size_t bytes, const std::string&) override { return device_.Allocate(bytes); }
   void Free(void* pointer) noexcept override;
@@ -82,7 +79,6 @@ class FarBackend : public Backend {
   void Copy(const void* from, void* to, size_t bytes) override;
   void Clear(void* device, size_t bytes) override;
   void Synchronize() override;
-  void Enter() override { base_->Enter(); }
   void ForEachLane(int lanes, const std::function<void(int lane)>& body) override;
 
   ConvKernels& conv() override;
@@ -100,7 +96,6 @@ class FarBackend : public Backend {
 
  private:
   struct Kernels;
-  std::unique_ptr<Backend> base_;
   FarDevice device_;
   std::unique_ptr<Kernels> kernels_;
 };
