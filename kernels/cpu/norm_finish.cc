@@ -1,22 +1,28 @@
 // The parts of batch normalisation that walk over channels alone: too short for threads.
-#include <algorithm>
+#include <type_traits>
 
 #include "kernels/cpu/norm.h"
 #include "kernels/math/batch_norm.h"
+#include "kernels/math/norm_maps.h"
 
 namespace lockstep::cpu {
+
+namespace {
+
+template <typename Map>
+void ForChannels(int64_t channels, const Map& map) {
+  for (int64_t c = 0; c < channels; ++c) map(c);
+}
+
+}  // namespace
 
 void CpuNorm::FinishMoments(const MomentsUse& use, const double* batch_mean, const double* m2,
                             void* running_mean, void* running_variance, double* mean,
                             double* inv_std) {
   WithType(*isa_, use.dtype, [&](const auto&, auto* type) {
-    for (int64_t c = 0; c < use.channels; ++c) {
-      As(running_mean, type)[c] = math::Follow(As(running_mean, type)[c], use.decay, batch_mean[c]);
-      As(running_variance, type)[c] =
-          math::Follow(As(running_variance, type)[c], use.decay, m2[c] / use.divisor);
-      mean[c] = batch_mean[c];
-      inv_std[c] = math::InverseDeviation(m2[c] / use.count, use.eps);
-    }
+    ForChannels(use.channels, math::FinishMomentsMap<std::remove_pointer_t<decltype(type)>>{
+                                  use, batch_mean, m2, As(running_mean, type),
+                                  As(running_variance, type), mean, inv_std});
   });
 }
 
@@ -24,28 +30,19 @@ void CpuNorm::FinishGradientSums(DType dtype, int64_t channels, double count,
                                  const double* batch_dz, const double* batch_dz_xhat,
                                  double* sum_dz, double* sum_dz_xhat, double* m, void* dgamma,
                                  void* dbeta) {
-  std::copy_n(batch_dz, channels, sum_dz);
-  std::copy_n(batch_dz_xhat, channels, sum_dz_xhat);
-  *m = count;
   WithType(*isa_, dtype, [&](const auto&, auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
-    const auto store = [&](const double* sums, T* values) {
-      for (int64_t c = 0; values != nullptr && c < channels; ++c) {
-        values[c] = static_cast<T>(sums[c]);
-      }
-    };
-    store(sum_dz_xhat, As(dgamma, type));
-    store(sum_dz, As(dbeta, type));
+    ForChannels(channels, math::FinishGradientSumsMap<std::remove_pointer_t<decltype(type)>>{
+                              count, batch_dz, batch_dz_xhat, sum_dz, sum_dz_xhat, m,
+                              As(dgamma, type), As(dbeta, type)});
   });
 }
 
 void CpuNorm::LoadRunning(DType dtype, int64_t channels, double eps, const void* running_mean,
                           const void* running_variance, double* mean, double* inv_std) {
   WithType(*isa_, dtype, [&](const auto&, auto* type) {
-    for (int64_t c = 0; c < channels; ++c) {
-      mean[c] = static_cast<double>(As(running_mean, type)[c]);
-      inv_std[c] = math::InverseDeviation(static_cast<double>(As(running_variance, type)[c]), eps);
-    }
+    ForChannels(channels,
+                math::LoadRunningMap<std::remove_pointer_t<decltype(type)>>{
+                    eps, As(running_mean, type), As(running_variance, type), mean, inv_std});
   });
 }
 
