@@ -15,10 +15,7 @@ CublasLt LoadCublasLt(const LibraryFolders& where) {
   const Library library("libcublasLt.so." + major, "cuBLASLt " + major, where);
   CublasLt lt;
   library.Load("cublasLtGetVersion", &lt.GetVersion);
-  const size_t found = lt.GetVersion();
-  lt.version = std::to_string(found / 10000) + "." + std::to_string(found / 100 % 100) + "." +
-               std::to_string(found % 100);
-  library.CheckVersion(found / 10000 == CUBLAS_VER_MAJOR, lt.version, major + ".x");
+  lt.version = library.CheckMajor(lt.GetVersion(), CUBLAS_VER_MAJOR);
   library.Load("cublasLtGetStatusString", &lt.GetStatusString);
   library.Load("cublasLtCreate", &lt.Create);
   library.Load("cublasLtDestroy", &lt.Destroy);

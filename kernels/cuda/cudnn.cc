@@ -18,10 +18,7 @@ Cudnn LoadCudnn(const LibraryFolders& where) {
   Cudnn dnn;
   library.Load("cudnnGetVersion", &dnn.GetVersion);
   library.Load("cudnnGetCudartVersion", &dnn.GetCudartVersion);
-  const size_t found = dnn.GetVersion();
-  dnn.version = std::to_string(found / 10000) + "." + std::to_string(found / 100 % 100) + "." +
-                std::to_string(found % 100);
-  library.CheckVersion(found / 10000 == CUDNN_MAJOR, dnn.version, major + ".x");
+  dnn.version = library.CheckMajor(dnn.GetVersion(), CUDNN_MAJOR);
   const size_t cuda = dnn.GetCudartVersion() / 1000;
   library.CheckVersion(cuda == CUDART_VERSION / 1000,
                        dnn.version + " for CUDA " + std::to_string(cuda),

@@ -33,6 +33,9 @@ class Library {
   }
   // Throws DeviceError unless the version found, written as `found`, is `right`.
   void CheckVersion(bool right, const std::string& found, const std::string& wanted) const;
+  // The text of a version as NVIDIA's libraries number them, 10000 * major + 100 * minor + patch.
+  // Throws DeviceError unless it has this major.
+  std::string CheckMajor(size_t version, int major) const;
 
   const std::string& path() const { return path_; }
 

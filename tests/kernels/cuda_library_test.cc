@@ -79,6 +79,9 @@ TEST(CudaLibrary, AnotherVersionIsNamed) {
   EXPECT_THAT(Told([&] { library.CheckVersion(false, "8.9.7", "9.x"); }),
               HasSubstr("Maths at libm.so.6 is version 8.9.7, wanted 9.x"));
   EXPECT_NO_THROW(library.CheckVersion(true, "9.1", "9.x"));
+  EXPECT_EQ(library.CheckMajor(130201, 13), "13.2.1");
+  EXPECT_THAT(Told([&] { library.CheckMajor(91002, 8); }),
+              HasSubstr("is version 9.10.2, wanted 8.x"));
 }
 
 }  // namespace
