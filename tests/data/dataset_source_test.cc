@@ -177,7 +177,12 @@ TEST_P(SourceSizes, SeekIsExact) {
 INSTANTIATE_TEST_SUITE_P(Odd, SourceSizes,
                          testing::Values(Sizes{1, 3, 4, 1}, Sizes{7, 7, 3, 1}, Sizes{97, 5, 10, 1},
                                          Sizes{97, 1111, 10, 1}, Sizes{53, 901, 13, 3},
-                                         Sizes{64, 1500, 16, 2}, Sizes{10, 9000, 10, 2}));
+                                         Sizes{64, 1500, 16, 2}, Sizes{10, 9000, 10, 2}),
+                         [](const auto& info) {
+                           const Sizes& s = info.param;
+                           return std::to_string(s.rows) + "x" + std::to_string(s.width) + "_by" +
+                                  std::to_string(s.batch) + "_threads" + std::to_string(s.threads);
+                         });
 
 TEST(DatasetSource, EvaluationKeepsTheOrderAndTheSmallTail) {
   DatasetSource source(Numbered(10, 2), {.batch_size = 4, .shuffle = false, .repeat = false});

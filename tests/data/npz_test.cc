@@ -75,7 +75,11 @@ INSTANTIATE_TEST_SUITE_P(
     All, NpzOptions,
     testing::Values(NpzWriterOptions{.compress = true}, NpzWriterOptions{.compress = false},
                     NpzWriterOptions{.compress = true, .level = 1, .force_zip64 = true},
-                    NpzWriterOptions{.compress = false, .force_zip64 = true}));
+                    NpzWriterOptions{.compress = false, .force_zip64 = true}),
+    [](const auto& info) {
+      return std::string(info.param.compress ? "deflated" : "stored") +
+             (info.param.force_zip64 ? "_zip64" : "");
+    });
 
 TEST_P(NpzOptions, HeadersAreThoseOfTheArrays) {
   const NpzReader reader = FromMemory(SomeArrays(GetParam()).ToBytes());

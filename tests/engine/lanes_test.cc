@@ -167,7 +167,8 @@ TEST_P(DivergedStepTest, LeavesTheRunningStatistics) {
   EXPECT_EQ(AllValues(network.variables()), before);
 }
 
-INSTANTIATE_TEST_SUITE_P(Lanes, DivergedStepTest, testing::Values(0, 4));
+INSTANTIATE_TEST_SUITE_P(Lanes, DivergedStepTest, testing::Values(0, 4),
+                         testing::PrintToStringParamName());
 
 TEST(Lanes, MoreLanesThanRowsUseOneRowEach) {
   const Trained few = Train(1, {.seed = 3, .lanes = 16}, {3});

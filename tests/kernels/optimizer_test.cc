@@ -130,11 +130,18 @@ TEST_P(OptimizerTest, BitsDoNotDependOnThreads) {
   }
 }
 
+std::string RuleName(const testing::TestParamInfo<UpdateRule>& info) {
+  constexpr const char* kNames[] = {"Sgd",  "Momentum", "NesterovChainer", "Nesterov",
+                                    "Adam", "RmsProp",  "AdaGrad",         "AdaDelta"};
+  return kNames[static_cast<size_t>(info.param)];
+}
+
 INSTANTIATE_TEST_SUITE_P(Rules, OptimizerTest,
                          testing::Values(UpdateRule::kSgd, UpdateRule::kMomentum,
                                          UpdateRule::kNesterovChainer, UpdateRule::kNesterov,
                                          UpdateRule::kAdam, UpdateRule::kRmsProp,
-                                         UpdateRule::kAdaGrad, UpdateRule::kAdaDelta));
+                                         UpdateRule::kAdaGrad, UpdateRule::kAdaDelta),
+                         RuleName);
 
 }  // namespace
 }  // namespace lockstep::test

@@ -150,7 +150,10 @@ TEST_P(PoolTest, GradientIsTheCentralDifference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, PoolTest, testing::Values(PoolKind::kMax, PoolKind::kAverage));
+INSTANTIATE_TEST_SUITE_P(Kinds, PoolTest, testing::Values(PoolKind::kMax, PoolKind::kAverage),
+                         [](const auto& info) {
+                           return std::string(info.param == PoolKind::kMax ? "Max" : "Average");
+                         });
 
 TEST(MaxPool, NaNWinsAndTakesTheGradient) {
   for (const auto& b : Devices()) {

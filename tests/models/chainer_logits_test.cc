@@ -79,7 +79,11 @@ TEST_P(ChainerModel, BareFilePredictsAsChainer) {
 INSTANTIATE_TEST_SUITE_P(Files, ChainerModel,
                          testing::Values("mlp_100_10_model.npz",
                                          "mlp_100_10_uncompressed_model.npz",
-                                         "vgg_w0125_model.npz"));
+                                         "vgg_w0125_model.npz"),
+                         [](const auto& info) {
+                           const std::string file = info.param;
+                           return file.substr(0, file.rfind('.'));
+                         });
 
 TEST(ChainerModel, NetworkOfLayersPredictsAsChainer) {
   LOCKSTEP_NEEDS_CHAINER(model, "smallconv_model.npz");

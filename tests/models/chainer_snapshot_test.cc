@@ -33,7 +33,8 @@ class GoldenSnapshot : public testing::TestWithParam<const char*> {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Chainer, GoldenSnapshot, testing::Values("momentum", "adam"));
+INSTANTIATE_TEST_SUITE_P(Chainer, GoldenSnapshot, testing::Values("momentum", "adam"),
+                         [](const auto& info) { return std::string(info.param); });
 
 TEST_P(GoldenSnapshot, NamesTypesAndShapesAreChainers) {
   LOCKSTEP_NEEDS_CHAINER(path, std::string("snapshot/") + GetParam() + "_snapshot_iter_5.npz");

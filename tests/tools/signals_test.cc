@@ -83,7 +83,8 @@ TEST_P(StopSignalTest, TheFirstLeavesAtOnceWhereThereIsNothingToSave) {
             75);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, StopSignalTest, ::testing::Values(SIGTERM, SIGINT, SIGHUP, SIGUSR1));
+INSTANTIATE_TEST_SUITE_P(All, StopSignalTest, ::testing::Values(SIGTERM, SIGINT, SIGHUP, SIGUSR1),
+                         [](const auto& info) { return SignalName(info.param); });
 
 TEST(StopSignalsTest, TheCpuTimeLimitAsksAgainAndAgain) {
   EXPECT_EQ(ExitCodeOf([] {
