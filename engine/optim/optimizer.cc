@@ -55,16 +55,23 @@ class Adam : public Optimizer {
             .decoupled_decay = o_.decoupled_weight_decay};
   }
   std::string ToString() const override {
-    return name() + " beta1=" + Text(o_.beta1) + " beta2=" + Text(o_.beta2) +
-           " eps=" + Text(o_.eps) + " eta=" + Text(o_.eta) +
-           " decoupled_weight_decay=" + Text(o_.decoupled_weight_decay);
+    return o_.decoupled_weight_decay > 0 ? settings() : Moments();
+  }
+  std::string settings() const override {
+    return Moments() + " decoupled_weight_decay=" + Text(o_.decoupled_weight_decay);
   }
 
  private:
+  std::string Moments() const {
+    return name() + " beta1=" + Text(o_.beta1) + " beta2=" + Text(o_.beta2) +
+           " eps=" + Text(o_.eps) + " eta=" + Text(o_.eta);
+  }
+
   AdamOptions o_;
 };
 
-// RMSprop, AdaGrad and AdaDelta: a decay rate, an epsilon and accumulated squares.
+// RMSprop, AdaGrad and AdaDelta: an epsilon, accumulated squares and, but for AdaGrad, a decay
+// rate.
 class Adaptive : public Optimizer {
  public:
   Adaptive(std::string name, UpdateRule rule, double lr, double rho, double eps,
@@ -82,6 +89,9 @@ class Adaptive : public Optimizer {
     return {.rule = rule_, .lr = lr, .rho = rho_, .eps = eps_};
   }
   std::string ToString() const override {
+    return rule_ == UpdateRule::kAdaGrad ? name_ + " eps=" + Text(eps_) : settings();
+  }
+  std::string settings() const override {
     return name_ + " rho=" + Text(rho_) + " eps=" + Text(eps_);
   }
 

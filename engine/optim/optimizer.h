@@ -21,8 +21,11 @@ class Optimizer {
   virtual double default_learning_rate() const = 0;
   // The numbers of update `t`, counted from 1, at learning rate `lr`.
   virtual UpdateArgs Arguments(int64_t t, double lr) const = 0;
-  // Every setting but the learning rate, for prints and for the comparison before a resume.
+  // Name and numbers but the learning rate, for prints.
   virtual std::string ToString() const = 0;
+  // The same for the comparison before a resume. Where rules share a form it has numbers that this
+  // one does not use: checkpoints hold them.
+  virtual std::string settings() const { return ToString(); }
 };
 
 std::unique_ptr<Optimizer> MakeSgd();

@@ -20,7 +20,7 @@ std::string StateKey(const std::string& state, const std::string& parameter) {
 }
 
 std::string Settings(const Updater& updater, const Variables& variables) {
-  std::string text = updater.optimizer().ToString() +
+  std::string text = updater.optimizer().settings() +
                      " weight_decay=" + Text(updater.hooks().weight_decay) +
                      " gradient_clipping=" + Text(updater.hooks().gradient_clipping);
   for (const std::string& name : variables.frozen()) text += " frozen=" + name;

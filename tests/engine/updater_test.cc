@@ -10,6 +10,17 @@
 namespace lockstep {
 namespace {
 
+// Checkpoints from before prints left numbers out must still be those of the same job.
+TEST(Optimizer, PrintsItsOwnNumbersAndComparesAllOfItsForm) {
+  EXPECT_EQ(MakeAdaGrad()->ToString(), "adagrad eps=1e-08");
+  EXPECT_EQ(MakeAdaGrad()->settings(), "adagrad rho=0 eps=1e-08");
+  EXPECT_EQ(MakeAdaDelta()->ToString(), "adadelta rho=0.95 eps=1e-06");
+  EXPECT_EQ(MakeAdaDelta()->settings(), MakeAdaDelta()->ToString());
+  EXPECT_EQ(MakeAdam()->ToString(), "adam beta1=0.9 beta2=0.999 eps=1e-08 eta=1");
+  EXPECT_EQ(MakeAdam()->settings(), MakeAdam()->ToString() + " decoupled_weight_decay=0");
+  EXPECT_EQ(MakeSgd()->settings(), "sgd");
+}
+
 // Momentum and weight decay would move it even without a gradient.
 TEST(Updater, LeavesParametersAloneThatTheNetworkFreezes) {
   Graph graph;
