@@ -50,24 +50,22 @@ ChosenDevice ChooseDevice(const DeviceChoice& choice, int visible) {
     throw ConfigError(asked + ": wants auto, cpu, cuda or cuda:N");
   }
   const int allowed = choice.allowed_gpus.value_or(std::numeric_limits<int>::max());
+  const std::string allows = "SM_NUM_GPUS allows " + Counted(allowed, "GPU");
   if (choice.device == kCpu) {
     if (choice.allowed_gpus.value_or(0) == 0) return {};
-    return {.note = "SM_NUM_GPUS allows " + Counted(allowed, "GPU") +
-                    ": using the CPU; --device auto or cuda would use them"};
+    return {.note = allows + ": using the CPU; --device auto or cuda would use them"};
   }
   if (choice.device == kAuto) {
     if (allowed == 0 || (visible == 0 && !choice.allowed_gpus)) return {};
     if (std::min(visible, allowed) >= choice.local_ranks) return {.gpu = choice.local_rank};
     const std::string there = visible == 0 ? "no GPU answers" : Counted(visible, "GPU") + " answer";
-    return {.note = (choice.allowed_gpus
-                         ? "SM_NUM_GPUS allows " + Counted(allowed, "GPU") + ", " + there
-                         : there) +
-                    " to " + ThisProcess(choice) + ": using the CPU"};
+    return {.note = (choice.allowed_gpus ? allows + ", " + there : there) + " to " +
+                    ThisProcess(choice) + ": using the CPU"};
   }
   const int gpu = index.value_or(choice.local_rank);
   if (gpu >= allowed) {
-    throw ConfigError(asked + ": SM_NUM_GPUS allows " + Counted(allowed, "GPU") + " to " +
-                      ThisProcess(choice) + "; use another one, or --device cpu");
+    throw ConfigError(asked + ": " + allows + " to " + ThisProcess(choice) +
+                      "; use another one, or --device cpu");
   }
   if (!index && visible > 0 && choice.local_ranks > visible) {
     throw ConfigError(asked + ": " + Counted(choice.local_ranks, "process", "processes") +
