@@ -63,8 +63,9 @@ void RequireDescriptors(int ranks) {
   const rlim_t allowed = limit.rlim_cur;
   limit.rlim_cur = std::min(needed, limit.rlim_max);
   if (limit.rlim_cur == needed && ::setrlimit(RLIMIT_NOFILE, &limit) == 0) return;
-  Refuse("a process of " + std::to_string(ranks) + " needs " + std::to_string(needed) +
-             " descriptors, may have " + std::to_string(allowed),
+  const std::string who = ranks == 1 ? "this process needs "
+                                     : "each of the " + std::to_string(ranks) + " processes needs ";
+  Refuse(who + std::to_string(needed) + " descriptors, may have " + std::to_string(allowed),
          "`ulimit -n`");
 }
 

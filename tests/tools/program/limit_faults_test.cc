@@ -135,9 +135,9 @@ TEST_F(LimitFaults, B11WhatAModelNeedsWhileItIsSavedIsNamedToo) {
 
 TEST_F(LimitFaults, B12WithTooFewDescriptorsTheNumberIsNamed) {
   ExpectTold(RunProgram(Train(), Limited(1, "ulimit -n 8; exec")), 71,
-             "lockstep: a process of 1 needs 16 descriptors, may have 8; raise `ulimit -n`");
+             "lockstep: this process needs 16 descriptors, may have 8; raise `ulimit -n`");
   ExpectTold(RunProgram(Train(), Limited(2, "ulimit -n 20; exec")), 71,
-             ": a process of 2 needs 36 descriptors, may have 20; raise `ulimit -n`");
+             ": each of the 2 processes needs 36 descriptors, may have 20; raise `ulimit -n`");
   EXPECT_FALSE(Exists("model"));
   for (const int ranks : {1, 2}) {
     EXPECT_EQ(RunProgram(Train(), Limited(ranks, "ulimit -S -n 8; exec")).code, 0) << ranks;
