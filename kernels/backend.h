@@ -19,6 +19,15 @@
 
 namespace lockstep {
 
+// A place in the order of a device's work; the device outlives it.
+class DeviceMoment {
+ public:
+  virtual ~DeviceMoment() = default;
+  // Returns when all work begun before it is done. Any thread, beside calls of the backend. Throws
+  // DeviceError for a failure of that work.
+  virtual void Wait() = 0;
+};
+
 // Owned by the program; outlives every tensor and plan made on it. Calls come from one thread at a
 // time; kernels run on up to threads() threads inside a call.
 class Backend {
@@ -51,6 +60,8 @@ class Backend {
   // Returns when all work begun before is done. Throws what a kernel found that could not be known
   // when it was called: FormatError for a label out of range, DeviceError for a failure.
   virtual void Synchronize() = 0;
+  // Behind all work begun before; null where that is done (shares_host_memory()).
+  virtual std::shared_ptr<DeviceMoment> Mark() = 0;
 
   // Makes the calling thread one that runs this device's kernels; a plan does so before it runs.
   // The families below do it by themselves. Without effect inside a lane.

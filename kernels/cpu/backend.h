@@ -37,6 +37,7 @@ class CpuBackend final : public Backend {
   void Copy(const void* from, void* to, size_t bytes) override;
   void Clear(void* device, size_t bytes) override;
   void Synchronize() override {}
+  std::shared_ptr<DeviceMoment> Mark() override { return nullptr; }
   void Enter() override;
   void ForEachLane(int lanes, const std::function<void(int lane)>& body) override;
 

@@ -1,5 +1,6 @@
 #include "kernels/cuda/backend.h"
 
+#include "kernels/cuda/moment.h"
 #include "kernels/error.h"
 
 namespace lockstep::cuda {
@@ -78,6 +79,11 @@ void CudaBackend::Clear(void* device, size_t bytes) {
 void CudaBackend::Synchronize() {
   Enter();
   stream_.Synchronize();
+}
+
+std::shared_ptr<DeviceMoment> CudaBackend::Mark() {
+  Enter();
+  return std::make_shared<GpuMoment>(device_, stream_.handle());
 }
 
 void CudaBackend::Enter() { Check(cudaSetDevice(device_.index), "entering a device"); }

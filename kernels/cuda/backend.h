@@ -42,6 +42,7 @@ class CudaBackend final : public Backend {
   void Copy(const void* from, void* to, size_t bytes) override;
   void Clear(void* device, size_t bytes) override;
   void Synchronize() override;
+  std::shared_ptr<DeviceMoment> Mark() override;
   // CUDA calls of a thread are for the device it last named.
   void Enter() override;
   void ForEachLane(int lanes, const std::function<void(int lane)>& body) override;
@@ -56,6 +57,7 @@ class CudaBackend final : public Backend {
   ReduceKernels& reduce() override { return Entered(*reduce_); }
   SoftmaxKernels& softmax() override { return Entered(*softmax_); }
 
+  const Device& device() const { return device_; }
   // Most bytes that were in use at once.
   size_t peak_bytes() const { return allocator_.peak_bytes(); }
 

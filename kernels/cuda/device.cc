@@ -12,6 +12,16 @@ std::string Text(cudaError_t status) {
   return std::string(cudaGetErrorString(status)) + " (" + cudaGetErrorName(status) + ")";
 }
 
+std::string UuidText(const cudaUUID_t& uuid) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  for (const char c : uuid.bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    text += {kDigits[byte / 16], kDigits[byte % 16]};
+  }
+  return text;
+}
+
 std::string Range(int devices) {
   return devices == 1 ? "only cuda:0" : "cuda:0 to cuda:" + std::to_string(devices - 1);
 }
@@ -73,10 +83,13 @@ Device OpenDevice(int index) {
   Check(cudaSetDevice(index), named.c_str());
   cudaDeviceProp properties;
   Check(cudaGetDeviceProperties(&properties, index), named.c_str());
-  Device device{index, properties.name, properties.major * 10 + properties.minor,
-                properties.multiProcessorCount,
-                "driver-" + VersionText(found.driver_version) + " cuda-" +
-                    VersionText(found.runtime_version)};
+  Device device{
+      index,
+      properties.name,
+      properties.major * 10 + properties.minor,
+      properties.multiProcessorCount,
+      "driver-" + VersionText(found.driver_version) + " cuda-" + VersionText(found.runtime_version),
+      UuidText(properties.uuid)};
   const cudaError_t status = CheckImage();
   if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction) {
     throw DeviceError(

@@ -26,6 +26,7 @@ struct Device {
   int capability = 0;    // 90 for 9.0
   int processors = 0;    // streaming multiprocessors
   std::string versions;  // of driver and runtime, as fingerprints name them
+  std::string uuid;      // 32 digits that no other GPU, or part of one, has
 };
 
 // Makes cuda:`index` the calling thread's device. Throws DeviceError where there is none, or where

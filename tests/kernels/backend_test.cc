@@ -16,6 +16,7 @@ TEST(CpuBackend, NamesItselfAndWhatItsBitsDependOn) {
   EXPECT_EQ(b->name(), "cpu");
   EXPECT_EQ(b->threads(), 3);
   EXPECT_NE(b->fingerprint().find("onednn-2."), std::string::npos) << b->fingerprint();
+  EXPECT_EQ(b->Mark(), nullptr);  // its calls are done when they return
 }
 
 TEST(CpuBackend, UsesTheCoresOfTheAffinityMaskByDefault) {

@@ -32,6 +32,7 @@ class BackendWrapper : public Backend {
   void Copy(const void* from, void* to, size_t bytes) override { base_->Copy(from, to, bytes); }
   void Clear(void* device, size_t bytes) override { base_->Clear(device, bytes); }
   void Synchronize() override { base_->Synchronize(); }
+  std::shared_ptr<DeviceMoment> Mark() override { return base_->Mark(); }
   void Enter() override { base_->Enter(); }
   void ForEachLane(int lanes, const std::function<void(int lane)>& body) override {
     base_->ForEachLane(lanes, body);

@@ -1,6 +1,11 @@
 // What only a GPU can show: that launches, copies and libraries do what the host's tests of the
 // same text expect. Without a GPU each test is a skip, which is counted and printed.
+#include <cstring>
+#include <thread>
+
+#include "kernels/cuda/backend.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/side_stream.h"
 #include "kernels/error.h"
 #include "tests/kernels/kernel_test.h"
 
@@ -48,6 +53,27 @@ TEST_F(CudaBackendTest, CopiesAndClearsAnySize) {
     EXPECT_EQ(Get(b, host.size()), host);
     EXPECT_EQ(Get(a, host.size()), std::vector<float>(host.size()));
   }
+}
+
+TEST_F(CudaBackendTest, WorkBesideTheKernelsMayStartBehindAMarkedPlace) {
+  const std::vector<float> host = Numbers<float>(3 << 20, 1);
+  const size_t bytes = host.size() * sizeof(float);
+  float* const from = Put(host);
+  float* const data = Put(std::vector<float>(host.size()));
+  for (int i = 0; i < 20; ++i) gpu_->Copy(from, data, bytes);
+  const std::shared_ptr<DeviceMoment> copied = gpu_->Mark();
+  std::shared_ptr<std::byte> found;
+  std::thread([&] {
+    copied->Wait();
+    cuda::SideStream side(dynamic_cast<cuda::CudaBackend&>(*gpu_).device());
+    found = side.AllocatePinned(bytes);
+    EXPECT_TRUE(side.Holds(data + 1));
+    EXPECT_FALSE(side.Holds(found.get()));
+    side.Download(data, found.get(), bytes);
+    side.Mark();
+    while (!side.IsDone()) std::this_thread::yield();
+  }).join();
+  EXPECT_EQ(std::memcmp(found.get(), host.data(), bytes), 0);
 }
 
 TEST_F(CudaBackendTest, MapsEqualTheCpusInPacksAndWithout) {

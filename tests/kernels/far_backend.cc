@@ -21,6 +21,7 @@ FarDevice::~FarDevice() {
 }
 
 void* FarDevice::Allocate(size_t bytes) {
+  const std::lock_guard<std::recursive_mutex> lock(mutex_);
   const size_t pages = (bytes + kPage) / kPage * kPage;
   void* memory = ::mmap(nullptr, pages, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw DeviceError("no memory for the device of a test");
@@ -38,37 +39,50 @@ void FarDevice::Free(void* memory) {
   });
 }
 
+bool FarDevice::Holds(const void* memory) const {
+  const std::lock_guard<std::recursive_mutex> lock(mutex_);
+  const char* at = static_cast<const char*>(memory);
+  const auto behind = regions_.upper_bound(at);
+  return behind != regions_.begin() && at < std::prev(behind)->first + std::prev(behind)->second;
+}
+
+void FarDevice::CopyBeside(const void* from, void* to, size_t bytes) {
+  const std::lock_guard<std::recursive_mutex> lock(mutex_);
+  const Open open(*this);
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
+
 void FarDevice::RequireHere(std::initializer_list<const void*> arrays) const {
   for (const void* array : arrays) {
-    if (array == nullptr) continue;
-    const char* at = static_cast<const char*>(array);
-    const auto behind = regions_.upper_bound(at);
-    if (behind == regions_.begin() || at >= std::prev(behind)->first + std::prev(behind)->second) {
-      throw Error(ExitCode::kBug, "a kernel was handed an array of the host");
-    }
+    if (array == nullptr || Holds(array)) continue;
+    throw Error(ExitCode::kBug, "a kernel was handed an array of the host");
   }
 }
 
 void FarDevice::Begin(std::initializer_list<const void*> arrays, std::function<void()> work) {
+  const std::lock_guard<std::recursive_mutex> lock(mutex_);
   RequireHere(arrays);
   work_.push_back(std::move(work));
 }
 
-void FarDevice::Finish() {
+void FarDevice::Run() {
+  const std::lock_guard<std::recursive_mutex> lock(mutex_);
   ++waits_;
   const auto work = std::exchange(work_, {});
-  std::exception_ptr failure;
-  {
-    const Open open(*this);
-    for (const auto& each : work) {
-      try {
-        each();
-      } catch (const Error&) {
-        if (!failure) failure = std::current_exception();
-      }
+  const Open open(*this);
+  for (const auto& each : work) {
+    try {
+      each();
+    } catch (const Error&) {
+      if (!failure_) failure_ = std::current_exception();
     }
   }
-  if (failure) std::rethrow_exception(failure);
+}
+
+void FarDevice::Finish() {
+  const std::lock_guard<std::recursive_mutex> lock(mutex_);
+  Run();
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 void FarDevice::Protect(bool open) {
@@ -104,6 +118,29 @@ void FarBackend::Download(const void* device, void* host, size_t bytes) {
 void FarBackend::Synchronize() {
   device_.Finish();
   base().Synchronize();
+}
+
+namespace {
+
+// All work so far is done, not only that before it. As on a GPU, what it met is told by the next
+// call that waits.
+class FarMoment : public DeviceMoment {
+ public:
+  FarMoment(FarBackend& backend, FarDevice& device) : backend_(backend), device_(device) {}
+  void Wait() override {
+    backend_.Enter();
+    device_.Run();
+  }
+
+ private:
+  FarBackend& backend_;
+  FarDevice& device_;
+};
+
+}  // namespace
+
+std::shared_ptr<DeviceMoment> FarBackend::Mark() {
+  return std::make_shared<FarMoment>(*this, device_);
 }
 
 void FarBackend::Copy(const void* from, void* to, size_t bytes) {

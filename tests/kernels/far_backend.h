@@ -3,10 +3,12 @@
 #define LOCKSTEP_TESTS_KERNELS_FAR_BACKEND_H_
 
 #include <cstddef>
+#include <exception>
 #include <functional>
 #include <initializer_list>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -15,7 +17,7 @@
 namespace lockstep {
 
 // The memory of the device, and the work it was given. Who touches that memory but this work dies
-// of SIGSEGV; work is not even begun before somebody waits for it.
+// of SIGSEGV; work is not even begun before somebody waits for it. Any thread.
 class FarDevice {
  public:
   FarDevice() = default;
@@ -30,17 +32,26 @@ class FarDevice {
   // `work` reads and writes these arrays, or null. Throws Error (70) for an array that the device
   // does not have.
   void Begin(std::initializer_list<const void*> arrays, std::function<void()> work);
-  // Does all work; throws what the first piece of it threw.
+  // Does all work; throws what the first piece of it threw, once.
   void Finish();
+  // The same, but what it threw is left to Finish.
+  void Run();
+  bool Holds(const void* memory) const;
+  // At once, whatever work is still to be done: as by a stream beside the one that does it.
+  void CopyBeside(const void* from, void* to, size_t bytes);
   // Does all work, and then this.
   template <typename Work>
   auto Do(std::initializer_list<const void*> arrays, const Work& work) {
+    const std::lock_guard<std::recursive_mutex> lock(mutex_);
     RequireHere(arrays);
     Finish();
     const Open open(*this);
     return work();
   }
-  int64_t waits() const { return waits_; }
+  int64_t waits() const {
+    const std::lock_guard<std::recursive_mutex> lock(mutex_);
+    return waits_;
+  }
 
  private:
   class Open {
@@ -56,8 +67,10 @@ class FarDevice {
   void Protect(bool open);
   void RequireHere(std::initializer_list<const void*> arrays) const;
 
+  mutable std::recursive_mutex mutex_;
   std::map<const char*, size_t> regions_;  // by their first byte
   std::vector<std::function<void()>> work_;
+  std::exception_ptr failure_;
   int64_t waits_ = 0;
 };
 
@@ -79,6 +92,7 @@ class FarBackend : public BackendWrapper {
   void Copy(const void* from, void* to, size_t bytes) override;
   void Clear(void* device, size_t bytes) override;
   void Synchronize() override;
+  std::shared_ptr<DeviceMoment> Mark() override;
   void ForEachLane(int lanes, const std::function<void(int lane)>& body) override;
 
   ConvKernels& conv() override;
@@ -91,6 +105,8 @@ class FarBackend : public BackendWrapper {
   ReduceKernels& reduce() override;
   SoftmaxKernels& softmax() override;
 
+  bool Holds(const void* memory) const { return device_.Holds(memory); }
+  void CopyBeside(const void* from, void* to, size_t bytes) { device_.CopyBeside(from, to, bytes); }
   // How often somebody waited for the device.
   int64_t waits() const { return device_.waits(); }
 
