@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "comm/allreduce_sync.h"
+#include "engine/tensor/host_array.h"
 #include "engine/train/state.h"
 
 namespace lockstep {
@@ -44,6 +45,11 @@ void AllreduceSync::Collect(Variables& variables) {
   SubmitPending(variables);
   last_.Wait();
   if (narrow_ && !narrow_->residual().empty()) CollectResiduals();
+  if (pending_) {
+    collected_pending_ = on_device_
+                             ? CopyToHost(variables.backend(), flat_, pending_.get())
+                             : Tensor::Wrap(flat_.dtype, flat_.shape, pending_.get(), pending_);
+  }
   collected_ = true;
 }
 
@@ -75,7 +81,7 @@ void AllreduceSync::Save(CheckpointContents* contents) const {
   }
   if (!options_.double_buffering) return;
   contents->values[kPendingCount] = pending_count_;
-  contents->tensors[kPending] = Tensor::Wrap(flat_.dtype, flat_.shape, pending_.get(), nullptr);
+  contents->tensors[kPending] = collected_pending_;
 }
 
 void AllreduceSync::Check(const CheckpointContents& contents, const Variables& variables) const {
@@ -107,15 +113,20 @@ void AllreduceSync::Restore(const CheckpointContents& contents, const Variables&
   if (pending_count_ > 0) restored_pending_ = contents.Array(kPending, flat).Clone();
   pending_is_sum_ = true;
   collected_ = false;
-  if (prepared_) TakeRestored();
+  if (prepared_) TakeRestored(variables);
 }
 
-void AllreduceSync::TakeRestored() {
+void AllreduceSync::TakeRestored(const Variables& variables) {
   if (restored_residual_ && narrow_ && !narrow_->residual().empty()) {
     std::memcpy(narrow_->residual().data(), restored_residual_->data(), narrow_->residual().size());
   }
   if (restored_pending_ && pending_ && restored_pending_->bytes() > 0) {
-    std::memcpy(pending_.get(), restored_pending_->data(), restored_pending_->bytes());
+    if (on_device_) {
+      variables.backend().Upload(restored_pending_->data(), pending_.get(),
+                                 restored_pending_->bytes());
+    } else {
+      std::memcpy(pending_.get(), restored_pending_->data(), restored_pending_->bytes());
+    }
   }
   restored_residual_.reset();
   restored_pending_.reset();

@@ -35,6 +35,8 @@ void AllreduceSync::Prepare(Variables& variables) {
   const auto size = static_cast<size_t>(variables.flat_size());
   const size_t element = SizeOf(variables.dtype());
   flat_ = {Shape({variables.flat_size()}), variables.dtype()};
+  on_device_ = !options_.wire && !variables.backend().shares_host_memory() &&
+               group_.Reaches(variables.backend());
   if (options_.average_states) {
     states_ = group_.Allocate(static_cast<size_t>(SizeOfStates(variables)) * element);
   }
@@ -43,8 +45,19 @@ void AllreduceSync::Prepare(Variables& variables) {
                                            variables.dtype(), variables.flat_size(),
                                            group_.Allocate(size * SizeOf(*options_.wire)));
   }
-  if (options_.double_buffering) pending_ = group_.Allocate(size * element);
-  TakeRestored();
+  if (options_.double_buffering) {
+    pending_ = AllocateFlat(variables, "gradients of the step before");
+    if (on_device_) spare_ = AllocateFlat(variables, "gradients that change places");
+  }
+  TakeRestored(variables);
+}
+
+std::shared_ptr<void> AllreduceSync::AllocateFlat(const Variables& variables, const char* purpose) {
+  const auto bytes = static_cast<size_t>(flat_.bytes());
+  if (!on_device_) return group_.Allocate(bytes);
+  DeviceMemory memory = AllocateOn(variables.backend(), bytes, purpose);
+  variables.backend().Clear(memory.get(), bytes);
+  return memory;
 }
 
 void AllreduceSync::BeginStep(Variables& variables) {
@@ -60,9 +73,9 @@ void AllreduceSync::SubmitPending(const Variables& variables) {
 }
 
 void AllreduceSync::Ready(Variables& variables, int64_t end) {
-  variables.FetchGradients(fetched_, end);
+  if (!on_device_) variables.FetchGradients(fetched_, end);
   fetched_ = end;
-  if (!options_.double_buffering) Submit(variables.host_gradients(), variables, end);
+  if (!options_.double_buffering) Submit(Summed(variables), variables, end);
 }
 
 // Buckets are the same in every step: whole ones when all of their elements are there, the rest
@@ -74,10 +87,13 @@ void AllreduceSync::Submit(const std::shared_ptr<void>& gradients, const Variabl
   const auto bytes = static_cast<int64_t>(options_.bucket_bytes);
   const int64_t bucket = bytes == 0 ? all : std::max<int64_t>(bytes / element, 1);
   const WireType wire = WireOf(variables.dtype());
+  std::shared_ptr<DeviceMoment> finished;
   while (sent_ < all && (sent_ + bucket <= end || end == all)) {
     const int64_t begin = sent_, count = std::min(bucket, all - sent_);
     const std::string name = "gradients " + std::to_string(begin / bucket);
+    if (on_device_ && !finished) finished = variables.backend().Mark();
     last_ = group_.Submit(name, [=, narrow = narrow_, times = times_](Communicator& ranks) {
+      if (finished) finished->Wait();
       const double start = Seconds();
       if (narrow) {
         narrow->Sum(ranks, gradients.get(), begin, count);
@@ -96,12 +112,21 @@ void AllreduceSync::FinishGradients(Variables& variables) {
   Ready(variables, variables.flat_size());
   sent_ = fetched_ = 0;
   last_.Wait();
-  if (pending_) {
+  if (pending_) ExchangePending(variables);
+  if (!on_device_) variables.StoreGradients();
+}
+
+void AllreduceSync::ExchangePending(Variables& variables) {
+  pending_is_sum_ = false;
+  if (!on_device_) {
     auto* const mine = static_cast<std::byte*>(variables.host_gradients().get());
-    std::swap_ranges(mine, mine + flat_.bytes(), pending_.get());
-    pending_is_sum_ = false;
+    std::swap_ranges(mine, mine + flat_.bytes(), static_cast<std::byte*>(pending_.get()));
+    return;
   }
-  variables.StoreGradients();
+  const auto bytes = static_cast<size_t>(flat_.bytes());
+  variables.backend().Copy(variables.gradients(), spare_.get(), bytes);
+  variables.backend().Copy(pending_.get(), variables.gradients(), bytes);
+  std::swap(pending_, spare_);
 }
 
 int64_t AllreduceSync::CountOf(int64_t count) {

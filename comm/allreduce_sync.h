@@ -34,6 +34,11 @@ struct AllreduceOptions {
 };
 
 // Used with one network, whose NetworkOptions::group is `group`; from its training thread.
+//
+// Gradients are summed where they lie when the group reaches the network's device: a bucket is sent
+// as soon as the host has begun the work that finishes it, the communicating thread waits until the
+// device has done that work, and sums beside what the device does next. Otherwise, and for a narrow
+// wire, they are summed in the host's memory, which they come to and go back from.
 class AllreduceSync : public ParamSync, public SyncState {
  public:
   // The group must outlive it.
@@ -60,12 +65,19 @@ class AllreduceSync : public ParamSync, public SyncState {
  private:
   template <typename T>
   void AverageStatesOf(Variables& variables, int64_t mine, int64_t all);
+  // The flat gradients that are summed.
+  const std::shared_ptr<void>& Summed(const Variables& variables) const {
+    return on_device_ ? variables.shared_gradients() : variables.host_gradients();
+  }
+  std::shared_ptr<void> AllocateFlat(const Variables& variables, const char* purpose);
   // Sends what is not sent of [0, end) of these flat gradients.
   void Submit(const std::shared_ptr<void>& gradients, const Variables& variables, int64_t end);
   // Sends what the step before has left.
   void SubmitPending(const Variables& variables);
+  // This step's gradients wait for the next one, and the sums of the step before take their place.
+  void ExchangePending(Variables& variables);
   void CollectResiduals();
-  void TakeRestored();
+  void TakeRestored(const Variables& variables);
 
   CommGroup& group_;
   AllreduceOptions options_;
@@ -74,12 +86,13 @@ class AllreduceSync : public ParamSync, public SyncState {
   CommQueue::Handle last_;  // of them
   std::shared_ptr<SumTimes> times_ = std::make_shared<SumTimes>();  // jobs may outlive this
   bool prepared_ = false;
+  bool on_device_ = false;  // sums are made in the memory of a device that is not the host's
   std::shared_ptr<std::byte> states_;   // all running statistics, packed
   std::shared_ptr<NarrowSums> narrow_;  // null without a narrow wire
 
   // Of double buffering: the gradients of the step before, over how many labels they are sums, and
-  // whether those of all ranks are in it.
-  std::shared_ptr<std::byte> pending_;
+  // whether those of all ranks are in it. On a device they change places by way of a third block.
+  std::shared_ptr<void> pending_, spare_;
   int64_t pending_count_ = 0;
   bool pending_is_sum_ = false;
 
@@ -88,6 +101,7 @@ class AllreduceSync : public ParamSync, public SyncState {
   bool collected_ = false;
   TensorType flat_;
   std::vector<Tensor> residuals_;
+  Tensor collected_pending_;
   std::optional<Tensor> restored_residual_, restored_pending_;
 };
 

@@ -1,5 +1,7 @@
 #include "comm/comm_group.h"
 
+#include <utility>
+
 #include "engine/train/seconds.h"
 
 namespace lockstep {
@@ -8,6 +10,17 @@ void CommGroup::Run(std::string_view name, CommQueue::Job job) {
   const double start = Seconds();
   Submit(name, std::move(job)).Wait();
   blocked_ += Seconds() - start;
+}
+
+CommQueue::Handle CommGroup::Submit(std::string_view name, CommQueue::Job job) {
+  return queue_.Submit(name, [this, job = std::move(job)](Communicator&) { job(*current_); });
+}
+
+void CommGroup::Extend(std::string_view name, const Extension& make) {
+  Run(name, [&](Communicator& ranks) {
+    extended_ = make(ranks);
+    current_ = extended_.get();
+  });
 }
 
 void CommGroup::Gather(const void* mine, size_t bytes, void* all) {

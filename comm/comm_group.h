@@ -2,9 +2,9 @@
 #ifndef LOCKSTEP_COMM_COMM_GROUP_H_
 #define LOCKSTEP_COMM_COMM_GROUP_H_
 
+#include <functional>
 #include <memory>
 #include <string_view>
-#include <utility>
 
 #include "comm/comm_queue.h"
 #include "engine/train/rank_group.h"
@@ -15,6 +15,8 @@ namespace lockstep {
 // are under way, in the same order on every rank.
 class CommGroup : public RankGroup {
  public:
+  using Extension = std::function<std::unique_ptr<Communicator>(Communicator& communicator)>;
+
   // The communicator must outlive it and is used by nobody else meanwhile, but for Abort.
   explicit CommGroup(Communicator& communicator)
       : communicator_(communicator), queue_(communicator) {}
@@ -24,13 +26,18 @@ class CommGroup : public RankGroup {
   void Gather(const void* mine, size_t bytes, void* all) override;
   void Broadcast(void* data, size_t bytes, int root) override;
   void Sum(int64_t* values, int64_t count) override;
+  bool Reaches(const Backend& device) const override { return current_->Reaches(device); }
   std::shared_ptr<std::byte> Allocate(size_t bytes) override;
   double seconds_blocked() const override { return blocked_; }
 
+  // From now on everything goes through what `make` makes of the communicator, of the same ranks.
+  // Every rank calls it once, before anybody asks what is reached.
+  void Extend(std::string_view name, const Extension& make);
+  // What everything goes through.
+  const Communicator& communicator() const { return *current_; }
+
   // A job beside computation; see CommQueue::Submit.
-  CommQueue::Handle Submit(std::string_view name, CommQueue::Job job) {
-    return queue_.Submit(name, std::move(job));
-  }
+  CommQueue::Handle Submit(std::string_view name, CommQueue::Job job);
   // Of that queue.
   const ProgressBoard& progress() const { return queue_.progress(); }
 
@@ -38,6 +45,8 @@ class CommGroup : public RankGroup {
   void Run(std::string_view name, CommQueue::Job job);
 
   Communicator& communicator_;
+  std::unique_ptr<Communicator> extended_;
+  Communicator* current_ = &communicator_;  // changed on the queue's thread alone
   CommQueue queue_;
   double blocked_ = 0.0;
 };

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "kernels/backend.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -44,8 +45,11 @@ class Communicator {
   // Among the ranks of this host.
   virtual int local_rank() const = 0;
   virtual int local_size() const = 0;
-  // "self", "thread", "mpi", "shm", "shm+mpi"
+  // "self", "thread", "mpi", "shm", "shm+mpi", "nccl", "nccl+mpi"
   virtual std::string name() const = 0;
+  // Whether Allreduce takes what lies in that device's memory as well as in the host's. What it
+  // gets from there must be final: the device has done all work that writes it.
+  virtual bool Reaches(const Backend& device) const { return device.shares_host_memory(); }
 
   // data[i] becomes the sum (...) of every rank's data[i], the same bits on every rank. They depend
   // on the values, the count and the ranks, never on timing; sums of integers wrap.
@@ -65,6 +69,11 @@ class Communicator {
   // Zeroed memory, aligned to 64 bytes, that Allreduce works on without copying it first. Every
   // rank calls it with the same size. It may outlive the communicator.
   virtual std::shared_ptr<std::byte> Allocate(size_t bytes) = 0;
+
+  // For who waits for the other ranks by another way than the above, in the thread that would call
+  // them. Throws CommError, its text beginning with `what`, where one of them gave up or, as far as
+  // can be known, is not there any more.
+  virtual void CheckPeers(const char* what) = 0;
 
   // This rank gives up: what ranks of this host wait for, now or later, fails with GaveUpError and
   // `why`. Ranks on other hosts learn it from the launcher when this process ends. Any thread.

@@ -69,6 +69,10 @@ class LayeredCommunicator : public Communicator {
     return MakeLayered(whole_->Split(color, key), host_, world_rank_);
   }
   std::shared_ptr<std::byte> Allocate(size_t bytes) override { return local_->Allocate(bytes); }
+  void CheckPeers(const char* what) override {
+    local_->CheckPeers(what);
+    whole_->CheckPeers(what);
+  }
   void Abort(const std::string& why) noexcept override {
     local_->Abort(why);
     whole_->Abort(why);
@@ -94,13 +98,18 @@ class LayeredCommunicator : public Communicator {
 
 }  // namespace
 
-std::unique_ptr<Communicator> MakeLayered(std::unique_ptr<Communicator> whole,
-                                          const std::string& host, int world_rank) {
+int FirstRankOfHost(Communicator& whole, const std::string& host) {
   const uint64_t mine = HashOf(host);
-  std::vector<uint64_t> hosts(static_cast<size_t>(whole->size()));
-  whole->Allgather(&mine, sizeof mine, hosts.data());
+  std::vector<uint64_t> hosts(static_cast<size_t>(whole.size()));
+  whole.Allgather(&mine, sizeof mine, hosts.data());
   int first = 0;
   while (hosts[static_cast<size_t>(first)] != mine) ++first;
+  return first;
+}
+
+std::unique_ptr<Communicator> MakeLayered(std::unique_ptr<Communicator> whole,
+                                          const std::string& host, int world_rank) {
+  const int first = FirstRankOfHost(*whole, host);
   std::unique_ptr<Communicator> local;
   {
     const std::unique_ptr<Communicator> neighbours = whole->Split(first, whole->rank());

@@ -16,6 +16,9 @@ namespace lockstep {
 std::unique_ptr<Communicator> MakeLayered(std::unique_ptr<Communicator> whole,
                                           const std::string& host, int world_rank);
 
+// The first rank of `whole` that gives the same `host` as this one. All ranks call it together.
+int FirstRankOfHost(Communicator& whole, const std::string& host);
+
 // What ranks that can share memory have in common: the machine since it was started, its name, the
 // namespaces of processes and networks, and the user.
 std::string HostKey();

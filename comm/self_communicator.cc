@@ -32,6 +32,7 @@ class SelfCommunicator : public Communicator {
     Check("split");
     return MakeSelfCommunicator();
   }
+  void CheckPeers(const char* what) override { Check(what); }
   std::shared_ptr<std::byte> Allocate(size_t bytes) override { return AllocateZeroed(bytes); }
 
   void Abort(const std::string& why) noexcept override {

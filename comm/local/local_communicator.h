@@ -35,6 +35,7 @@ class LocalCommunicator : public Communicator {
   void Broadcast(void* data, size_t bytes, int root) override;
   void Barrier() override;
   std::unique_ptr<Communicator> Split(int color, int key) override;
+  void CheckPeers(const char* what) override { meeting_.RequireEverybody(what); }
   void Abort(const std::string& why) noexcept override { meeting_.Abort(why); }
 
   // Bytes of zeroed memory, aligned to 128, that a group needs.

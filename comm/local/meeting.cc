@@ -129,8 +129,15 @@ void Meeting::CheckPeers(const char* what, bool ask_system) const {
     const bool left = SeatOf(r).left.load() != 0;
     const bool dead = !left && ask_system && is_dead_ && is_dead_(r);
     if ((!left && !dead) || SeatOf(r).meeting.load() == meeting_ || Complete()) continue;
-    Throw(what, Describe(r) + (left ? " has left; it did not take part"
-                                    : " has died; start the job again from its newest checkpoint"));
+    ThrowMissing(what, r, left);
+  }
+}
+
+void Meeting::RequireEverybody(const char* what) const {
+  Check(what);
+  for (int r = 0; r < who_.size; ++r) {
+    const bool left = SeatOf(r).left.load() != 0;
+    if (left || (is_dead_ && is_dead_(r))) ThrowMissing(what, r, left);
   }
 }
 
@@ -153,6 +160,12 @@ int Meeting::world_rank(int rank) const { return SeatOf(rank).world_rank.load();
 std::string Meeting::Describe(int rank) const {
   return "rank " + std::to_string(world_rank(rank)) + " (process " +
          std::to_string(SeatOf(rank).process.load()) + ")";
+}
+
+void Meeting::ThrowMissing(const char* what, int rank, bool left) const {
+  Throw(what,
+        Describe(rank) + (left ? " has left; it did not take part"
+                               : " has died; start the job again from its newest checkpoint"));
 }
 
 void Meeting::Throw(const char* what, const std::string& found) const {

@@ -36,6 +36,8 @@ class Meeting {
   void Meet(const char* what);
   // Throws when somebody gave up.
   void Check(const char* what) const;
+  // Throws when somebody gave up, has left or died, whatever meetings they came to.
+  void RequireEverybody(const char* what) const;
   // Everybody who waits, now or later, throws. The first reason counts. Any thread.
   void Abort(const std::string& why) noexcept;
 
@@ -51,6 +53,7 @@ class Meeting {
   void Sleep(const char* what);
   void CheckPeers(const char* what, bool ask_system) const;
   void WakeAll() noexcept;
+  [[noreturn]] void ThrowMissing(const char* what, int rank, bool left) const;
   [[noreturn]] void Throw(const char* what, const std::string& found) const;
   std::string Where(const char* what) const;
 

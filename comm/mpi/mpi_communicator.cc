@@ -52,6 +52,7 @@ class MpiCommunicator : public Communicator {
   void Barrier() override;
   std::unique_ptr<Communicator> Split(int color, int key) override;
   std::shared_ptr<std::byte> Allocate(size_t bytes) override { return AllocateZeroed(bytes); }
+  void CheckPeers(const char* what) override { abort_->Check(what, world_rank_); }
   void Abort(const std::string& why) noexcept override { abort_->Abort(world_rank_, why); }
 
  private:

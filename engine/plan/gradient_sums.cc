@@ -104,7 +104,10 @@ void GradientSums::ClearSums(size_t index) {
 
 void GradientSums::SumOverProcesses() {
   if (others_ == nullptr) return;
-  if (backend_.shares_host_memory()) return others_->Sum(SumsAt(0), variables_.flat_size());
+  if (others_->Reaches(backend_)) {
+    backend_.Synchronize();
+    return others_->Sum(SumsAt(0), variables_.flat_size());
+  }
   if (!on_host_) on_host_ = others_->Allocate(sum_bytes());
   backend_.Download(sums_.get(), on_host_.get(), sum_bytes());
   others_->Sum(reinterpret_cast<int64_t*>(on_host_.get()), variables_.flat_size());

@@ -31,8 +31,10 @@ class GradientSums {
     virtual ~Others() = default;
     // Every value becomes the largest that any process has.
     virtual void Largest(std::vector<double>* values) = 0;
-    // Every value becomes the sum of all processes'.
+    // Every value becomes the sum of all processes'. They lie in the host's memory, or in that of a
+    // device that is reached and has done its work on them.
     virtual void Sum(int64_t* values, int64_t count) = 0;
+    virtual bool Reaches(const Backend& device) const = 0;
     // Zeroed memory for what is summed.
     virtual std::shared_ptr<std::byte> Allocate(size_t bytes) = 0;
   };
@@ -84,7 +86,7 @@ class GradientSums {
   int lane_bits_;
   Others* others_;
   std::shared_ptr<void> sums_;          // (flat_size) int64
-  std::shared_ptr<std::byte> on_host_;  // where processes add them; null where that is sums_
+  std::shared_ptr<std::byte> on_host_;  // where processes add them; null where they reach sums_
   std::vector<int64_t> exponents_;      // kUnknownExponent until the first step
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<int> entry_of_;  // by graph value

@@ -61,11 +61,15 @@ class Variables {
   void Set(const std::string& name, const Tensor& value);
   Tensor GetGradient(const std::string& name) const;
 
+  Backend& backend() const { return backend_; }
+
   // The flat blocks: flat_size() elements of dtype().
   int64_t flat_size() const { return flat_size_; }
   DType dtype() const { return dtype_; }
   void* parameters() const { return parameters_.get(); }
   void* gradients() const { return gradients_.get(); }
+  // The same for who may still use them when the variables are gone; the backend is not.
+  const std::shared_ptr<void>& shared_gradients() const { return gradients_; }
   // Of running statistics, one block.
   void* states() const { return states_.get(); }
   size_t state_bytes() const { return state_bytes_; }

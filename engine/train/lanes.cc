@@ -24,6 +24,7 @@ class GroupSums : public GradientSums::Others {
     }
   }
   void Sum(int64_t* values, int64_t count) override { group_.Sum(values, count); }
+  bool Reaches(const Backend& device) const override { return group_.Reaches(device); }
   std::shared_ptr<std::byte> Allocate(size_t bytes) override { return group_.Allocate(bytes); }
 
  private:

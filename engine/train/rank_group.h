@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "kernels/backend.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -24,8 +25,10 @@ class RankGroup {
   // all = the `bytes` of rank 0, then those of rank 1, ...
   virtual void Gather(const void* mine, size_t bytes, void* all) = 0;
   virtual void Broadcast(void* data, size_t bytes, int root) = 0;
-  // Every value becomes its sum over the ranks; exact, and wraps.
+  // Every value becomes its sum over the ranks; exact, and wraps. They lie in the host's memory, or
+  // in that of a device which Reaches() says is reached and which has done its work on them.
   virtual void Sum(int64_t* values, int64_t count) = 0;
+  virtual bool Reaches(const Backend& device) const = 0;
   // Zeroed memory, aligned to 64 bytes, whose sums over ranks need no copies. It may outlive the
   // group.
   virtual std::shared_ptr<std::byte> Allocate(size_t bytes) = 0;
@@ -41,6 +44,7 @@ class OneRank : public RankGroup {
   void Gather(const void* mine, size_t bytes, void* all) override;
   void Broadcast(void*, size_t, int) override {}
   void Sum(int64_t*, int64_t) override {}
+  bool Reaches(const Backend&) const override { return true; }
   std::shared_ptr<std::byte> Allocate(size_t bytes) override;
   double seconds_blocked() const override { return 0.0; }
 };

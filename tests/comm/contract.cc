@@ -220,13 +220,14 @@ void NestedSplitsOutliveTheirParents(Communicator& c) {
   for (size_t i = 1; i < ranks.size(); ++i) EXPECT_EQ(ranks[i], ranks[i - 1] + 2);
 }
 
-// The error of a collective that a rank's giving up broke.
-std::string ErrorOf(Communicator& c) {
+template <typename Body>
+std::string ErrorOf(const Body& body) {
   try {
-    for (;;) c.Barrier();
+    body();
   } catch (const CommError& error) {
     return error.what();
   }
+  return "";
 }
 
 void AbortEndsWaitsOfAllRanks(Communicator& c) {
@@ -241,7 +242,9 @@ void AbortEndsWaitsOfAllRanks(Communicator& c) {
     aborter.join();
   }
   const auto began = std::chrono::steady_clock::now();
-  const std::string error = ErrorOf(*group);
+  const std::string error = ErrorOf([&] {
+    for (;;) group->Barrier();
+  });
   EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5));
   EXPECT_THAT(error, ::testing::HasSubstr("barrier on rank " + std::to_string(c.rank())));
   EXPECT_THAT(error, ::testing::HasSubstr("rank " + std::to_string(c.size() - 1) +
@@ -249,6 +252,10 @@ void AbortEndsWaitsOfAllRanks(Communicator& c) {
   float value = 0.0F;
   EXPECT_THROW(group->Allreduce(&value, 1, WireType::kFloat32, ReduceOp::kSum), CommError);
   EXPECT_THROW(group->Broadcast(&value, 4, 0), CommError);
+  EXPECT_THAT(ErrorOf([&] { group->CheckPeers("a wait"); }),
+              ::testing::AllOf(::testing::StartsWith("a wait on rank "),
+                               ::testing::HasSubstr("gave up: the disk is full")));
+  c.CheckPeers("a wait");
   c.Barrier();  // the others go on
 }
 

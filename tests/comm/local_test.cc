@@ -51,6 +51,17 @@ TEST(LocalCommunicator, RanksInDifferentCollectivesAreToldSo) {
   }
 }
 
+// Rank 1 leaves at once.
+TEST(LocalCommunicator, WhoWaitsForSomethingElseNoticesThatARankHasLeft) {
+  const auto errors = ErrorsOfTwo(
+      [](Communicator& c) {
+        while (c.rank() == 0) c.CheckPeers("a wait");
+      },
+      ExitCode::kPeerLost);
+  EXPECT_THAT(errors[0], testing::StartsWith("a wait on rank 0: rank 1 (process "));
+  EXPECT_THAT(errors[0], testing::HasSubstr("has left"));
+}
+
 TEST(LocalCommunicator, DifferentCountsAreToldOnEveryPath) {
   for (const int64_t count : {1, 100, 100000}) {
     const auto errors = ErrorsOfTwo(

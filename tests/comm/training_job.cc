@@ -71,6 +71,9 @@ CheckpointContents CopyState(const Trainer& trainer) {
 JobResult RunJob(const JobOptions& options, CommGroup* group) {
   const auto graph = options.graph ? options.graph() : MakeJobGraph(options);
   const auto backend = options.backend ? options.backend() : MakeCpuBackend(options.threads);
+  if (group != nullptr && options.extend) {
+    group->Extend("reach devices", [&](Communicator& c) { return options.extend(c, *backend); });
+  }
   NetworkOptions network_options = options.network;
   network_options.group = group;
   Network network(*graph, *backend, network_options);

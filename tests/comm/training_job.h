@@ -32,6 +32,8 @@ struct JobOptions {
   int threads = 1;
   // Another device than the CPU on so many threads.
   std::function<std::unique_ptr<Backend>()> backend = nullptr;
+  // Of several ranks: makes their communicator one that may reach that device.
+  std::function<std::unique_ptr<Communicator>(Communicator&, Backend&)> extend = nullptr;
   NetworkOptions network = {.seed = 5, .exact_math = true};
   AllreduceOptions allreduce = {};
   ParamSync* sync = nullptr;  // of a job of one rank, instead of a LocalSync
