@@ -31,6 +31,7 @@ elseif(LOCKSTEP_CUDA)
       set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
     endif()
     find_package(CUDAToolkit 13 REQUIRED)
+    find_package(NCCL)
     set(LOCKSTEP_WITH_CUDA ON)
   elseif(NOT LOCKSTEP_CUDA STREQUAL "AUTO")
     message(FATAL_ERROR "LOCKSTEP_CUDA=${LOCKSTEP_CUDA}, but no nvcc works here; set CUDACXX to it "

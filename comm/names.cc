@@ -8,32 +8,37 @@ namespace {
 struct Named {
   const char* name;
   Transport transport;
+  GpuTransport gpus;
 };
 
 constexpr Named kNames[] = {
-    {"auto", Transport::kAuto},
-    {"mpi", Transport::kMpi},
-    {"shm", Transport::kShm},
-    {"naive", Transport::kMpi},
-    {"flat", Transport::kMpi},
-    {"hierarchical", Transport::kAuto},
-    {"two_dimensional", Transport::kAuto},
-    {"single_node", Transport::kShm},
-    {"non_cuda_aware", Transport::kAuto},
-    {"pure_nccl", Transport::kAuto},
-    {"dummy", Transport::kAuto},
+    {"auto", Transport::kAuto, GpuTransport::kAuto},
+    {"mpi", Transport::kMpi, GpuTransport::kHost},
+    {"shm", Transport::kShm, GpuTransport::kHost},
+    {"naive", Transport::kMpi, GpuTransport::kHost},
+    {"flat", Transport::kMpi, GpuTransport::kHost},
+    {"hierarchical", Transport::kAuto, GpuTransport::kNcclInHosts},
+    {"two_dimensional", Transport::kAuto, GpuTransport::kNcclInHosts},
+    {"single_node", Transport::kShm, GpuTransport::kNccl},
+    {"non_cuda_aware", Transport::kAuto, GpuTransport::kHost},
+    {"pure_nccl", Transport::kAuto, GpuTransport::kNccl},
+    {"dummy", Transport::kAuto, GpuTransport::kAuto},
 };
 
-}  // namespace
-
-Transport TransportOf(const std::string& name) {
+const Named& Find(const std::string& name) {
   std::string known;
   for (const Named& entry : kNames) {
-    if (name == entry.name) return entry.transport;
+    if (name == entry.name) return entry;
     known += (known.empty() ? "" : ", ") + std::string(entry.name);
   }
   throw ConfigError("unknown communicator '" + name + "'; known: " + known);
 }
+
+}  // namespace
+
+Transport TransportOf(const std::string& name) { return Find(name).transport; }
+
+GpuTransport GpuTransportOf(const std::string& name) { return Find(name).gpus; }
 
 std::vector<std::string> TransportNames() {
   std::vector<std::string> names;

@@ -14,16 +14,29 @@ enum class Transport : uint8_t {
   kShm,   // shared memory; more than one host is refused
 };
 
+// How sums of what lies in the memory of GPUs travel.
+enum class GpuTransport : uint8_t {
+  kHost,         // through the host's memory, by the transport above
+  kAuto,         // NCCL where all ranks can use it, else through the host's memory
+  kNccl,         // NCCL between all ranks, or an error
+  kNcclInHosts,  // NCCL inside a host, the transport above between hosts, or an error
+};
+
 // Own names: "auto", "mpi", "shm". ChainerMN's are taken as well; gradients are flat in one piece
-// of memory here, and what it chose for GPUs and networks by name follows from where ranks are:
-//   naive, flat                          mpi
-//   hierarchical, two_dimensional,
-//   non_cuda_aware, pure_nccl            auto
-//   single_node                          shm
-//   dummy                                auto: nothing is packed here, so there is no cost of it to
-//                                        measure without communication
+// of memory here, and what it chose for networks by name follows from where ranks are. What lies on
+// GPUs travels as in the last column; on the CPU it is nobody's concern.
+//   auto                                 auto  kAuto
+//   mpi, naive, flat                     mpi   kHost
+//   shm                                  shm   kHost
+//   non_cuda_aware                       auto  kHost
+//   pure_nccl                            auto  kNccl
+//   hierarchical, two_dimensional        auto  kNcclInHosts
+//   single_node                          shm   kNccl
+//   dummy                                auto  kAuto: nothing is packed here, so there is no cost
+//                                              of it to measure without communication
 // Throws ConfigError (64) naming the known ones.
 Transport TransportOf(const std::string& name);
+GpuTransport GpuTransportOf(const std::string& name);
 
 std::vector<std::string> TransportNames();
 

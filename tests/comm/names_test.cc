@@ -18,6 +18,20 @@ TEST(TransportOf, ChainerMnsNamesAreKnown) {
   EXPECT_EQ(TransportOf("single_node"), Transport::kShm);
 }
 
+TEST(GpuTransportOf, NamesThatWantNcclInsistOnIt) {
+  for (const char* name : {"pure_nccl", "single_node"}) {
+    EXPECT_EQ(GpuTransportOf(name), GpuTransport::kNccl) << name;
+  }
+  for (const char* name : {"hierarchical", "two_dimensional"}) {
+    EXPECT_EQ(GpuTransportOf(name), GpuTransport::kNcclInHosts) << name;
+  }
+  for (const char* name : {"naive", "flat", "non_cuda_aware", "mpi", "shm"}) {
+    EXPECT_EQ(GpuTransportOf(name), GpuTransport::kHost) << name;
+  }
+  EXPECT_EQ(GpuTransportOf("auto"), GpuTransport::kAuto);
+  EXPECT_THROW(GpuTransportOf("nccl"), ConfigError);
+}
+
 TEST(TransportOf, OthersAreRefusedWithTheKnownOnes) {
   try {
     TransportOf("nccl");
