@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -122,10 +123,11 @@ Dataset MakeDataset(const BenchOptions& options) {
 // Everything a step needs, on data in memory.
 class Bench {
  public:
-  Bench(const BenchOptions& options, const JobRanks& ranks)
+  Bench(const BenchOptions& options, JobRanks& ranks)
       : options_(options),
         ranks_(ranks),
         backend_(OpenDevice({.device = options.device}, ranks_.Threads(options.threads)).backend),
+        note_(ranks_.UseDevice(*backend_)),
         source_(MakeDataset(options), {.batch_size = options.batch_size,
                                        .drop_last = true,
                                        .rank = ranks_.rank(),
@@ -150,6 +152,10 @@ class Bench {
     if (!options.trace.empty()) meter.trace = ParseTraceSteps(options.trace_steps);
     if (ranks_.size() > 1 || meter.trace) trainer_.Measure(meter);
   }
+
+  ~Bench() { ranks_.LetGoOfDevice(); }
+  Bench(const Bench&) = delete;
+  Bench& operator=(const Bench&) = delete;
 
   double FirstStepMilliseconds() {
     trainer_.Step();
@@ -210,6 +216,7 @@ class Bench {
   }
 
   const Backend& backend() const { return *backend_; }
+  const std::string& note() const { return note_; }
 
  private:
   static BatchCut CutOf(const BenchOptions& options) {
@@ -227,8 +234,9 @@ class Bench {
   }
 
   BenchOptions options_;
-  const JobRanks& ranks_;
+  JobRanks& ranks_;
   std::unique_ptr<Backend> backend_;
+  std::string note_;  // on how gradients travel; may be empty
   DatasetSource source_;
   Model model_;
   Network network_;
@@ -289,11 +297,7 @@ std::string Summary(const BenchOptions& options, const Backend& backend, int pro
   return text;
 }
 
-void Measure(const BenchOptions& bench, const JobRanks& ranks) {
-  if (bench.profile && ranks.size() > 1) {
-    throw ConfigError("--profile times the plan of one process; start it without mpirun");
-  }
-  Bench run(bench, ranks);
+void Measure(Bench& run, const BenchOptions& bench, const JobRanks& ranks) {
   if (bench.first_step) {
     const double first = run.FirstStepMilliseconds();
     if (ranks.is_first()) PrintResult(FirstStepText(bench, run.backend(), first));
@@ -305,6 +309,7 @@ void Measure(const BenchOptions& bench, const JobRanks& ranks) {
   Console out(1);
   out.Write(bench.json ? Json(bench, run.backend(), ranks.size(), times)
                        : Summary(bench, run.backend(), ranks.size(), times));
+  if (!bench.json && !run.note().empty()) out.Write("# " + run.note() + "\n");
   if (!bench.json) out.Write(report);
   if (bench.profile) out.Write(run.Profile());
   out.CheckWritten();
@@ -366,9 +371,14 @@ int BenchTrain(std::span<const std::string> arguments) {
     throw ConfigError("--profile times the plan of the fast mode and does not go with --lanes");
   }
   RequireLimits(LaunchedRanks(), bench.threads);
-  const JobRanks ranks(bench.ranks);
+  JobRanks ranks(bench.ranks);
+  std::optional<Bench> run;
   try {
-    Measure(bench, ranks);
+    if (bench.profile && ranks.size() > 1) {
+      throw ConfigError("--profile times the plan of one process; start it without mpirun");
+    }
+    run.emplace(bench, ranks);
+    Measure(*run, bench, ranks);
   } catch (...) {
     // Others may wait for this one, and are to know why.
     ranks.Abort(DescribeFailure(std::current_exception()).text);

@@ -27,6 +27,11 @@ std::optional<int> IndexIn(const std::string& device) {
   return index;
 }
 
+// Looking for GPUs takes time where there are some.
+int VisibleGpus(const DeviceChoice& choice) {
+  return choice.device == kCpu || choice.allowed_gpus == 0 ? 0 : CountCudaDevices();
+}
+
 std::string ThisProcess(const DeviceChoice& choice) {
   return choice.local_ranks == 1
              ? "this process"
@@ -75,9 +80,15 @@ ChosenDevice ChooseDevice(const DeviceChoice& choice, int visible) {
   return {.gpu = gpu};
 }
 
+int ProcessesFor(const DeviceChoice& choice, int visible) {
+  if (choice.device != kAuto && choice.device != kCuda) return 1;
+  return std::max(1, std::min(visible, choice.allowed_gpus.value_or(visible)));
+}
+
+int ProcessesFor(const DeviceChoice& choice) { return ProcessesFor(choice, VisibleGpus(choice)); }
+
 OpenedDevice OpenDevice(const DeviceChoice& choice, int threads) {
-  // Looking for GPUs takes time where there are some.
-  const int visible = choice.device == kCpu || choice.allowed_gpus == 0 ? 0 : CountCudaDevices();
+  const int visible = VisibleGpus(choice);
   ChosenDevice chosen = ChooseDevice(choice, visible);
   if (chosen.gpu < 0) return {MakeCpuBackend(threads), std::move(chosen.note)};
   try {

@@ -36,6 +36,12 @@ struct ChosenDevice {
 // for by more processes of a host than there are GPUs.
 ChosenDevice ChooseDevice(const DeviceChoice& choice, int visible);
 
+// How many processes a job should have that was started as one on a host with `visible` GPUs: one
+// for each GPU that it may use, where the device leaves open which ("auto", "cuda").
+int ProcessesFor(const DeviceChoice& choice, int visible);
+// The same for the GPUs that answer.
+int ProcessesFor(const DeviceChoice& choice);
+
 struct OpenedDevice {
   std::unique_ptr<Backend> backend;
   std::string note;

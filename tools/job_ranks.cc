@@ -7,6 +7,7 @@
 
 #include "comm/allreduce_sync.h"
 #include "comm/layered.h"
+#include "comm/nccl/nccl_communicator.h"
 #include "comm/world.h"
 #include "engine/train/checkpoint_file.h"
 #include "engine/train/host_name.h"
@@ -99,7 +100,9 @@ void RequireBucketBytes(int64_t bytes) {
 }
 
 JobRanks::JobRanks(const JobRanksOptions& options)
-    : world_(MakeWorld({.transport = TransportOf(options.communicator)})) {
+    : gpu_transport_(GpuTransportOf(options.communicator)),
+      narrow_wire_(options.wire != kWireAsIs),
+      world_(MakeWorld({.transport = TransportOf(options.communicator)})) {
   // A job of one process may go on with what one of several has left for the next step.
   const bool local = options.wire == kWireAsIs && !options.double_buffering;
   if (world_->size() == 1 && local) {
@@ -111,6 +114,42 @@ JobRanks::JobRanks(const JobRanksOptions& options)
   group_ = &sync_->group();
   hosts_ = GatherTexts(group(), HostName());
   if (size() > 1) heartbeat_ = StartHeartbeat(*comm_group_, options.heartbeat);
+}
+
+std::string JobRanks::UseDevice(const Backend& device) {
+  if (size() == 1 || device.shares_host_memory() || gpu_transport_ == GpuTransport::kHost) {
+    return "";
+  }
+  if (narrow_wire_) return "gradients are rounded to 16 bits, and travel, in the host's memory";
+  GpuPlace mine;
+  std::exception_ptr failure;
+  try {
+    mine = PlaceForNccl(device);
+  } catch (const Error&) {
+    failure = std::current_exception();
+  }
+  try {
+    AgreeOnFailure(group(), failure);
+    RequireOwnGpus(GatherPlaces(group(), mine));
+  } catch (const AgreedError& error) {
+    if (gpu_transport_ != GpuTransport::kAuto) throw;
+    return std::string("gradients travel through the host's memory: ") + error.what();
+  }
+  uses_device_ = true;
+  const bool in_hosts = gpu_transport_ == GpuTransport::kNcclInHosts;
+  comm_group_->Extend("start of NCCL", [&](Communicator& ranks) {
+    return MakeNcclCommunicator(ranks, device, in_hosts ? NcclRanks::kOfAHost : NcclRanks::kAll);
+  });
+  return "";
+}
+
+void JobRanks::LetGoOfDevice() const noexcept {
+  if (!uses_device_) return;
+  try {
+    comm_group_->Submit("nothing", [](Communicator&) {}).Wait();
+  } catch (...) {
+    // Of a job before it.
+  }
 }
 
 // A launcher may give each rank processors of its own, or all the same ones.

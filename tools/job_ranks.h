@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "comm/comm_group.h"
+#include "comm/names.h"
 #include "engine/train/checkpoint_index.h"
 #include "engine/train/param_sync.h"
 #include "tools/job_heartbeat.h"
@@ -48,9 +49,21 @@ class JobRanks {
   bool is_first() const { return rank() == 0; }
   RankGroup& group() const { return *group_; }
   ParamSync& sync() const { return *sync_; }
-  std::string name() const { return world_->name(); }
+  // How gradients travel: "shm", "nccl", ...
+  std::string name() const {
+    return comm_group_ ? comm_group_->communicator().name() : world_->name();
+  }
   // RankName() of this one.
   std::string rank_name() const { return RankName(rank(), hosts_); }
+
+  // Where the communicator's name and all ranks' devices allow it, sums of gradients are made on
+  // `device` from now on. Collective, once, before there is a network; returns what a user should
+  // know of it, or "". Throws AgreedError where the name wants NCCL and a rank cannot use it (71),
+  // or two have the same GPU (78), and CommError where NCCL does not start.
+  std::string UseDevice(const Backend& device);
+  // Returns when nothing that was begun uses that device any more, as it may after an error: before
+  // the device goes. Others have been told by then (Abort), or it may wait for them.
+  void LetGoOfDevice() const noexcept;
 
   // `wanted`, or for 0 this rank's share of the processors that it may use.
   int Threads(int64_t wanted) const;
@@ -72,6 +85,9 @@ class JobRanks {
   void LetHeartbeatSpeak() const noexcept;
 
  private:
+  GpuTransport gpu_transport_;
+  bool narrow_wire_;
+  bool uses_device_ = false;
   std::unique_ptr<Communicator> world_;
   std::unique_ptr<CommGroup> comm_group_;  // null for one rank
   std::unique_ptr<ParamSync> sync_;

@@ -143,7 +143,7 @@ int LaunchRanks(int ranks, std::span<const std::string> mpi_options,
   if (code == kNoMpirun) {
     throw ConfigError("--ranks " + std::to_string(ranks) +
                           " starts its processes by mpirun, which is not there; install "
-                          "openmpi-bin",
+                          "openmpi-bin, or use --ranks 1",
                       ExitCode::kBadCluster);
   }
   const bool stopped = signals.requested() && code == static_cast<int>(ExitCode::kNotSaved);

@@ -1,4 +1,5 @@
 // `lockstep train`: the entry point of a training job.
+#include <algorithm>
 #include <exception>
 #include <optional>
 #include <string>
@@ -6,6 +7,7 @@
 
 #include "comm/world.h"
 #include "kernels/error.h"
+#include "tools/device.h"
 #include "tools/failure.h"
 #include "tools/failure_file.h"
 #include "tools/join_deadline.h"
@@ -49,6 +51,12 @@ void Join(const TrainOptions& options, const std::string& failure_dir, const Sto
                                     .failure_dir = failure_dir}});
 }
 
+// More than one a lane have nothing to do.
+int RanksForGpus(const TrainOptions& options) {
+  const int ranks = ProcessesFor({.device = options.device, .allowed_gpus = options.allowed_gpus});
+  return options.reproducible ? std::min(ranks, options.lanes) : ranks;
+}
+
 }  // namespace
 
 int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
@@ -67,6 +75,7 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
       if (LaunchedRank() == 0) PrintResult(options.help);
       return 0;
     }
+    if (options.ranks == 0 && LaunchedRanks() == 1) options.ranks = RanksForGpus(options);
     if (options.ranks > 1 && LaunchedRanks() == 1) {
       return LaunchRanks(options.ranks, options.mpi_options, arguments, signals);
     }

@@ -50,12 +50,16 @@ std::string Format(const char* format, double value) {
 
 class TrainJob::Impl {
  public:
-  Impl(TrainOptions options, const JobRanks* ranks, Console* console, StopSignals* signals)
+  Impl(TrainOptions options, JobRanks* ranks, Console* console, StopSignals* signals)
       : o_(std::move(options)), ranks_(*ranks), console_(console), signals_(signals) {
     if (ranks_.is_first()) return;
     o_.output_data_dir = o_.checkpoint_dir = "";
     o_.snapshot_every = 0;
   }
+
+  ~Impl() { ranks_.LetGoOfDevice(); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
   void Run() {
     {
@@ -70,6 +74,8 @@ class TrainJob::Impl {
       });
       any_store_ = AnyRank(ranks_.group(), store_.has_value());
       ranks_.RequireEqual(Facts());
+      const std::string note = ranks_.UseDevice(*backend_);
+      if (!note.empty()) o_.notes.push_back(note);
       ranks_.RequireEqual({{"the network", std::to_string(model_.graph->Hash())}});
       BuildNetwork();
       ranks_.Together([&] { MakeTrainer(); });
@@ -437,7 +443,7 @@ class TrainJob::Impl {
   }
 
   TrainOptions o_;
-  const JobRanks& ranks_;
+  JobRanks& ranks_;
   Console* console_;
   StopSignals* signals_;
   std::optional<Clock::time_point> heard_;  // when training stopped for a signal
@@ -460,8 +466,7 @@ class TrainJob::Impl {
   bool saved_ = false;
 };
 
-TrainJob::TrainJob(TrainOptions options, const JobRanks& ranks, Console* console,
-                   StopSignals* signals)
+TrainJob::TrainJob(TrainOptions options, JobRanks& ranks, Console* console, StopSignals* signals)
     : impl_(std::make_unique<Impl>(std::move(options), &ranks, console, signals)) {}
 
 TrainJob::~TrainJob() = default;

@@ -15,7 +15,7 @@ namespace lockstep::tools {
 class TrainJob {
  public:
   // Ranks, console and signals must outlive it. Every rank makes one of equal options.
-  TrainJob(TrainOptions options, const JobRanks& ranks, Console* console, StopSignals* signals);
+  TrainJob(TrainOptions options, JobRanks& ranks, Console* console, StopSignals* signals);
   ~TrainJob();
   TrainJob(const TrainJob&) = delete;
   TrainJob& operator=(const TrainJob&) = delete;

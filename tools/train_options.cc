@@ -173,7 +173,10 @@ void DeclareStopping(Options& options, TrainOptions* o) {
 void DeclareRanks(Options& options, TrainOptions* o) {
   options.Group("Several processes");
   options
-      .Add("ranks", &o->ranks, "how many to start on this host; 0: those that mpirun has started")
+      .Add("ranks", &o->ranks,
+           "how many to start on this host; 0: those that mpirun has started, or one for each GPU "
+           "of "
+           "--device auto or cuda")
       .Min(0)
       .Max(kMostRanks);
   options

@@ -67,6 +67,17 @@ TEST(ChooseDevice, OtherNamesAreRefused) {
   }
 }
 
+TEST(ProcessesFor, OneForEachGpuThatMayBeUsed) {
+  EXPECT_EQ(ProcessesFor({}, 0), 1);
+  EXPECT_EQ(ProcessesFor({}, 4), 4);
+  EXPECT_EQ(ProcessesFor({.device = "cuda"}, 4), 4);
+  EXPECT_EQ(ProcessesFor({.device = "cuda", .allowed_gpus = 2}, 4), 2);
+  EXPECT_EQ(ProcessesFor({.allowed_gpus = 8}, 4), 4);
+  EXPECT_EQ(ProcessesFor({.allowed_gpus = 0}, 4), 1);
+  EXPECT_EQ(ProcessesFor({.device = "cuda:3"}, 4), 1);
+  EXPECT_EQ(ProcessesFor({.device = "cpu", .allowed_gpus = 4}, 4), 1);
+}
+
 TEST(OpenDevice, TheCpuIsThereAlways) {
   EXPECT_EQ(OpenDevice({.device = "cpu"}, 1).backend->name(), "cpu");
   EXPECT_EQ(OpenDevice({.allowed_gpus = 0}, 1).backend->name(), "cpu");
