@@ -67,9 +67,9 @@ void GpuStream::Clear(void* device, size_t bytes) {
 }
 
 void GpuStream::Download(const void* from, void* to, size_t bytes) {
+  Synchronize();  // also of no bytes: it throws what kernels found
   for (size_t done = 0; done < bytes;) {
     const size_t part = std::min(kStagingBytes, bytes - done);
-    Synchronize();
     Check(cudaMemcpyAsync(staging_, static_cast<const char*>(from) + done, part,
                           cudaMemcpyDeviceToHost, stream_),
           "copying from the GPU");
