@@ -93,7 +93,9 @@ void Plan::MakeRunMemory() {
   std::vector<int64_t> bytes(inputs_.size(), 0);
   for (const PlanValue& value : values_) {
     if (value.storage != Storage::kInput) continue;
-    bytes[static_cast<size_t>(value.graph_value)] = value.type.bytes();
+    const auto id = static_cast<size_t>(value.graph_value);
+    bytes[id] = value.type.bytes();
+    read_inputs_.push_back(id);
   }
   run_memory_ = std::make_unique<RunMemory>(backend_, options_.batch, std::move(bytes));
 }
@@ -126,11 +128,9 @@ void Plan::SetInput(const std::string& name, const void* data) {
 }
 
 void Plan::CheckInputs() const {
-  for (const PlanValue& value : values_) {
-    if (value.storage == Storage::kInput &&
-        inputs_[static_cast<size_t>(value.graph_value)] == nullptr) {
-      throw ConfigError("input " + value.name + " was not set before the plan ran");
-    }
+  for (const size_t id : read_inputs_) {
+    if (inputs_[id] != nullptr) continue;
+    throw ConfigError("input " + graph_.values()[id].name + " was not set before the plan ran");
   }
 }
 
@@ -164,11 +164,7 @@ void Plan::ResolvePointers() {
 }
 
 void Plan::FeedInputs() {
-  for (const PlanValue& value : values_) {
-    if (value.storage != Storage::kInput) continue;
-    const auto id = static_cast<size_t>(value.graph_value);
-    run_memory_->Feed(id, inputs_[id]);
-  }
+  for (const size_t id : read_inputs_) run_memory_->Feed(id, inputs_[id]);
 }
 
 RunContext Plan::Start(const RunInputs& inputs, GradientSums* gradient_sums) {

@@ -122,6 +122,7 @@ class Plan {
   MemoryPlan memory_;
   std::vector<void*> pointers_;
   std::vector<const void*> inputs_;  // by graph value
+  std::vector<size_t> read_inputs_;  // the graph values among them that lines read
   std::unique_ptr<RunMemory> run_memory_;
   // By line: elements of the flat gradients that are final behind it; the same as before it where
   // it finishes none.
