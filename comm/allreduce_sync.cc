@@ -169,7 +169,7 @@ void AllreduceSync::AverageStatesOf(Variables& variables, int64_t mine, int64_t 
   T* from = packed;
   for (const Variables::Entry& entry : variables.entries()) {
     if (!IsAveraged(entry)) continue;
-    variables.Set(entry.name, Tensor::Wrap(entry.type.dtype, entry.type.shape, from, nullptr));
+    variables.Set(entry, Tensor::Wrap(entry.type.dtype, entry.type.shape, from, nullptr));
     from += entry.type.shape.size();
   }
 }

@@ -126,11 +126,12 @@ Tensor Variables::GetGradient(const std::string& name) const {
   return CopyToHost(backend_, entry.type, entry.gradient);
 }
 
-void Variables::Set(const std::string& name, const Tensor& value) {
-  const Entry& entry = Find(name);
+void Variables::Set(const std::string& name, const Tensor& value) { Set(Find(name), value); }
+
+void Variables::Set(const Entry& entry, const Tensor& value) {
   if (!(value.shape() == entry.type.shape)) {
-    throw ShapeError(name + " has shape " + value.shape().ToString() + "; the network wants " +
-                     entry.type.shape.ToString());
+    throw ShapeError(entry.name + " has shape " + value.shape().ToString() +
+                     "; the network wants " + entry.type.shape.ToString());
   }
   const Tensor cast = value.Cast(entry.type.dtype);
   backend_.Upload(cast.data(), entry.data, cast.bytes());

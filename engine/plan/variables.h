@@ -59,6 +59,8 @@ class Variables {
   // Copies; Set casts, and throws ShapeError naming the array, found and wanted shape.
   Tensor Get(const std::string& name) const;
   void Set(const std::string& name, const Tensor& value);
+  // The same for one of entries(), without a search.
+  void Set(const Entry& entry, const Tensor& value);
   Tensor GetGradient(const std::string& name) const;
 
   Backend& backend() const { return backend_; }

@@ -59,7 +59,7 @@ void CheckVariables(const CheckpointContents& contents, const Variables& variabl
 
 void RestoreVariables(const CheckpointContents& contents, Variables* variables) {
   for (const Variables::Entry& entry : variables->entries()) {
-    variables->Set(entry.name, contents.Array(std::string(kVariables) + entry.name, entry.type));
+    variables->Set(entry, contents.Array(std::string(kVariables) + entry.name, entry.type));
   }
 }
 
