@@ -23,10 +23,9 @@ enum class UpdateRule : uint8_t {
               // msdx = rho*msdx + (1-rho) dx^2;  p -= dx                    s0 = msg, s1 = msdx
 };
 
-// The numbers of one step, the same for every element.
+// What all updates of a training have in common.
 struct UpdateArgs {
   UpdateRule rule = UpdateRule::kSgd;
-  double lr = 0.01;
   double momentum = 0.9;
   double beta1 = 0.9, beta2 = 0.999;
   double rho = 0.99;
@@ -34,15 +33,29 @@ struct UpdateArgs {
   double eta = 1.0;
   double decoupled_decay = 0.0;  // AdamW
   double weight_decay = 0.0;     // L2, added to the gradient
-  double grad_scale = 1.0;       // 1 / count of samples, and the clipping rate
+};
+
+// What changes from update to update. In the device's memory, so that work that was begun before
+// the host knows it, or was recorded, finds the numbers of the step at hand.
+struct UpdateNumbers {
+  double lr = 0.01;
+  int64_t count = 1;     // of the samples that gradients are sums over
+  double squares = 0.0;  // the sum of all gradients' squares, where they are clipped
+  // What Prepare makes of these: 1 / count and the clipping rate.
+  double grad_scale = 1.0;
+  int64_t skipped = 0;  // not 0: nothing is updated
 };
 
 class OptimizerKernels {
  public:
   virtual ~OptimizerKernels() = default;
-  // p, s0, s1 updated in place; g read. s0 and s1 may be null where the rule names none.
-  virtual void Update(DType dtype, const UpdateArgs& args, int64_t size, void* p, const void* g,
-                      void* s0, void* s1) = 0;
+  // numbers->grad_scale = 1 / count, times clipping / norm where the gradients' mean has a larger
+  // norm than `clipping`; 0: no limit.
+  virtual void Prepare(double clipping, UpdateNumbers* numbers) = 0;
+  // p, s0, s1 updated in place; g and numbers read. s0 and s1 may be null where the rule names
+  // none.
+  virtual void Update(DType dtype, const UpdateArgs& args, const UpdateNumbers* numbers,
+                      int64_t size, void* p, const void* g, void* s0, void* s1) = 0;
 };
 
 }  // namespace lockstep

@@ -14,7 +14,8 @@ class ReduceKernels {
  public:
   virtual ~ReduceKernels() = default;
 
-  virtual double SumOfSquares(DType dtype, int64_t size, const void* x) = 0;
+  // *sum += the sum of x[i]^2, in the device's memory.
+  virtual void AddSquares(DType dtype, int64_t size, const void* x, double* sum) = 0;
   // y[c] = sum over n, h, w of x: the gradient of a bias. A matrix is a picture with h = w = 1.
   virtual void ChannelSums(DType dtype, const PictureShape& shape, Layout layout, const void* x,
                            void* y) = 0;

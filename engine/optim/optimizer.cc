@@ -12,9 +12,8 @@ class Sgd : public Optimizer {
   std::string name() const override { return "sgd"; }
   std::vector<std::string> state_names() const override { return {}; }
   double default_learning_rate() const override { return 0.01; }
-  UpdateArgs Arguments(int64_t, double lr) const override {
-    return {.rule = UpdateRule::kSgd, .lr = lr};
-  }
+  UpdateArgs Arguments() const override { return {.rule = UpdateRule::kSgd}; }
+  double StepSize(int64_t, double lr) const override { return lr; }
   std::string ToString() const override { return "sgd"; }
 };
 
@@ -25,9 +24,8 @@ class Momentum : public Optimizer {
   std::string name() const override { return name_; }
   std::vector<std::string> state_names() const override { return {"v"}; }
   double default_learning_rate() const override { return 0.01; }
-  UpdateArgs Arguments(int64_t, double lr) const override {
-    return {.rule = rule_, .lr = lr, .momentum = momentum_};
-  }
+  UpdateArgs Arguments() const override { return {.rule = rule_, .momentum = momentum_}; }
+  double StepSize(int64_t, double lr) const override { return lr; }
   std::string ToString() const override { return name_ + " momentum=" + Text(momentum_); }
 
  private:
@@ -42,17 +40,19 @@ class Adam : public Optimizer {
   std::string name() const override { return o_.decoupled_weight_decay > 0 ? "adamw" : "adam"; }
   std::vector<std::string> state_names() const override { return {"m", "v"}; }
   double default_learning_rate() const override { return 0.001; }
-  UpdateArgs Arguments(int64_t t, double lr) const override {
-    const auto steps = static_cast<double>(t);
-    const double correction =
-        std::sqrt(1.0 - std::pow(o_.beta2, steps)) / (1.0 - std::pow(o_.beta1, steps));
+  UpdateArgs Arguments() const override {
     return {.rule = UpdateRule::kAdam,
-            .lr = lr * correction,
             .beta1 = o_.beta1,
             .beta2 = o_.beta2,
             .eps = o_.eps,
             .eta = o_.eta,
             .decoupled_decay = o_.decoupled_weight_decay};
+  }
+  double StepSize(int64_t t, double lr) const override {
+    const auto steps = static_cast<double>(t);
+    const double correction =
+        std::sqrt(1.0 - std::pow(o_.beta2, steps)) / (1.0 - std::pow(o_.beta1, steps));
+    return lr * correction;
   }
   std::string ToString() const override {
     return o_.decoupled_weight_decay > 0 ? settings() : Moments();
@@ -85,9 +85,8 @@ class Adaptive : public Optimizer {
   std::string name() const override { return name_; }
   std::vector<std::string> state_names() const override { return states_; }
   double default_learning_rate() const override { return lr_; }
-  UpdateArgs Arguments(int64_t, double lr) const override {
-    return {.rule = rule_, .lr = lr, .rho = rho_, .eps = eps_};
-  }
+  UpdateArgs Arguments() const override { return {.rule = rule_, .rho = rho_, .eps = eps_}; }
+  double StepSize(int64_t, double lr) const override { return lr; }
   std::string ToString() const override {
     return rule_ == UpdateRule::kAdaGrad ? name_ + " eps=" + Text(eps_) : settings();
   }

@@ -19,8 +19,9 @@ class Optimizer {
   // Chainer's names of the arrays kept for each parameter, at most two: {"v"}, {"m", "v"}.
   virtual std::vector<std::string> state_names() const = 0;
   virtual double default_learning_rate() const = 0;
-  // The numbers of update `t`, counted from 1, at learning rate `lr`.
-  virtual UpdateArgs Arguments(int64_t t, double lr) const = 0;
+  virtual UpdateArgs Arguments() const = 0;
+  // UpdateNumbers::lr of update `t`, counted from 1, at learning rate `lr`.
+  virtual double StepSize(int64_t t, double lr) const = 0;
   // Name and numbers but the learning rate, for prints.
   virtual std::string ToString() const = 0;
   // The same for the comparison before a resume. Where rules share a form it has numbers that this

@@ -1,7 +1,6 @@
 #include "engine/optim/updater.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "engine/tensor/host_array.h"
 #include "kernels/error.h"
@@ -17,7 +16,11 @@ char* At(void* base, int64_t element, DType dtype) {
 
 Updater::Updater(Variables& variables, Backend& backend, std::unique_ptr<Optimizer> optimizer,
                  UpdateHooks hooks)
-    : variables_(variables), backend_(backend), optimizer_(std::move(optimizer)), hooks_(hooks) {
+    : variables_(variables),
+      backend_(backend),
+      optimizer_(std::move(optimizer)),
+      hooks_(hooks),
+      numbers_(AllocateOn(backend, sizeof(UpdateNumbers), "numbers of an update")) {
   const auto bytes = static_cast<size_t>(variables.flat_size()) * SizeOf(variables.dtype());
   for (const std::string& state : optimizer_->state_names()) {
     states_.push_back(AllocateOn(backend, bytes, "optimizer state " + state));
@@ -33,30 +36,31 @@ Updater::Updater(Variables& variables, Backend& backend, std::unique_ptr<Optimiz
   }
 }
 
-double Updater::ClippingRate(double grad_scale) const {
-  if (hooks_.gradient_clipping <= 0.0) return 1.0;
-  double squares = 0.0;
-  for (const Range& range : ranges_) {
-    squares +=
-        backend_.reduce().SumOfSquares(variables_.dtype(), range.end - range.begin,
-                                       At(variables_.gradients(), range.begin, variables_.dtype()));
-  }
-  const double norm = std::sqrt(squares) * grad_scale;
-  return norm > hooks_.gradient_clipping ? hooks_.gradient_clipping / norm : 1.0;
-}
-
 void Updater::Update(int64_t count, double learning_rate) {
   if (count == 0) return;
-  UpdateArgs args = optimizer_->Arguments(++updates_, learning_rate);
-  args.grad_scale = 1.0 / static_cast<double>(count);
-  args.grad_scale *= ClippingRate(args.grad_scale);
-  args.weight_decay = hooks_.weight_decay;
+  const UpdateNumbers given{.lr = optimizer_->StepSize(++updates_, learning_rate), .count = count};
+  backend_.Upload(&given, numbers_.get(), sizeof given);
+  Apply();
+}
+
+void Updater::Apply() {
+  auto* const numbers = static_cast<UpdateNumbers*>(numbers_.get());
   const DType dtype = variables_.dtype();
+  if (hooks_.gradient_clipping > 0.0) {
+    for (const Range& range : ranges_) {
+      backend_.reduce().AddSquares(dtype, range.end - range.begin,
+                                   At(variables_.gradients(), range.begin, dtype),
+                                   &numbers->squares);
+    }
+  }
+  backend_.optimizer().Prepare(hooks_.gradient_clipping, numbers);
+  UpdateArgs args = optimizer_->Arguments();
+  args.weight_decay = hooks_.weight_decay;
   for (const Range& range : ranges_) {
     const auto state = [&](size_t i) -> void* {
       return i < states_.size() ? At(states_[i].get(), range.begin, dtype) : nullptr;
     };
-    backend_.optimizer().Update(dtype, args, range.end - range.begin,
+    backend_.optimizer().Update(dtype, args, numbers, range.end - range.begin,
                                 At(variables_.parameters(), range.begin, dtype),
                                 At(variables_.gradients(), range.begin, dtype), state(0), state(1));
   }

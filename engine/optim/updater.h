@@ -48,12 +48,14 @@ class Updater {
     int64_t begin = 0, end = 0;  // elements of the flat block
   };
   void* StatePointer(const std::string& parameter, const std::string& state) const;
-  double ClippingRate(double grad_scale) const;
+  // What the gradients and numbers_ say.
+  void Apply();
 
   Variables& variables_;
   Backend& backend_;
   std::unique_ptr<Optimizer> optimizer_;
   UpdateHooks hooks_;
+  DeviceMemory numbers_;              // UpdateNumbers
   std::vector<DeviceMemory> states_;  // one flat block for each state name
   std::vector<Range> ranges_;         // what is trained, in long runs
   int64_t updates_ = 0;

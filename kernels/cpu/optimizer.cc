@@ -1,13 +1,20 @@
 #include "kernels/cpu/optimizer.h"
 
+#include "kernels/math/optimizer_rules.h"
+
 namespace lockstep::cpu {
 
-void CpuOptimizer::Update(DType dtype, const UpdateArgs& args, int64_t size, void* p, const void* g,
-                          void* s0, void* s1) {
+void CpuOptimizer::Prepare(double clipping, UpdateNumbers* numbers) {
+  math::PrepareUpdate(clipping, numbers);
+}
+
+void CpuOptimizer::Update(DType dtype, const UpdateArgs& args, const UpdateNumbers* numbers,
+                          int64_t size, void* p, const void* g, void* s0, void* s1) {
+  if (numbers->skipped != 0) return;
   WithType(*isa_, dtype, [&](const auto& loops, auto* type) {
     ParallelElements(size, kGrain, [&](int64_t begin, int64_t end) {
       const auto part = [begin](auto* q) { return q == nullptr ? q : q + begin; };
-      loops.optimizer.update(args, end - begin, As(p, type) + begin, As(g, type) + begin,
+      loops.optimizer.update(args, *numbers, end - begin, As(p, type) + begin, As(g, type) + begin,
                              part(As(s0, type)), part(As(s1, type)));
     });
   });

@@ -7,7 +7,7 @@
 
 namespace lockstep::cpu {
 
-double CpuReduce::SumOfSquares(DType dtype, int64_t size, const void* x) {
+void CpuReduce::AddSquares(DType dtype, int64_t size, const void* x, double* sum) {
   constexpr int64_t kChunks = 256;
   const int64_t chunk = std::max<int64_t>(kGrain, (size + kChunks - 1) / kChunks);
   const int64_t chunks = (size + chunk - 1) / chunk;
@@ -20,9 +20,9 @@ double CpuReduce::SumOfSquares(DType dtype, int64_t size, const void* x) {
       }
     });
   });
-  double sum = 0;
-  for (int64_t k = 0; k < chunks; ++k) sum += parts[k];
-  return sum;
+  double total = 0;
+  for (int64_t k = 0; k < chunks; ++k) total += parts[k];
+  *sum += total;
 }
 
 void CpuReduce::ChannelSums(DType dtype, const PictureShape& shape, Layout layout, const void* x,

@@ -11,7 +11,7 @@ class CpuReduce final : public ReduceKernels {
   // `isa` must outlive this.
   explicit CpuReduce(const IsaTable* isa) : isa_(isa) {}
 
-  double SumOfSquares(DType dtype, int64_t size, const void* x) override;
+  void AddSquares(DType dtype, int64_t size, const void* x, double* sum) override;
   void ChannelSums(DType dtype, const PictureShape& shape, Layout layout, const void* x,
                    void* y) override;
   int64_t FirstNonFinite(DType dtype, int64_t size, const void* x) override;

@@ -16,33 +16,35 @@ class CudaOptimizer final : public OptimizerKernels {
   // `stream` must outlive this.
   explicit CudaOptimizer(Stream* stream) : stream_(stream) {}
 
-  void Update(DType dtype, const UpdateArgs& args, int64_t size, void* p, const void* g, void* s0,
-              void* s1) override {
+  void Prepare(double clipping, UpdateNumbers* numbers) override {
+    stream_->ForEach("numbers of an update", 1, math::PrepareUpdateMap{clipping, numbers});
+  }
+
+  void Update(DType dtype, const UpdateArgs& args, const UpdateNumbers* numbers, int64_t size,
+              void* p, const void* g, void* s0, void* s1) override {
     WithType(dtype, [&](auto t) {
       using T = decltype(t);
-      const auto apply = [&](const auto& rule) {
-        using Rule = std::decay_t<decltype(rule)>;
-        stream_->ForPacks("optimizer update", size,
-                          math::UpdateMap<T, Rule>{rule, static_cast<T>(args.grad_scale),
-                                                   static_cast<T>(args.weight_decay), As(p, t),
-                                                   As(g, t), As(s0, t), As(s1, t)});
+      const auto apply = [&]<typename Rule>(std::type_identity<Rule>) {
+        stream_->ForPacks(
+            "optimizer update", size,
+            math::UpdateMap<T, Rule>{args, numbers, As(p, t), As(g, t), As(s0, t), As(s1, t)});
       };
       switch (args.rule) {
         case UpdateRule::kSgd:
-          return apply(math::SgdRule<T>(args));
+          return apply(std::type_identity<math::SgdRule<T>>());
         case UpdateRule::kMomentum:
-          return apply(math::MomentumRule<T>(args));
+          return apply(std::type_identity<math::MomentumRule<T>>());
         case UpdateRule::kNesterovChainer:
         case UpdateRule::kNesterov:
-          return apply(math::NesterovRule<T>(args));
+          return apply(std::type_identity<math::NesterovRule<T>>());
         case UpdateRule::kAdam:
-          return apply(math::AdamRule<T>(args));
+          return apply(std::type_identity<math::AdamRule<T>>());
         case UpdateRule::kRmsProp:
-          return apply(math::RmsPropRule<T>(args));
+          return apply(std::type_identity<math::RmsPropRule<T>>());
         case UpdateRule::kAdaGrad:
-          return apply(math::AdaGradRule<T>(args));
+          return apply(std::type_identity<math::AdaGradRule<T>>());
         case UpdateRule::kAdaDelta:
-          return apply(math::AdaDeltaRule<T>(args));
+          return apply(std::type_identity<math::AdaDeltaRule<T>>());
       }
     });
   }

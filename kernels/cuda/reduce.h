@@ -16,17 +16,15 @@ class CudaReduce final : public ReduceKernels {
   // `stream` must outlive this.
   explicit CudaReduce(Stream* stream) : stream_(stream) {}
 
-  double SumOfSquares(DType dtype, int64_t size, const void* x) override {
-    return WithType(dtype, [&](auto t) {
+  void AddSquares(DType dtype, int64_t size, const void* x, double* sum) override {
+    WithType(dtype, [&](auto t) {
       using T = decltype(t);
       const math::Parts cut{size, math::PartsOf(size)};
-      double* const parts = PartsAndTotal<double>(cut.parts);
+      auto* const parts =
+          static_cast<double*>(stream_->Scratch(static_cast<size_t>(cut.parts) * sizeof(double)));
       stream_->ForBlocks("sum of squares", cut.parts,
                          math::SumParts<math::SquareTerm<T>>{cut, {As(x, t)}, parts});
-      stream_->ForBlocks(
-          "sum of parts", 1,
-          math::SumParts<math::PartTerm<double>>{{cut.parts, 1}, {parts}, parts + cut.parts});
-      return Fetch(parts + cut.parts);
+      stream_->ForBlocks("sum of parts", 1, math::AddParts{cut.parts, parts, sum});
     });
   }
 

@@ -74,8 +74,8 @@ struct BackwardRule {
 template <typename T, typename Rule>
 struct UpdateMap {
   using Element = T;
-  Rule rule;
-  T grad_scale, weight_decay;
+  UpdateArgs args;
+  const UpdateNumbers* numbers;
   T* p;
   const T* g;
   T* s0;
@@ -87,6 +87,10 @@ struct UpdateMap {
   }
   template <int N>
   LOCKSTEP_FORMULA void Run(int64_t i) const {
+    if (numbers->skipped != 0) return;
+    const Rule rule(args, *numbers);
+    const T grad_scale = static_cast<T>(numbers->grad_scale);
+    const T weight_decay = static_cast<T>(args.weight_decay);
     const Pack<T, N> gradient = LoadPack<N>(g + i);
     Pack<T, N> weight = LoadPack<N>(p + i);
     Pack<T, N> first = {}, second = {};
@@ -100,6 +104,12 @@ struct UpdateMap {
     if constexpr (Rule::kStates >= 1) StorePack(s0 + i, first);
     if constexpr (Rule::kStates >= 2) StorePack(s1 + i, second);
   }
+};
+
+struct PrepareUpdateMap {
+  double clipping;
+  UpdateNumbers* numbers;
+  LOCKSTEP_FORMULA void operator()(int64_t) const { PrepareUpdate(clipping, numbers); }
 };
 
 }  // namespace lockstep::math

@@ -10,19 +10,27 @@
 
 namespace lockstep::math {
 
+// OptimizerKernels::Prepare.
+LOCKSTEP_FORMULA void PrepareUpdate(double clipping, UpdateNumbers* numbers) {
+  const double scale = 1.0 / static_cast<double>(numbers->count);
+  const double norm = clipping > 0.0 ? SquareRoot(numbers->squares) * scale : 0.0;
+  numbers->grad_scale = norm > clipping ? scale * (clipping / norm) : scale;
+}
+
 // The gradient that every rule takes.
 template <typename T>
 LOCKSTEP_FORMULA T DecayedGradient(T grad_scale, T g, T weight_decay, T p) {
   return grad_scale * g + weight_decay * p;
 }
 
-// Every rule: (g, p, s0, s1), the last three in and out; kStates says which of them exist.
+// Every rule, made of what an update has: (g, p, s0, s1), the last three in and out; kStates says
+// which of them exist.
 
 template <typename T>
 struct SgdRule {
   static constexpr int kStates = 0;
   T lr;
-  LOCKSTEP_FORMULA explicit SgdRule(const UpdateArgs& a) : lr(static_cast<T>(a.lr)) {}
+  LOCKSTEP_FORMULA SgdRule(const UpdateArgs&, const UpdateNumbers& n) : lr(static_cast<T>(n.lr)) {}
   LOCKSTEP_FORMULA void operator()(T g, T& p, T&, T&) const { p -= lr * g; }
 };
 
@@ -30,8 +38,8 @@ template <typename T>
 struct MomentumRule {
   static constexpr int kStates = 1;
   T lr, momentum;
-  LOCKSTEP_FORMULA explicit MomentumRule(const UpdateArgs& a)
-      : lr(static_cast<T>(a.lr)), momentum(static_cast<T>(a.momentum)) {}
+  LOCKSTEP_FORMULA MomentumRule(const UpdateArgs& a, const UpdateNumbers& n)
+      : lr(static_cast<T>(n.lr)), momentum(static_cast<T>(a.momentum)) {}
   LOCKSTEP_FORMULA void operator()(T g, T& p, T& v, T&) const {
     v = momentum * v - lr * g;
     p += v;
@@ -43,13 +51,13 @@ template <typename T>
 struct NesterovRule {
   static constexpr int kStates = 1;
   T lr, momentum, velocity_factor, gradient_factor;
-  LOCKSTEP_FORMULA explicit NesterovRule(const UpdateArgs& a)
-      : lr(static_cast<T>(a.lr)),
+  LOCKSTEP_FORMULA NesterovRule(const UpdateArgs& a, const UpdateNumbers& n)
+      : lr(static_cast<T>(n.lr)),
         momentum(static_cast<T>(a.momentum)),
         velocity_factor(static_cast<T>(
             a.rule == UpdateRule::kNesterovChainer ? a.momentum * a.momentum : a.momentum)),
         gradient_factor(static_cast<T>(
-            a.rule == UpdateRule::kNesterovChainer ? (1.0 + a.momentum) * a.lr : a.lr)) {}
+            a.rule == UpdateRule::kNesterovChainer ? (1.0 + a.momentum) * n.lr : n.lr)) {}
   LOCKSTEP_FORMULA void operator()(T g, T& p, T& v, T&) const {
     v = momentum * v - lr * g;
     p += velocity_factor * v - gradient_factor * g;
@@ -60,10 +68,10 @@ template <typename T>
 struct AdamRule {
   static constexpr int kStates = 2;
   T one_minus_beta1, one_minus_beta2, step, eps, keep;
-  LOCKSTEP_FORMULA explicit AdamRule(const UpdateArgs& a)
+  LOCKSTEP_FORMULA AdamRule(const UpdateArgs& a, const UpdateNumbers& n)
       : one_minus_beta1(static_cast<T>(1.0 - a.beta1)),
         one_minus_beta2(static_cast<T>(1.0 - a.beta2)),
-        step(static_cast<T>(a.eta * a.lr)),
+        step(static_cast<T>(a.eta * n.lr)),
         eps(static_cast<T>(a.eps)),
         keep(static_cast<T>(1.0 - a.eta * a.decoupled_decay)) {}
   LOCKSTEP_FORMULA void operator()(T g, T& p, T& m, T& v) const {
@@ -77,8 +85,8 @@ template <typename T>
 struct RmsPropRule {
   static constexpr int kStates = 1;
   T lr, rho, one_minus_rho, eps;
-  LOCKSTEP_FORMULA explicit RmsPropRule(const UpdateArgs& a)
-      : lr(static_cast<T>(a.lr)),
+  LOCKSTEP_FORMULA RmsPropRule(const UpdateArgs& a, const UpdateNumbers& n)
+      : lr(static_cast<T>(n.lr)),
         rho(static_cast<T>(a.rho)),
         one_minus_rho(static_cast<T>(1.0 - a.rho)),
         eps(static_cast<T>(a.eps)) {}
@@ -92,8 +100,8 @@ template <typename T>
 struct AdaGradRule {
   static constexpr int kStates = 1;
   T lr, eps;
-  LOCKSTEP_FORMULA explicit AdaGradRule(const UpdateArgs& a)
-      : lr(static_cast<T>(a.lr)), eps(static_cast<T>(a.eps)) {}
+  LOCKSTEP_FORMULA AdaGradRule(const UpdateArgs& a, const UpdateNumbers& n)
+      : lr(static_cast<T>(n.lr)), eps(static_cast<T>(a.eps)) {}
   LOCKSTEP_FORMULA void operator()(T g, T& p, T& h, T&) const {
     h += g * g;
     p -= lr * g / (SquareRoot(h) + eps);
@@ -104,7 +112,7 @@ template <typename T>
 struct AdaDeltaRule {
   static constexpr int kStates = 2;
   T rho, one_minus_rho, eps;
-  LOCKSTEP_FORMULA explicit AdaDeltaRule(const UpdateArgs& a)
+  LOCKSTEP_FORMULA AdaDeltaRule(const UpdateArgs& a, const UpdateNumbers&)
       : rho(static_cast<T>(a.rho)),
         one_minus_rho(static_cast<T>(1.0 - a.rho)),
         eps(static_cast<T>(a.eps)) {}

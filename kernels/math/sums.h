@@ -75,6 +75,21 @@ struct PartTerm {
   LOCKSTEP_FORMULA Value operator()(int64_t i) const { return part[i]; }
 };
 
+// *sum += the sum of all parts, by one block.
+struct AddParts {
+  int64_t parts;
+  const double* part;
+  double* sum;
+
+  template <typename Block>
+  LOCKSTEP_FORMULA void operator()(const Block& block, int64_t) const {
+    double total = 0;
+    for (int64_t k = block.rank(); k < parts; k += block.size()) total += part[k];
+    total = block.Sum(total);
+    if (block.rank() == 0) *sum += total;
+  }
+};
+
 // In double, so that neither the squares of large values overflow nor small ones get lost.
 template <typename T>
 struct SquareTerm {

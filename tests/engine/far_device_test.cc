@@ -243,7 +243,7 @@ TEST_F(FarDeviceTest, ANaNInTheDataIsFoundAndItsRowNamed) {
 
 TEST_F(FarDeviceTest, WhatAHostArrayWouldBreakIsRefused) {
   const float x[4] = {};
-  EXPECT_THROW(far_.reduce().SumOfSquares(DType::kFloat32, 4, x), Error);
+  EXPECT_THROW(far_.reduce().FirstNonFinite(DType::kFloat32, 4, x), Error);
 }
 
 }  // namespace

@@ -121,8 +121,11 @@ TEST_F(CudaBackendTest, MomentsAndSumsEqualTheCpus) {
     ExpectClose(Get(gpu_mean, 24), mean, 1e-7, "mean");
     ExpectClose(Get(gpu_m2, 24), m2, 1e-5, "m2");
   }
-  const double wanted = cpu_->reduce().SumOfSquares(DType::kFloat32, Size(s), x.data());
-  EXPECT_NEAR(gpu_->reduce().SumOfSquares(DType::kFloat32, Size(s), d) / wanted, 1, 1e-12);
+  double wanted = 0;
+  cpu_->reduce().AddSquares(DType::kFloat32, Size(s), x.data(), &wanted);
+  double* const squares = Put(std::vector<double>{0.0});
+  gpu_->reduce().AddSquares(DType::kFloat32, Size(s), d, squares);
+  EXPECT_NEAR(Get(squares, 1)[0] / wanted, 1, 1e-12);
   EXPECT_EQ(gpu_->reduce().FirstNonFinite(DType::kFloat32, Size(s), d), -1);
 }
 

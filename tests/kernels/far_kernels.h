@@ -165,9 +165,13 @@ class FarNorm : public FarFamily<NormKernels> {
 class FarOptimizer : public FarFamily<OptimizerKernels> {
  public:
   using FarFamily::FarFamily;
-  void Update(DType dtype, const UpdateArgs& args, int64_t size, void* p, const void* g, void* s0,
-              void* s1) override {
-    device_.Begin({p, g, s0, s1}, [=, this] { base_.Update(dtype, args, size, p, g, s0, s1); });
+  void Prepare(double clipping, UpdateNumbers* numbers) override {
+    device_.Begin({numbers}, [=, this] { base_.Prepare(clipping, numbers); });
+  }
+  void Update(DType dtype, const UpdateArgs& args, const UpdateNumbers* numbers, int64_t size,
+              void* p, const void* g, void* s0, void* s1) override {
+    device_.Begin({numbers, p, g, s0, s1},
+                  [=, this] { base_.Update(dtype, args, numbers, size, p, g, s0, s1); });
   }
 };
 
@@ -209,8 +213,8 @@ class FarRandom : public FarFamily<RandomKernels> {
 class FarReduce : public FarFamily<ReduceKernels> {
  public:
   using FarFamily::FarFamily;
-  double SumOfSquares(DType dtype, int64_t size, const void* x) override {
-    return device_.Do({x}, [&] { return base_.SumOfSquares(dtype, size, x); });
+  void AddSquares(DType dtype, int64_t size, const void* x, double* sum) override {
+    device_.Begin({x, sum}, [=, this] { base_.AddSquares(dtype, size, x, sum); });
   }
   void ChannelSums(DType dtype, const PictureShape& shape, Layout layout, const void* x,
                    void* y) override {

@@ -1,5 +1,8 @@
 #include "kernels/optimizer.h"
 
+#include <cmath>
+#include <limits>
+
 #include "tests/kernels/devices.h"
 
 namespace lockstep::test {
@@ -10,38 +13,38 @@ struct Element {
   double p, s0 = 0, s1 = 0;
 };
 
-void Step(const UpdateArgs& a, double gradient, Element* e) {
-  const double g = a.grad_scale * gradient + a.weight_decay * e->p;
+void Step(const UpdateArgs& a, const UpdateNumbers& n, double gradient, Element* e) {
+  const double g = n.grad_scale * gradient + a.weight_decay * e->p;
   switch (a.rule) {
     case UpdateRule::kSgd:
-      e->p -= a.lr * g;
+      e->p -= n.lr * g;
       break;
     case UpdateRule::kMomentum:
-      e->s0 = a.momentum * e->s0 - a.lr * g;
+      e->s0 = a.momentum * e->s0 - n.lr * g;
       e->p += e->s0;
       break;
     case UpdateRule::kNesterovChainer:
       e->s0 *= a.momentum;
-      e->s0 -= a.lr * g;
-      e->p += a.momentum * a.momentum * e->s0 - (1 + a.momentum) * a.lr * g;
+      e->s0 -= n.lr * g;
+      e->p += a.momentum * a.momentum * e->s0 - (1 + a.momentum) * n.lr * g;
       break;
     case UpdateRule::kNesterov:
-      e->s0 = a.momentum * e->s0 - a.lr * g;
-      e->p += a.momentum * e->s0 - a.lr * g;
+      e->s0 = a.momentum * e->s0 - n.lr * g;
+      e->p += a.momentum * e->s0 - n.lr * g;
       break;
     case UpdateRule::kAdam:
       e->s0 += (1 - a.beta1) * (g - e->s0);
       e->s1 += (1 - a.beta2) * (g * g - e->s1);
       e->p = (1 - a.eta * a.decoupled_decay) * e->p -
-             a.eta * a.lr * e->s0 / (std::sqrt(e->s1) + a.eps);
+             a.eta * n.lr * e->s0 / (std::sqrt(e->s1) + a.eps);
       break;
     case UpdateRule::kRmsProp:
       e->s0 = a.rho * e->s0 + (1 - a.rho) * g * g;
-      e->p -= a.lr * g / (std::sqrt(e->s0) + a.eps);
+      e->p -= n.lr * g / (std::sqrt(e->s0) + a.eps);
       break;
     case UpdateRule::kAdaGrad:
       e->s0 += g * g;
-      e->p -= a.lr * g / (std::sqrt(e->s0) + a.eps);
+      e->p -= n.lr * g / (std::sqrt(e->s0) + a.eps);
       break;
     case UpdateRule::kAdaDelta: {
       e->s0 = a.rho * e->s0 + (1 - a.rho) * g * g;
@@ -54,22 +57,22 @@ void Step(const UpdateArgs& a, double gradient, Element* e) {
 }
 
 template <typename T>
-void CheckRule(Backend& b, UpdateArgs args, int64_t size) {
+void CheckRule(Backend& b, const UpdateArgs& args, const UpdateNumbers& numbers, int64_t size) {
   auto p = Numbers<T>(size, 1);
   std::vector<T> s0(p.size()), s1(p.size());
   std::vector<Element> wanted;
   for (const T v : p) wanted.push_back({static_cast<double>(v)});
   for (int t = 1; t <= 5; ++t) {
     const auto g = Numbers<T>(size, static_cast<uint64_t>(10 + t), -3, 3);
-    UpdateArgs step = args;
+    UpdateNumbers step = numbers;
     if (args.rule == UpdateRule::kAdam) {
       step.lr *= std::sqrt(1 - std::pow(args.beta2, t)) / (1 - std::pow(args.beta1, t));
     }
     const bool two = args.rule == UpdateRule::kAdam || args.rule == UpdateRule::kAdaDelta;
     const bool one = args.rule != UpdateRule::kSgd;
-    b.optimizer().Update(DTypeOf<T>(), step, size, p.data(), g.data(), one ? s0.data() : nullptr,
-                         two ? s1.data() : nullptr);
-    for (size_t i = 0; i < g.size(); ++i) Step(step, static_cast<double>(g[i]), &wanted[i]);
+    b.optimizer().Update(DTypeOf<T>(), args, &step, size, p.data(), g.data(),
+                         one ? s0.data() : nullptr, two ? s1.data() : nullptr);
+    for (size_t i = 0; i < g.size(); ++i) Step(args, step, static_cast<double>(g[i]), &wanted[i]);
   }
   const double tolerance = sizeof(T) == 4 ? 2e-6 : 1e-13;
   for (size_t i = 0; i < p.size(); ++i) {
@@ -83,13 +86,14 @@ class OptimizerTest : public testing::TestWithParam<UpdateRule> {};
 
 TEST_P(OptimizerTest, FollowsChainerForFiveSteps) {
   UpdateArgs args;
+  UpdateNumbers numbers;
   args.rule = GetParam();
-  if (args.rule == UpdateRule::kAdam) args.lr = 0.001;
+  if (args.rule == UpdateRule::kAdam) numbers.lr = 0.001;
   if (args.rule == UpdateRule::kAdaDelta) args.rho = 0.95, args.eps = 1e-6;
   for (const auto& b : Devices()) {
     for (const int64_t size : {1, 10, 33, 50000}) {
-      CheckRule<float>(*b, args, size);
-      CheckRule<double>(*b, args, size);
+      CheckRule<float>(*b, args, numbers, size);
+      CheckRule<double>(*b, args, numbers, size);
     }
   }
 }
@@ -97,25 +101,26 @@ TEST_P(OptimizerTest, FollowsChainerForFiveSteps) {
 TEST_P(OptimizerTest, ScalesTheGradientThenDecays) {
   UpdateArgs args;
   args.rule = GetParam();
-  args.grad_scale = 1.0 / 64;
   args.weight_decay = 5e-4;
   args.decoupled_decay = 0.01;
   args.eta = 0.5;
-  CheckRule<float>(*BestBackend(), args, 777);
-  CheckRule<double>(*BestBackend(), args, 777);
+  CheckRule<float>(*BestBackend(), args, {.grad_scale = 1.0 / 64}, 777);
+  CheckRule<double>(*BestBackend(), args, {.grad_scale = 1.0 / 64}, 777);
 }
 
 // Large enough for three threads, odd enough that no part of the plain cut is whole vectors.
 template <typename T>
 void CheckThreads(UpdateRule rule, size_t backend) {
   const int64_t size = 100003;
-  const UpdateArgs args{.rule = rule, .weight_decay = 1e-3, .grad_scale = 1.0 / 3};
+  const UpdateArgs args{.rule = rule, .weight_decay = 1e-3};
+  const UpdateNumbers numbers{.grad_scale = 1.0 / 3};
   std::vector<T> wanted;
   for (const int threads : {1, 2, 3}) {
     const auto b = Backends(threads)[backend];
     auto p = Numbers<T>(size, 1), s0 = Numbers<T>(size, 2, 0, 1), s1 = Numbers<T>(size, 3, 0, 1);
     const auto g = Numbers<T>(size, 4, -3, 3);
-    b->optimizer().Update(DTypeOf<T>(), args, size, p.data(), g.data(), s0.data(), s1.data());
+    b->optimizer().Update(DTypeOf<T>(), args, &numbers, size, p.data(), g.data(), s0.data(),
+                          s1.data());
     p.insert(p.end(), s0.begin(), s0.end());
     p.insert(p.end(), s1.begin(), s1.end());
     if (wanted.empty()) wanted = p;
@@ -127,6 +132,34 @@ TEST_P(OptimizerTest, BitsDoNotDependOnThreads) {
   for (size_t i = 0; i < Backends().size(); ++i) {
     CheckThreads<float>(GetParam(), i);
     CheckThreads<double>(GetParam(), i);
+  }
+}
+
+TEST_P(OptimizerTest, ASkippedUpdateChangesNothing) {
+  const UpdateNumbers numbers{.lr = std::numeric_limits<double>::quiet_NaN(), .skipped = 1};
+  for (const auto& b : Devices()) {
+    auto p = Numbers<float>(1003, 1), s0 = p, s1 = p;
+    const auto before = p, g = Numbers<float>(1003, 2);
+    b->optimizer().Update(DType::kFloat32, {.rule = GetParam()}, &numbers, 1003, p.data(), g.data(),
+                          s0.data(), s1.data());
+    for (const auto& array : {p, s0, s1}) EXPECT_EQ(array, before) << b->fingerprint();
+  }
+}
+
+// The bits of the formula as the host would compute it.
+TEST(UpdateNumbers, AreScaledByTheCountAndToTheLargestNorm) {
+  for (const auto& b : Devices()) {
+    for (const int64_t count : {1, 3, 64, 1000003}) {
+      for (const double clipping : {0.0, 0.5, 1e30}) {
+        UpdateNumbers numbers{.count = count, .squares = 77.7};
+        b->optimizer().Prepare(clipping, &numbers);
+        const double mean = 1.0 / static_cast<double>(count), norm = std::sqrt(77.7) * mean;
+        const double rate = clipping > 0 && norm > clipping ? clipping / norm : 1.0;
+        EXPECT_EQ(numbers.grad_scale, mean * rate) << count << " " << clipping;
+        EXPECT_EQ(numbers.count, count);
+        EXPECT_EQ(numbers.skipped, 0);
+      }
+    }
   }
 }
 

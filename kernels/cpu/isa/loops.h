@@ -125,7 +125,8 @@ struct RandomLoops {
 
 template <typename T>
 struct OptimizerLoops {
-  void (*update)(const UpdateArgs& args, int64_t size, T* p, const T* g, T* s0, T* s1);
+  void (*update)(const UpdateArgs& args, const UpdateNumbers& numbers, int64_t size, T* p,
+                 const T* g, T* s0, T* s1);
 };
 
 template <typename T>
