@@ -9,7 +9,7 @@
 namespace lockstep::cuda {
 namespace {
 
-// Copies from ordinary memory go through this much pinned memory at a time.
+// Copies to ordinary memory go through this much pinned memory at a time.
 constexpr size_t kStagingBytes = size_t{4} << 20;
 
 }  // namespace
@@ -23,10 +23,13 @@ GpuStream::GpuStream(const Device& device, CachingAllocator* allocator)
   *bad_label_ = {};
   Check(cudaHostAlloc(&pinned, kStagingBytes, cudaHostAllocDefault), "pinning memory");
   staging_ = static_cast<char*>(pinned);
+  slots_.emplace(stream_, allocator_);
+  uploads_.emplace(&*slots_);
 }
 
 GpuStream::~GpuStream() {
   cudaStreamSynchronize(stream_);
+  slots_.reset();
   allocator_->Free(scratch_);
   cudaFreeHost(bad_label_);
   cudaFreeHost(staging_);
@@ -44,16 +47,7 @@ void* GpuStream::Scratch(size_t bytes) {
 }
 
 void GpuStream::Upload(const void* host, void* device, size_t bytes) {
-  for (size_t done = 0; done < bytes;) {
-    const size_t part = std::min(kStagingBytes, bytes - done);
-    // The copy before this one may still read the staging memory.
-    Check(cudaStreamSynchronize(stream_), "copying to the GPU");
-    std::memcpy(staging_, static_cast<const char*>(host) + done, part);
-    Check(cudaMemcpyAsync(static_cast<char*>(device) + done, staging_, part, cudaMemcpyHostToDevice,
-                          stream_),
-          "copying to the GPU");
-    done += part;
-  }
+  uploads_->Upload(host, device, bytes);
 }
 
 void GpuStream::Copy(const void* from, void* to, size_t bytes) {

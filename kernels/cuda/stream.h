@@ -6,9 +6,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "kernels/cuda/caching_allocator.h"
+#include "kernels/cuda/copy_slots.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/upload_ring.h"
 #include "kernels/math/bad_label.h"
 
 namespace lockstep::cuda {
@@ -34,7 +37,8 @@ class GpuStream {
   // once before it is recorded.
   void* Scratch(size_t bytes);
 
-  // The host's memory may change as soon as the call returns.
+  // The host's memory may change as soon as the call returns. Waits for copies before it at most,
+  // never for kernels unless the host is far ahead of them (UploadRing).
   void Upload(const void* host, void* device, size_t bytes);
   void Copy(const void* from, void* to, size_t bytes);
   void Clear(void* device, size_t bytes);
@@ -60,7 +64,9 @@ class GpuStream {
   void* scratch_ = nullptr;
   size_t scratch_bytes_ = 0;
   math::BadLabel* bad_label_ = nullptr;  // pinned
-  char* staging_ = nullptr;              // pinned
+  char* staging_ = nullptr;              // pinned, of downloads
+  std::optional<CopySlots> slots_;
+  std::optional<UploadRing> uploads_;
   const char* last_kernel_ = "none";
 };
 
