@@ -2,6 +2,7 @@
 #ifndef LOCKSTEP_KERNELS_ELEMENTWISE_H_
 #define LOCKSTEP_KERNELS_ELEMENTWISE_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/dtype.h"
@@ -33,6 +34,9 @@ class ElementwiseKernels {
   virtual void Add(DType dtype, int64_t size, const void* a, const void* b, void* y) = 0;
   // y = scale * x.
   virtual void Scale(DType dtype, double scale, int64_t size, const void* x, void* y) = 0;
+  // to = from where *condition is not 0; else nothing is written. Bytes of anything, a multiple
+  // of 8.
+  virtual void CopyIf(const int64_t* condition, size_t bytes, const void* from, void* to) = 0;
   // Same values, other layout. x and y must differ.
   virtual void Reorder(DType dtype, const PictureShape& shape, Layout from, Layout to,
                        const void* x, void* y) = 0;

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/dtype.h"
+#include "kernels/softmax.h"
 
 namespace lockstep {
 
@@ -46,9 +47,20 @@ struct UpdateNumbers {
   int64_t skipped = 0;  // not 0: nothing is updated
 };
 
+// What steps came to that nobody waited for; in the device's memory. All zero in the beginning.
+struct StepLog {
+  static constexpr int64_t kSteps = 1024;
+  int64_t steps = 0;   // that were noted
+  int64_t failed = 0;  // not 0: the last of them failed, and those behind it are not noted
+  LossSums sums[kSteps] = {};
+};
+
 class OptimizerKernels {
  public:
   virtual ~OptimizerKernels() = default;
+  // Behind the passes of a step: notes its sums. A step fails whose loss is not finite or that
+  // counts nothing. numbers->count = sums->count; skipped where this step failed or one before it.
+  virtual void NoteStep(const LossSums* sums, StepLog* log, UpdateNumbers* numbers) = 0;
   // numbers->grad_scale = 1 / count, times clipping / norm where the gradients' mean has a larger
   // norm than `clipping`; 0: no limit.
   virtual void Prepare(double clipping, UpdateNumbers* numbers) = 0;

@@ -22,6 +22,7 @@ class Checkpoints : public Extension {
 
   std::string name() const override { return "checkpoints"; }
   Trigger trigger() const override;
+  bool looks_at_results() const override { return false; }  // but when it saves
   void Invoke(Trainer& trainer) override;
   void Save(CheckpointContents* contents) const override { SaveRecipe(recipe_, contents); }
 

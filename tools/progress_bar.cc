@@ -74,6 +74,8 @@ void ProgressBar::Update(const Progress& progress) {
                                 std::max(kMaxLineSeconds, options_.line_seconds));
 }
 
+bool ProgressBar::IsDue() const { return !start_ || options_.clock() >= next_draw_; }
+
 void ProgressBar::Finish() { console_->Status(""); }
 
 void ProgressBar::Remember(double now, int64_t samples) {

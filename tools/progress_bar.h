@@ -35,6 +35,8 @@ class ProgressBar {
   explicit ProgressBar(Console* console, ProgressOptions options = {});
 
   void Update(const Progress& progress);
+  // Whether something is due: what would be costly to tell may be left out elsewhere.
+  bool IsDue() const;
   // Takes the bar away, at the end of training.
   void Finish();
 

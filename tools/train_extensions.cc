@@ -176,6 +176,7 @@ class ProgressReport : public Extension {
   explicit ProgressReport(Console* console) : bar_(console) {}
   std::string name() const override { return "progress"; }
   Trigger trigger() const override { return Trigger::Iterations(1); }
+  bool looks_at_results() const override { return false; }  // but when it prints
 
   void Invoke(Trainer& trainer) override {
     const TrainingClock& clock = trainer.clock();
@@ -187,8 +188,10 @@ class ProgressReport : public Extension {
                       .iteration = clock.iteration,
                       .samples = position.epoch * size + position.offset,
                       .total_samples = epochs * size};
-    const LossSums& sums = trainer.last_sums();
-    if (sums.count > 0) progress.loss = sums.loss / static_cast<double>(sums.count);
+    if (bar_.IsDue()) {
+      const LossSums& sums = trainer.last_sums();
+      if (sums.count > 0) progress.loss = sums.loss / static_cast<double>(sums.count);
+    }
     bar_.Update(progress);
   }
   void Finish(Trainer&) override { bar_.Finish(); }

@@ -38,9 +38,16 @@ Updater::Updater(Variables& variables, Backend& backend, std::unique_ptr<Optimiz
 
 void Updater::Update(int64_t count, double learning_rate) {
   if (count == 0) return;
+  Begin(learning_rate, count);
+  Apply();
+}
+
+UpdateNumbers* Updater::Begin(double learning_rate) { return Begin(learning_rate, 0); }
+
+UpdateNumbers* Updater::Begin(double learning_rate, int64_t count) {
   const UpdateNumbers given{.lr = optimizer_->StepSize(++updates_, learning_rate), .count = count};
   backend_.Upload(&given, numbers_.get(), sizeof given);
-  Apply();
+  return static_cast<UpdateNumbers*>(numbers_.get());
 }
 
 void Updater::Apply() {

@@ -32,6 +32,12 @@ class Updater {
   // counted as a step, so that a batch of ignored labels leaves no trace.
   void Update(int64_t count, double learning_rate);
 
+  // The same in two halves. Begin counts the step and returns its numbers in the device's memory,
+  // with a count of 0: work that is begun before Apply says over how many samples gradients are
+  // sums, or that the update is skipped.
+  UpdateNumbers* Begin(double learning_rate);
+  void Apply();
+
   // Updates made so far: t of the next one, less one.
   int64_t updates() const { return updates_; }
   void set_updates(int64_t updates) { updates_ = updates; }
@@ -48,8 +54,7 @@ class Updater {
     int64_t begin = 0, end = 0;  // elements of the flat block
   };
   void* StatePointer(const std::string& parameter, const std::string& state) const;
-  // What the gradients and numbers_ say.
-  void Apply();
+  UpdateNumbers* Begin(double learning_rate, int64_t count);
 
   Variables& variables_;
   Backend& backend_;

@@ -179,7 +179,7 @@ RunContext Plan::Start(const RunInputs& inputs, GradientSums* gradient_sums) {
           .seed = inputs.seed,
           .epoch = run_memory_->epoch(),
           .ids = run_memory_->ids(),
-          .sums = run_memory_->sums(),
+          .sums = inputs.sums != nullptr ? inputs.sums : run_memory_->sums(),
           .rows = options_.batch,
           .gradient_sums = gradient_sums};
 }
@@ -206,7 +206,7 @@ LossSums Plan::Run(const RunInputs& inputs, const RunHooks& hooks) {
     RunLineJoined(&context, i, hooks.exchange);
     TellReady(i, hooks, &ready);
   }
-  return Sums();
+  return inputs.sums != nullptr ? LossSums{} : Sums();
 }
 
 void Plan::RunJoinsOnly(const RunHooks& hooks) {

@@ -37,6 +37,9 @@ struct RunInputs {
   uint64_t seed = 0;
   int64_t epoch = 0;
   const int64_t* ids = nullptr;  // (batch,) global sample ids; null: 0, 1, 2, ...
+  // Where the run adds its sums, in the device's memory, for later: it returns zeros and waits for
+  // nothing. Null: it waits for them.
+  LossSums* sums = nullptr;
 };
 
 // Called between lines of a backward pass: elements [0, end) of the gradients' flat block will not

@@ -1,5 +1,6 @@
 #include "engine/plan/run_memory.h"
 
+#include <cstring>
 #include <utility>
 
 namespace lockstep {
@@ -12,7 +13,9 @@ RunMemory::RunMemory(Backend& backend, int64_t rows, std::vector<int64_t> input_
       sums_(&head_.sums) {
   if (backend.shares_host_memory()) return;
   constexpr int64_t kHead = Padded<int64_t>(sizeof(Head));
-  int64_t bytes = kHead + Padded<int64_t>(rows * static_cast<int64_t>(sizeof(int64_t)));
+  const int64_t begin = kHead + rows * static_cast<int64_t>(sizeof(int64_t));
+  begin_.resize(static_cast<size_t>(begin));
+  int64_t bytes = Padded(begin);
   for (const int64_t size : input_bytes_) {
     input_offset_.push_back(bytes);
     bytes += Padded(size);
@@ -31,8 +34,10 @@ void RunMemory::Begin(uint32_t epoch, const int64_t* ids) {
     ids_ = ids;
     return;
   }
-  backend_.Upload(&head_, block_.get(), sizeof head_);
-  backend_.Upload(ids, const_cast<int64_t*>(ids_), static_cast<size_t>(rows_) * sizeof(int64_t));
+  const size_t id_bytes = static_cast<size_t>(rows_) * sizeof(int64_t);
+  std::memcpy(begin_.data(), &head_, sizeof head_);
+  std::memcpy(begin_.data() + begin_.size() - id_bytes, ids, id_bytes);
+  backend_.Upload(begin_.data(), block_.get(), begin_.size());
 }
 
 const void* RunMemory::PlaceOf(size_t input, const void* host) const {

@@ -2,6 +2,7 @@
 #ifndef LOCKSTEP_ENGINE_PLAN_RUN_MEMORY_H_
 #define LOCKSTEP_ENGINE_PLAN_RUN_MEMORY_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -19,7 +20,7 @@ class RunMemory {
   RunMemory(const RunMemory&) = delete;
   RunMemory& operator=(const RunMemory&) = delete;
 
-  // Before a run: sums are zero.
+  // Before a run: sums are zero. One transfer.
   void Begin(uint32_t epoch, const int64_t* ids);
   // Where lines read an input that lies there on the host.
   const void* PlaceOf(size_t input, const void* host) const;
@@ -44,6 +45,7 @@ class RunMemory {
   std::vector<int64_t> input_bytes_, input_offset_;
   DeviceMemory block_;  // null where the host's memory will do
   Head head_;
+  std::vector<std::byte> begin_;  // of the block, as it is brought there
   const uint32_t* epoch_;
   const int64_t* ids_ = nullptr;
   LossSums* sums_;

@@ -20,6 +20,10 @@ class Extension {
   virtual std::string name() const = 0;
   virtual Trigger trigger() const = 0;
   virtual void Invoke(Trainer& trainer) = 0;
+  // Whether it looks at weights or results each time that it is invoked. Before one that does the
+  // trainer waits for a device that is behind, and knows that all steps went well; one that does
+  // not asks the trainer, or calls Settle(), where it wants to know.
+  virtual bool looks_at_results() const { return true; }
   // Once, when training ends for whatever reason but an error.
   virtual void Finish(Trainer&) {}
   virtual void Save(CheckpointContents*) const {}

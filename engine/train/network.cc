@@ -139,11 +139,13 @@ void Network::RequireParts(int64_t samples) const {
                     " samples; give fewer parts or a larger --batch-size");
 }
 
-LossSums Network::Run(Mode mode, const Batch& batch, const RunHooks& hooks) {
+LossSums Network::Run(Mode mode, const Batch& batch, const RunHooks& hooks, LossSums* late_sums) {
   Plan& plan = this->plan(mode, batch.rows);
   plan.SetInput(options_.x, batch.x);
   plan.SetInput(options_.labels, batch.labels);
-  return plan.Run({.seed = options_.seed, .epoch = batch.epoch, .ids = batch.ids.data()}, hooks);
+  return plan.Run(
+      {.seed = options_.seed, .epoch = batch.epoch, .ids = batch.ids.data(), .sums = late_sums},
+      hooks);
 }
 
 void Network::ClearGradients() {
@@ -169,25 +171,30 @@ Batch Network::PartOfBatch(const Batch& batch, int64_t part, int64_t parts) cons
 LossSums Network::Train(const Batch& batch, const GradientsReady& ready) {
   if (lanes_) return lanes_->Train(batch, options_.seed, options_.x, options_.labels);
   const SavedStates states(variables_, backend_);
-  const LossSums sums = TrainParts(batch, PartsOf(batch), ready);
+  const LossSums sums = TrainParts(batch, ready, nullptr);
   if (!std::isfinite(sums.loss)) states.Restore();
   return sums;
 }
 
-LossSums Network::TrainParts(const Batch& batch, int64_t parts, const GradientsReady& ready) {
-  if (parts == 1) return TrainPart(batch, ready);
+void Network::TrainLate(const Batch& batch, LossSums* sums) { TrainParts(batch, nullptr, sums); }
+
+LossSums Network::TrainParts(const Batch& batch, const GradientsReady& ready, LossSums* late_sums) {
+  const int64_t parts = PartsOf(batch);
+  if (parts == 1) return TrainPart(batch, ready, late_sums);
   accumulation_->Begin();
   LossSums sums;
   for (int64_t i = 0; i < parts - 1; ++i) {
     const Batch part = PartOfBatch(batch, i, parts);
-    sums += TrainPart(part, part.rows > 0 ? accumulation_->Keep() : nullptr);
+    sums += TrainPart(part, part.rows > 0 ? accumulation_->Keep() : nullptr, late_sums);
   }
-  return sums += TrainPart(PartOfBatch(batch, parts - 1, parts), accumulation_->Finish(ready));
+  return sums +=
+         TrainPart(PartOfBatch(batch, parts - 1, parts), accumulation_->Finish(ready), late_sums);
 }
 
-LossSums Network::TrainPart(const Batch& batch, const GradientsReady& ready) {
+LossSums Network::TrainPart(const Batch& batch, const GradientsReady& ready, LossSums* late_sums) {
   if (batch.rows > 0) {
-    return Run(Mode::kTrain, batch, {.gradients_ready = ready, .exchange = exchange_.get()});
+    return Run(Mode::kTrain, batch, {.gradients_ready = ready, .exchange = exchange_.get()},
+               late_sums);
   }
   TrainOnNothing(batch, ready);
   return {};

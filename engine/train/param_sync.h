@@ -38,6 +38,8 @@ class ParamSync {
   virtual ~ParamSync() = default;
   // Who trains together.
   virtual RankGroup& group() = 0;
+  // Whether there is nothing to add: a step may go without the calls below.
+  virtual bool is_local() const { return false; }
 
   // Before the first step: gets the memory that it needs. May be called again.
   virtual void Prepare(Variables& variables) = 0;
@@ -64,6 +66,7 @@ class ParamSync {
 class LocalSync : public ParamSync {
  public:
   RankGroup& group() override { return group_; }
+  bool is_local() const override { return true; }
   void Prepare(Variables&) override {}
   void BeginStep(Variables&) override {}
   void Ready(Variables&, int64_t) override {}

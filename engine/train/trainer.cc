@@ -59,6 +59,12 @@ Trainer::Trainer(Network& network, BatchSource& source, Updater& updater, const 
     throw ConfigError(
         "the reproducible mode takes neither 16 bits on the wire nor double buffering");
   }
+  if (StepsLate()) late_ = std::make_unique<LateSteps>(network_, updater_);
+}
+
+bool Trainer::StepsLate() const {
+  return !network_.backend().shares_host_memory() && network_.lanes() == nullptr &&
+         network_.group().size() == 1 && sync_.is_local();
 }
 
 void Trainer::Extend(std::unique_ptr<Extension> extension) {
@@ -144,6 +150,7 @@ StepShare Trainer::Compute(const Batch& batch, const GradientsReady& ready) {
 }
 
 void Trainer::Step() {
+  if (late_) return StepLate();
   const double rate = learning_rate();
   StepShare mine;
   std::exception_ptr failure;
@@ -180,14 +187,62 @@ void Trainer::Step() {
   updater_.Update(sync_.CountOf(step.sums.count), rate);
   Enter(StepPart::kOther);
   Report(step.sums);
+  EndStep(step, last_of_epoch);
+}
+
+void Trainer::EndStep(const AgreedStep& step, bool last_of_epoch) {
   ++clock_.iteration;
   clock_.epoch_ended = last_of_epoch;
   ledger_.Add(step.used, source_.position());
+  if (late_ && (last_of_epoch || late_->full())) Settle();
   if (last_of_epoch) ledger_.EndEpoch(source_, ++clock_.epoch);
   if (meter_) meter_->EndStep(clock_.iteration);
   for (const auto& extension : extensions_) {
     if (extension->trigger().Fires(clock_)) Invoke(*extension);
   }
+}
+
+void Trainer::StepLate() {
+  const double rate = learning_rate();
+  Enter(StepPart::kData);
+  const LateSteps::Start start{clock_, source_.position(), updater_.updates()};
+  ledger_.GoOnFrom(start.position);
+  const Batch& batch = source_.Next();
+  Enter(StepPart::kCompute);
+  if (AllIgnored(batch, source_.label_type())) {
+    late_->Skip(start);
+  } else {
+    late_->Compute(batch, start);
+    Enter(StepPart::kUpdate);
+    late_->Update(rate);
+  }
+  Enter(StepPart::kOther);
+  StepShare mine;
+  mine.used.Add(batch.ids);
+  EndStep(Agree(mine), batch.last_of_epoch);
+}
+
+void Trainer::Settle() {
+  if (!late_ || late_->empty()) return;
+  const LateSteps::Results results = late_->Take();
+  for (const LossSums& sums : results.sums) Report(sums);
+  if (results.failed) ThrowLate(results);
+  if (results.failure) std::rethrow_exception(results.failure);
+}
+
+// The device has left all as it was; the batch is fetched again to say what is wrong with it.
+void Trainer::ThrowLate(const LateSteps::Results& results) {
+  clock_ = results.failed->clock;
+  ledger_.GoOnFrom(results.failed->position);
+  updater_.set_updates(results.failed->updates);
+  source_.Seek(results.failed->position);
+  const Batch& batch = source_.Next();
+  StepShare share;
+  CheckFinite(results.failed_sums, batch, &share);
+  if (results.failure) std::rethrow_exception(results.failure);
+  throw FormatError("nothing counts in the loss at iteration " +
+                    std::to_string(clock_.iteration + 1) + ", epoch " +
+                    std::to_string(batch.epoch + 1) + "; check the labels");
 }
 
 // Lanes look at their gradients themselves. One rank is told by the next loss: there is nobody to
@@ -230,6 +285,7 @@ AgreedStep Trainer::Agree(StepShare mine) {
 
 void Trainer::Invoke(Extension& extension) {
   const double begin = meter_ ? meter_->Now() : 0.0;
+  if (extension.looks_at_results()) Settle();
   extension.Invoke(*this);
   if (meter_) meter_->AddSpan(extension.name(), begin);
 }
@@ -269,6 +325,7 @@ void Trainer::Run() {
   // Choosing algorithms can take seconds: who asks to stop meanwhile need not wait for a step, too.
   if (!Done() && !AskToStop()) Prepare();
   while (!Done() && !AskToStop()) Step();
+  Settle();
   if (SyncState* const state = sync_.state()) state->Collect(network_.variables());
   CheckWeights("when training ended " + Where());
   for (const auto& extension : extensions_) extension->Finish(*this);
@@ -280,7 +337,13 @@ IntervalMeans Trainer::TakeInterval() {
   return means;
 }
 
-IntervalMeans Trainer::interval() const {
+const LossSums& Trainer::last_sums() {
+  Settle();
+  return last_sums_;
+}
+
+IntervalMeans Trainer::interval() {
+  Settle();
   IntervalMeans means = interval_;
   if (means.batches > 0) {
     means.loss /= static_cast<double>(means.batches);
@@ -289,7 +352,8 @@ IntervalMeans Trainer::interval() const {
   return means;
 }
 
-CheckpointContents Trainer::State() const {
+CheckpointContents Trainer::State() {
+  Settle();
   CheckWeights("nothing is saved " + Where());
   CheckpointContents contents;
   SaveVariables(network_.variables(), &contents);
@@ -341,6 +405,7 @@ void Trainer::Restore(const CheckpointContents& contents) {
   EpochLedger ledger = EpochLedger::Restored(contents, position);
 
   source_.Seek(position);  // the last that can refuse
+  if (late_ && !late_->empty()) late_->Take();
   RestoreVariables(contents, &network_.variables());
   RestoreUpdater(contents, network_.variables(), &updater_);
   RestoreLanes(contents, network_.lanes());

@@ -15,6 +15,7 @@
 #include "engine/train/batch_source.h"
 #include "engine/train/checkpoint_contents.h"
 #include "engine/train/extension.h"
+#include "engine/train/late_steps.h"
 #include "engine/train/ledger.h"
 #include "engine/train/network.h"
 #include "engine/train/param_sync.h"
@@ -65,16 +66,23 @@ class Trainer {
   // several ranks all of them throw what the first one concerned has to say. A batch whose labels
   // are all ignored changes nothing, running statistics included. Throws AgreedError (70) when the
   // ranks together have not used each sample of an epoch once.
+  //
+  // One rank in the fast mode does not wait for a device with memory of its own: the step is begun,
+  // and what is wrong with it is thrown where somebody waits (Settle), at the latest when its epoch
+  // or Run ends. Then, too, all is as before the step, and those behind it were not made.
   void Step();
+  // Waits for the steps so far. What is said of results below does so first, where there is a
+  // device to wait for, and throws what Step throws.
+  void Settle();
   bool Done() const;
   // True when Run ended because it was asked to.
   bool stopped() const { return stopped_; }
 
   const TrainingClock& clock() const { return clock_; }
   double learning_rate() const;  // of the next step
-  const LossSums& last_sums() const { return last_sums_; }
+  const LossSums& last_sums();
   // What has been reported since TakeInterval() was last called.
-  IntervalMeans interval() const;
+  IntervalMeans interval();
   IntervalMeans TakeInterval();
   // Of the samples of the last epoch that ended; nothing where a checkpoint did not know all.
   const std::optional<Ledger>& epoch_ledger() const { return ledger_.last(); }
@@ -94,11 +102,15 @@ class Trainer {
   // ends. Restore throws ShapeError (76) naming what differs when the checkpoint belongs to another
   // network, optimizer or data set, and FormatError (65) for values that no training leaves; all is
   // compared before anything changes.
-  CheckpointContents State() const;
+  CheckpointContents State();
   void Restore(const CheckpointContents& contents);
 
  private:
   ScheduleTime Now() const;
+  bool StepsLate() const;
+  void StepLate();
+  [[noreturn]] void ThrowLate(const LateSteps::Results& results);
+  void EndStep(const AgreedStep& step, bool last_of_epoch);
   bool AskToStop();
   const Batch& FetchBatch();
   StepShare Compute(const Batch& batch, const GradientsReady& ready);
@@ -125,7 +137,8 @@ class Trainer {
   LossSums last_sums_;
   EpochLedger ledger_;
   std::unique_ptr<StepMeter> meter_;
-  IntervalMeans interval_;  // sums until TakeInterval divides them
+  std::unique_ptr<LateSteps> late_;  // null where each step is waited for
+  IntervalMeans interval_;           // sums until TakeInterval divides them
   std::map<std::string, double> observation_;
   bool stopped_ = false;
 };

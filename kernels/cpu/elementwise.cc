@@ -1,5 +1,7 @@
 #include "kernels/cpu/elementwise.h"
 
+#include <cstring>
+
 namespace lockstep::cpu {
 namespace {
 
@@ -50,6 +52,10 @@ void CpuElementwise::Scale(DType dtype, double scale, int64_t size, const void* 
                               As(y, type) + begin);
     });
   });
+}
+
+void CpuElementwise::CopyIf(const int64_t* condition, size_t bytes, const void* from, void* to) {
+  if (*condition != 0 && bytes > 0) std::memcpy(to, from, bytes);
 }
 
 void CpuElementwise::Reorder(DType dtype, const PictureShape& shape, Layout from, Layout to,

@@ -4,6 +4,10 @@
 
 namespace lockstep::cpu {
 
+void CpuOptimizer::NoteStep(const LossSums* sums, StepLog* log, UpdateNumbers* numbers) {
+  math::NoteStepSums(*sums, log, numbers);
+}
+
 void CpuOptimizer::Prepare(double clipping, UpdateNumbers* numbers) {
   math::PrepareUpdate(clipping, numbers);
 }

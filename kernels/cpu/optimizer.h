@@ -11,6 +11,7 @@ class CpuOptimizer final : public OptimizerKernels {
   // `isa` must outlive this.
   explicit CpuOptimizer(const IsaTable* isa) : isa_(isa) {}
 
+  void NoteStep(const LossSums* sums, StepLog* log, UpdateNumbers* numbers) override;
   void Prepare(double clipping, UpdateNumbers* numbers) override;
   void Update(DType dtype, const UpdateArgs& args, const UpdateNumbers* numbers, int64_t size,
               void* p, const void* g, void* s0, void* s1) override;

@@ -74,6 +74,12 @@ class CudaElementwise final : public ElementwiseKernels {
     });
   }
 
+  void CopyIf(const int64_t* condition, size_t bytes, const void* from, void* to) override {
+    stream_->ForEach(
+        "copy under a condition", static_cast<int64_t>(bytes / sizeof(int64_t)),
+        math::CopyIfMap{condition, static_cast<const int64_t*>(from), static_cast<int64_t*>(to)});
+  }
+
   void Reorder(DType dtype, const PictureShape& shape, Layout from, Layout to, const void* x,
                void* y) override {
     CopyChannels(dtype, shape, from, 0, x, shape, to, 0, shape.c, y);

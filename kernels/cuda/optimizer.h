@@ -16,6 +16,10 @@ class CudaOptimizer final : public OptimizerKernels {
   // `stream` must outlive this.
   explicit CudaOptimizer(Stream* stream) : stream_(stream) {}
 
+  void NoteStep(const LossSums* sums, StepLog* log, UpdateNumbers* numbers) override {
+    stream_->ForEach("note of a step", 1, math::NoteStepMap{sums, log, numbers});
+  }
+
   void Prepare(double clipping, UpdateNumbers* numbers) override {
     stream_->ForEach("numbers of an update", 1, math::PrepareUpdateMap{clipping, numbers});
   }

@@ -24,6 +24,16 @@ struct CopyChannelsMap {
   }
 };
 
+// ElementwiseKernels::CopyIf.
+struct CopyIfMap {
+  const int64_t* condition;
+  const int64_t* from;
+  int64_t* to;
+  LOCKSTEP_FORMULA void operator()(int64_t i) const {
+    if (*condition != 0) to[i] = from[i];
+  }
+};
+
 // ElementwiseKernels::PictureFromUint8 for one channel's byte.
 template <typename T>
 LOCKSTEP_FORMULA T FromByte(uint8_t byte, T scale, T mean, T inv_std) {

@@ -106,6 +106,13 @@ struct UpdateMap {
   }
 };
 
+struct NoteStepMap {
+  const LossSums* sums;
+  StepLog* log;
+  UpdateNumbers* numbers;
+  LOCKSTEP_FORMULA void operator()(int64_t) const { NoteStepSums(*sums, log, numbers); }
+};
+
 struct PrepareUpdateMap {
   double clipping;
   UpdateNumbers* numbers;

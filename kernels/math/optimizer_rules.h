@@ -4,11 +4,22 @@
 #ifndef LOCKSTEP_KERNELS_MATH_OPTIMIZER_RULES_H_
 #define LOCKSTEP_KERNELS_MATH_OPTIMIZER_RULES_H_
 
+#include "kernels/math/fixed_point.h"
 #include "kernels/math/host_device.h"
 #include "kernels/math/square_root.h"
 #include "kernels/optimizer.h"
 
 namespace lockstep::math {
+
+// OptimizerKernels::NoteStep.
+LOCKSTEP_FORMULA void NoteStepSums(const LossSums& sums, StepLog* log, UpdateNumbers* numbers) {
+  if (log->failed == 0) {
+    log->sums[log->steps++] = sums;
+    log->failed = sums.count > 0 && Magnitude(sums.loss) < Bits<double>::kInfinity ? 0 : 1;
+  }
+  numbers->count = sums.count;
+  numbers->skipped = log->failed;
+}
 
 // OptimizerKernels::Prepare.
 LOCKSTEP_FORMULA void PrepareUpdate(double clipping, UpdateNumbers* numbers) {

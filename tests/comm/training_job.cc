@@ -62,7 +62,7 @@ std::unique_ptr<Graph> MakeJobGraph(const JobOptions& options) {
   return graph;
 }
 
-CheckpointContents CopyState(const Trainer& trainer) {
+CheckpointContents CopyState(Trainer& trainer) {
   CheckpointContents state = trainer.State();
   for (auto& [name, tensor] : state.tensors) tensor = tensor.Clone();
   return state;

@@ -58,7 +58,7 @@ struct JobResult {
 std::unique_ptr<Graph> MakeJobGraph(const JobOptions& options);
 
 // A copy of a trainer's state, as a file would bring it back.
-CheckpointContents CopyState(const Trainer& trainer);
+CheckpointContents CopyState(Trainer& trainer);
 
 // The job's part of this rank; null: the only one.
 JobResult RunJob(const JobOptions& options, CommGroup* group = nullptr);

@@ -40,12 +40,13 @@ class Job {
         source(Dataset(x, labels, {}),
                {.batch_size = kBatch, .transform = {.dtype = options.network.dtype}}),
         trainer(network, source, updater, *schedule_, sync_,
-                {.iterations = options.iterations, .learning_rate = 0.01}) {}
+                {.epochs = 0, .iterations = options.iterations, .learning_rate = 0.01}) {}
 
-  // By name, with the optimizer's arrays.
-  std::map<std::string, Tensor> Arrays() {
+  // By name, with the optimizer's arrays; running statistics where they are asked for.
+  std::map<std::string, Tensor> Arrays(bool states = true) {
     std::map<std::string, Tensor> arrays;
     for (const Variables::Entry& entry : network.variables().entries()) {
+      if (entry.role == Role::kState && !states) continue;
       arrays[entry.name] = network.variables().Get(entry.name);
       if (entry.role != Role::kParameter) continue;
       for (const std::string& state : updater.optimizer().state_names()) {
@@ -126,9 +127,44 @@ class FarDeviceTest : public testing::Test {
     ExpectSame(near.Arrays(), remote.Arrays());
     EXPECT_EQ(near.trainer.last_sums().loss, remote.trainer.last_sums().loss);
     EXPECT_EQ(near.trainer.last_sums().metric, remote.trainer.last_sums().metric);
+    EXPECT_EQ(near.trainer.interval().loss, remote.trainer.interval().loss);
+    EXPECT_EQ(near.trainer.interval().batches, remote.trainer.interval().batches);
     const auto evaluated = EvaluateAll(near.network, near.source);
     EXPECT_EQ(evaluated->loss, EvaluateAll(remote.network, remote.source)->loss);
     EXPECT_GT(evaluated->count, 0);
+  }
+
+  // Trains on both until it fails: as nobody knows more on a device than on the CPU, both have said
+  // the same and stand where the step began.
+  void ExpectSameFailure(FarBackend& far, const char* words, bool states) {
+    const JobOptions options{.hooks = {.gradient_clipping = 0.5}, .iterations = 4};
+    Job near(*cpu_, vgg_, pictures_, vgg_labels_, options);
+    const std::string wanted = ErrorOf(near);
+    EXPECT_THAT(wanted, testing::HasSubstr(words));
+    Job remote(far, vgg_, pictures_, vgg_labels_, options);
+    remote.network.algorithms().Parse(near.network.algorithms().ToString());
+    EXPECT_EQ(ErrorOf(remote), wanted);
+    EXPECT_EQ(remote.trainer.clock().iteration, near.trainer.clock().iteration);
+    EXPECT_EQ(remote.trainer.clock().epoch_ended, near.trainer.clock().epoch_ended);
+    EXPECT_EQ(remote.source.position(), near.source.position());
+    EXPECT_EQ(remote.updater.updates(), near.updater.updates());
+    EXPECT_EQ(remote.trainer.interval().batches, near.trainer.interval().batches);
+    ExpectSame(near.Arrays(states), remote.Arrays(states));
+    // What is wrong with one batch does not stop the next.
+    const int64_t before = near.updater.updates();
+    near.trainer.Step();
+    remote.trainer.Step();
+    remote.trainer.Settle();
+    EXPECT_EQ(near.updater.updates(), before + 1);
+    ExpectSame(near.Arrays(states), remote.Arrays(states));
+  }
+  static std::string ErrorOf(Job& job) {
+    try {
+      job.trainer.Run();
+    } catch (const FormatError& error) {
+      return error.what();
+    }
+    return "";
   }
 
   std::unique_ptr<Backend> cpu_ = MakeCpuBackend(1);
@@ -205,40 +241,120 @@ TEST_F(FarDeviceTest, ACheckpointOfTheOneGoesOnOnTheOther) {
   ExpectSame(whole.Arrays(), third.Arrays());
 }
 
-// Nothing in a step but its sums is waited for, or a device would idle while the host thinks.
-TEST_F(FarDeviceTest, AStepWaitsOnce) {
-  Job job(far_, vgg_, pictures_, vgg_labels_, {.iterations = 40});
-  job.trainer.Prepare();
-  job.trainer.Step();
-  const int64_t before = far_.waits();
-  for (int i = 0; i < 7; ++i) job.trainer.Step();
-  EXPECT_EQ(far_.waits() - before, 7);
+// Prints every so often.
+class Printer : public Extension {
+ public:
+  Printer(int64_t every, bool looks) : every_(every), looks_(looks) {}
+  std::string name() const override { return "printer"; }
+  Trigger trigger() const override { return Trigger::Iterations(every_); }
+  bool looks_at_results() const override { return looks_; }
+  void Invoke(Trainer& trainer) override {
+    ++invoked;
+    if (!looks_) return;
+    EXPECT_GT(trainer.TakeInterval().loss, 0);
+  }
+  int invoked = 0;
+
+ private:
+  int64_t every_;
+  bool looks_;
+};
+
+// A device would idle while the host thinks.
+TEST_F(FarDeviceTest, StepsWaitOnlyWhereANumberIsPrinted) {
+  const Tensor pictures = Features(DType::kFloat32, {250 * kBatch, 3, 13, 10});
+  const Tensor labels(DType::kInt32, Shape({250 * kBatch}));
+  for (const int accumulate : {1, 2}) {
+    Job job(far_, vgg_, pictures, labels,
+            {.network = {.accumulate = accumulate},
+             .optimizer = "adam",
+             .hooks = {.weight_decay = 5e-4, .gradient_clipping = 0.5},
+             .iterations = 250});
+    job.trainer.Prepare();
+    int64_t before = far_.waits();
+    for (int i = 0; i < 100; ++i) job.trainer.Step();
+    EXPECT_EQ(far_.waits() - before, 0);
+    EXPECT_EQ(job.trainer.interval().batches, 100);
+    EXPECT_EQ(far_.waits() - before, 1);
+    EXPECT_GT(job.trainer.last_sums().count, 0);
+    EXPECT_EQ(far_.waits() - before, 1);
+
+    auto printer = std::make_unique<Printer>(25, true), other = std::make_unique<Printer>(1, false);
+    const Printer &prints = *printer, &does_not = *other;
+    job.trainer.Extend(std::move(printer));
+    job.trainer.Extend(std::move(other));
+    before = far_.waits();
+    for (int i = 0; i < 100; ++i) job.trainer.Step();
+    EXPECT_EQ(far_.waits() - before, 4);
+    EXPECT_EQ(prints.invoked, 4);
+    EXPECT_EQ(does_not.invoked, 100);
+  }
 }
 
+// More steps than are noted without a wait, in one epoch.
+TEST_F(FarDeviceTest, ManyStepsAreReportedAsOnTheCpu) {
+  constexpr int64_t kMany = (StepLog::kSteps + 70) * kBatch;
+  Graph graph;
+  const Var x = graph.Input("x", {{3}, DType::kFloat32});
+  graph.SetLoss(SoftmaxCrossEntropy(Linear(x, {.out = 4}, "fc"),
+                                    graph.Input("t", {Shape({}), DType::kInt32})));
+  const Tensor features = Features(DType::kFloat32, {kMany, 3});
+  Tensor labels(DType::kInt32, Shape({kMany}));
+  for (int64_t i = 0; i < kMany; ++i) {
+    labels.values<int32_t>()[static_cast<size_t>(i)] = i / 64 % 5 == 4 ? -1 : int32_t(i % 4);
+  }
+  Job near(*cpu_, graph, features, labels, {.iterations = StepLog::kSteps + 50});
+  Job remote(far_, graph, features, labels, {.iterations = StepLog::kSteps + 50});
+  near.trainer.Run();
+  remote.trainer.Prepare();
+  const int64_t before = far_.waits();
+  for (int64_t i = 0; i < StepLog::kSteps + 49; ++i) remote.trainer.Step();
+  EXPECT_EQ(far_.waits() - before, 1);
+  remote.trainer.Run();
+  EXPECT_EQ(near.trainer.interval().loss, remote.trainer.interval().loss);
+  EXPECT_EQ(near.trainer.interval().metric, remote.trainer.interval().metric);
+  EXPECT_EQ(remote.trainer.interval().batches, StepLog::kSteps + 50);
+  EXPECT_EQ(near.updater.updates(), remote.updater.updates());
+  ExpectSame(near.Arrays(), remote.Arrays());
+}
+
+// (The CPU's running statistics have followed the batch; nobody saves them.)
 TEST_F(FarDeviceTest, ABadLabelIsNamedAndNothingIsTrainedOnIt) {
   vgg_labels_.values<int32_t>()[19] = 7;
-  Job job(far_, vgg_, pictures_, vgg_labels_, {.iterations = 4});
-  try {
-    job.trainer.Run();
-    FAIL() << "the label was taken";
-  } catch (const FormatError& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("label 7 in row"));
-  }
-  for (const auto& [name, tensor] : job.Arrays()) {
-    if (tensor.dtype() != DType::kFloat32) continue;
-    for (const float value : tensor.values<float>()) ASSERT_TRUE(std::isfinite(value)) << name;
-  }
+  ExpectSameFailure(far_, "label 7 in row", false);
+}
+
+TEST_F(FarDeviceTest, ABadLabelThatAGpuFindsIsNamedAndNothingIsTrainedOnIt) {
+  vgg_labels_.values<int32_t>()[19] = 7;
+  FarBackend gpu(std::make_unique<test::HostDevice>(0));
+  Job job(gpu, vgg_, pictures_, vgg_labels_, {.iterations = 4});
+  EXPECT_THAT(ErrorOf(job), testing::HasSubstr("label 7 in row"));
+  const auto failed = job.Arrays();
+  job.trainer.Settle();
+  ExpectSame(failed, job.Arrays());
+  // As many steps as went well, and no other.
+  Job shorter(gpu, vgg_, pictures_, vgg_labels_);
+  shorter.network.algorithms().Parse(job.network.algorithms().ToString());
+  for (int64_t i = 0; i < job.trainer.clock().iteration; ++i) shorter.trainer.Step();
+  ExpectSame(failed, shorter.Arrays());
 }
 
 TEST_F(FarDeviceTest, ANaNInTheDataIsFoundAndItsRowNamed) {
   pictures_.values<float>()[11 * 3 * 130 + 5] = std::numeric_limits<float>::quiet_NaN();
-  Job job(far_, vgg_, pictures_, vgg_labels_, {.iterations = 4});
-  try {
-    job.trainer.Run();
-    FAIL() << "the row was taken";
-  } catch (const FormatError& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("row 11"));
-  }
+  ExpectSameFailure(far_, "row 11", true);
+}
+
+TEST_F(FarDeviceTest, AStateIsThatOfStepsThatWentWell) {
+  Job job(far_, vgg_, pictures_, vgg_labels_, {.iterations = 5});
+  for (int i = 0; i < 3; ++i) job.trainer.Step();
+  EXPECT_EQ(job.trainer.State().Integer("trainer/interval_batches"), 3);
+  Job broken(far_, vgg_, pictures_, vgg_labels_, {.iterations = 4});
+  Tensor weights = broken.network.variables().Get("fc2/W");
+  weights.values<float>()[0] = std::numeric_limits<float>::infinity();
+  broken.network.variables().Set("fc2/W", weights);
+  for (int i = 0; i < 3; ++i) broken.trainer.Step();
+  broken.trainer.Restore(job.trainer.State());  // what was not looked at is gone
+  EXPECT_EQ(broken.trainer.interval().batches, 3);
 }
 
 TEST_F(FarDeviceTest, WhatAHostArrayWouldBreakIsRefused) {

@@ -204,5 +204,18 @@ TEST(PictureFromUint8, ScalesAndNormalisesIntoEveryLayout) {
   }
 }
 
+TEST(CopyIf, CopiesAllBytesOrNone) {
+  for (const auto& b : Devices()) {
+    for (const int64_t size : {0, 2, 1000}) {
+      const auto from = Numbers<float>(size, 1), before = Numbers<float>(size, 2);
+      for (const int64_t condition : {0, 1, -5}) {
+        auto to = before;
+        b->elementwise().CopyIf(&condition, to.size() * sizeof(float), from.data(), to.data());
+        EXPECT_EQ(to, condition == 0 ? before : from);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace lockstep::test

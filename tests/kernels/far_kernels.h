@@ -76,6 +76,9 @@ class FarElementwise : public FarFamily<ElementwiseKernels> {
   void Scale(DType dtype, double scale, int64_t size, const void* x, void* y) override {
     device_.Begin({x, y}, [=, this] { base_.Scale(dtype, scale, size, x, y); });
   }
+  void CopyIf(const int64_t* condition, size_t bytes, const void* from, void* to) override {
+    device_.Begin({condition, from, to}, [=, this] { base_.CopyIf(condition, bytes, from, to); });
+  }
   void Reorder(DType dtype, const PictureShape& shape, Layout from, Layout to, const void* x,
                void* y) override {
     device_.Begin({x, y}, [=, this] { base_.Reorder(dtype, shape, from, to, x, y); });
@@ -165,6 +168,9 @@ class FarNorm : public FarFamily<NormKernels> {
 class FarOptimizer : public FarFamily<OptimizerKernels> {
  public:
   using FarFamily::FarFamily;
+  void NoteStep(const LossSums* sums, StepLog* log, UpdateNumbers* numbers) override {
+    device_.Begin({sums, log, numbers}, [=, this] { base_.NoteStep(sums, log, numbers); });
+  }
   void Prepare(double clipping, UpdateNumbers* numbers) override {
     device_.Begin({numbers}, [=, this] { base_.Prepare(clipping, numbers); });
   }

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <memory>
 
 #include "tests/kernels/devices.h"
 
@@ -159,6 +160,35 @@ TEST(UpdateNumbers, AreScaledByTheCountAndToTheLargestNorm) {
         EXPECT_EQ(numbers.count, count);
         EXPECT_EQ(numbers.skipped, 0);
       }
+    }
+  }
+}
+
+TEST(StepLog, NotesStepsUpToTheFirstThatFails) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (const auto& b : Devices()) {
+    for (const LossSums& bad :
+         {LossSums{.loss = nan, .count = 3},
+          LossSums{.loss = -std::numeric_limits<double>::infinity(), .count = 3},
+          LossSums{.loss = 1.0, .count = 0}}) {
+      auto log = std::make_unique<StepLog>();
+      UpdateNumbers numbers;
+      for (int64_t i = 1; i <= 3; ++i) {
+        const LossSums good{.loss = 0.5, .count = i, .metric = 2.0, .metric_count = 7};
+        b->optimizer().NoteStep(&good, log.get(), &numbers);
+        EXPECT_EQ(numbers.count, i);
+        EXPECT_EQ(numbers.skipped, 0);
+        EXPECT_EQ(log->sums[i - 1].metric_count, 7);
+      }
+      b->optimizer().NoteStep(&bad, log.get(), &numbers);
+      EXPECT_EQ(numbers.skipped, 1) << bad.loss;
+      const LossSums good{.loss = 0.5, .count = 9};
+      b->optimizer().NoteStep(&good, log.get(), &numbers);
+      EXPECT_EQ(numbers.skipped, 1);
+      EXPECT_EQ(log->steps, 4);
+      EXPECT_EQ(log->failed, 1);
+      EXPECT_EQ(log->sums[3].count, bad.count);
+      EXPECT_EQ(log->sums[4].count, 0);
     }
   }
 }
