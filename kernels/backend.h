@@ -28,6 +28,15 @@ class DeviceMoment {
   virtual void Wait() = 0;
 };
 
+// Work that a device has recorded. Outlived by the device.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  // Begins that work, in the order of calls as if each of its pieces were begun now: it finds what
+  // its arrays hold when its turn comes. The arrays must still be there.
+  virtual void Begin() = 0;
+};
+
 // Owned by the program; outlives every tensor and plan made on it. Calls come from one thread at a
 // time; kernels run on up to threads() threads inside a call.
 class Backend {
@@ -62,6 +71,10 @@ class Backend {
   virtual void Synchronize() = 0;
   // Behind all work begun before; null where that is done (shares_host_memory()).
   virtual std::shared_ptr<DeviceMoment> Mark() = 0;
+  // What `body` begins, without doing any of it. `body` waits for nothing, allocates nothing and
+  // brings nothing from the host's memory, and its kernels have run before. Null where this device
+  // cannot, and body may not have been called.
+  virtual std::unique_ptr<Recording> Record(const std::function<void()>& body) = 0;
 
   // Makes the calling thread one that runs this device's kernels; a plan does so before it runs.
   // The families below do it by themselves. Without effect inside a lane.

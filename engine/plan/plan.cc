@@ -201,12 +201,26 @@ void Plan::RunLineJoined(RunContext* context, size_t i, LaneExchange* exchange) 
 
 LossSums Plan::Run(const RunInputs& inputs, const RunHooks& hooks) {
   RunContext context = Start(inputs);
-  int64_t ready = 0;
-  for (size_t i = 0; i < instructions_.size(); ++i) {
-    RunLineJoined(&context, i, hooks.exchange);
-    TellReady(i, hooks, &ready);
+  const auto lines = [&] {
+    if (hooks.before) hooks.before();
+    RunJoined(&context, hooks);
+    if (hooks.behind) hooks.behind();
+  };
+  if (hooks.gradients_ready || hooks.exchange != nullptr) {
+    lines();
+  } else {
+    RepeatedWork& work = hooks.work != nullptr ? *hooks.work : work_;
+    work.Begin(backend_, {arena_.generation(), inputs.seed, context.sums}, lines);
   }
   return inputs.sums != nullptr ? LossSums{} : Sums();
+}
+
+void Plan::RunJoined(RunContext* context, const RunHooks& hooks) {
+  int64_t ready = 0;
+  for (size_t i = 0; i < instructions_.size(); ++i) {
+    RunLineJoined(context, i, hooks.exchange);
+    TellReady(i, hooks, &ready);
+  }
 }
 
 void Plan::RunJoinsOnly(const RunHooks& hooks) {

@@ -17,6 +17,7 @@
 #include "engine/plan/join.h"
 #include "engine/plan/lowering.h"
 #include "engine/plan/memory.h"
+#include "engine/plan/repeated_work.h"
 #include "engine/plan/run_memory.h"
 #include "engine/plan/variables.h"
 
@@ -50,6 +51,11 @@ using GradientsReady = std::function<void(int64_t end)>;
 struct RunHooks {
   GradientsReady gradients_ready = {};
   LaneExchange* exchange = nullptr;  // where other processes run lanes of the same batch
+  // What is begun in front of the first line and behind the last one. Where neither of the above is
+  // there, the device may repeat all this from its second run on.
+  std::function<void()> before = {}, behind = {};
+  // Where that is remembered; null: in the plan, which then knows of nothing but its lines.
+  RepeatedWork* work = nullptr;
 };
 
 // Graph, variables, backend, arena and chooser must outlive the plan. One thread at a time.
@@ -110,6 +116,7 @@ class Plan {
   void RunLine(RunContext* context, size_t i);
   void TellReady(size_t line, const RunHooks& hooks, int64_t* told) const;
   void RunLineJoined(RunContext* context, size_t i, LaneExchange* exchange);
+  void RunJoined(RunContext* context, const RunHooks& hooks);
   Tensor Copy(ValueId id) const;
 
   const Graph& graph_;
@@ -133,6 +140,7 @@ class Plan {
   std::vector<int64_t> default_ids_;
   int generation_ = -1;
   uint64_t claim_ = 0;  // of the arena, by the last run
+  RepeatedWork work_;   // all lines
   bool inputs_changed_ = true;
 };
 

@@ -18,17 +18,28 @@ LateSteps::LateSteps(Network& network, Updater& updater)
   backend_.Clear(memory(), sizeof(Memory));
 }
 
-void LateSteps::Compute(const Batch& batch, const Start& start) {
-  const Variables& variables = network_.variables();
-  backend_.Copy(variables.states(), states_.get(), variables.state_bytes());
-  backend_.Clear(&memory()->sums, sizeof(LossSums));
-  network_.TrainLate(batch, &memory()->sums);
+void LateSteps::Train(const Batch& batch, double learning_rate, const Start& start) {
+  UpdateNumbers* const numbers = updater_.Begin(learning_rate);
+  try {
+    network_.TrainLate(batch, {.sums = &memory()->sums,
+                               .before = [this] { Begin(); },
+                               .behind = [this, numbers] { Finish(numbers); },
+                               .work = &work_});
+  } catch (...) {
+    updater_.set_updates(start.updates);
+    throw;
+  }
   steps_.push_back({.start = start, .computed = true});
 }
 
-void LateSteps::Update(double learning_rate) {
+void LateSteps::Begin() {
   const Variables& variables = network_.variables();
-  UpdateNumbers* const numbers = updater_.Begin(learning_rate);
+  backend_.Copy(variables.states(), states_.get(), variables.state_bytes());
+  backend_.Clear(&memory()->sums, sizeof(LossSums));
+}
+
+void LateSteps::Finish(UpdateNumbers* numbers) {
+  const Variables& variables = network_.variables();
   backend_.optimizer().NoteStep(&memory()->sums, &memory()->log, numbers);
   backend_.elementwise().CopyIf(&memory()->log.failed, variables.state_bytes(), states_.get(),
                                 variables.states());

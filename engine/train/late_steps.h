@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -37,9 +38,8 @@ class LateSteps {
   // All must outlive it. One rank, fast mode.
   LateSteps(Network& network, Updater& updater);
 
-  // A step: forward and backward, then the update.
-  void Compute(const Batch& batch, const Start& start);
-  void Update(double learning_rate);
+  // Forward, backward and update.
+  void Train(const Batch& batch, double learning_rate, const Start& start);
   // One whose labels are all ignored.
   void Skip(const Start& start);
 
@@ -59,6 +59,8 @@ class LateSteps {
     StepLog log;
   };
   Memory* memory() const { return static_cast<Memory*>(memory_.get()); }
+  void Begin();
+  void Finish(UpdateNumbers* numbers);
   void Download(int64_t steps, StepLog* log) const;
 
   Network& network_;
@@ -67,6 +69,7 @@ class LateSteps {
   DeviceMemory memory_;
   DeviceMemory states_;  // running statistics from before the step under way
   std::vector<Step> steps_;
+  std::map<const Plan*, RepeatedWork> work_;  // whole steps
 };
 
 }  // namespace lockstep

@@ -171,33 +171,48 @@ Batch Network::PartOfBatch(const Batch& batch, int64_t part, int64_t parts) cons
 LossSums Network::Train(const Batch& batch, const GradientsReady& ready) {
   if (lanes_) return lanes_->Train(batch, options_.seed, options_.x, options_.labels);
   const SavedStates states(variables_, backend_);
-  const LossSums sums = TrainParts(batch, ready, nullptr);
+  const LossSums sums = TrainParts(batch, ready);
   if (!std::isfinite(sums.loss)) states.Restore();
   return sums;
 }
 
-void Network::TrainLate(const Batch& batch, LossSums* sums) { TrainParts(batch, nullptr, sums); }
-
-LossSums Network::TrainParts(const Batch& batch, const GradientsReady& ready, LossSums* late_sums) {
+LossSums Network::TrainParts(const Batch& batch, const GradientsReady& ready) {
   const int64_t parts = PartsOf(batch);
-  if (parts == 1) return TrainPart(batch, ready, late_sums);
+  if (parts == 1) return TrainPart(batch, ready);
   accumulation_->Begin();
   LossSums sums;
   for (int64_t i = 0; i < parts - 1; ++i) {
     const Batch part = PartOfBatch(batch, i, parts);
-    sums += TrainPart(part, part.rows > 0 ? accumulation_->Keep() : nullptr, late_sums);
+    sums += TrainPart(part, part.rows > 0 ? accumulation_->Keep() : nullptr);
   }
-  return sums +=
-         TrainPart(PartOfBatch(batch, parts - 1, parts), accumulation_->Finish(ready), late_sums);
+  return sums += TrainPart(PartOfBatch(batch, parts - 1, parts), accumulation_->Finish(ready));
 }
 
-LossSums Network::TrainPart(const Batch& batch, const GradientsReady& ready, LossSums* late_sums) {
+LossSums Network::TrainPart(const Batch& batch, const GradientsReady& ready) {
   if (batch.rows > 0) {
-    return Run(Mode::kTrain, batch, {.gradients_ready = ready, .exchange = exchange_.get()},
-               late_sums);
+    return Run(Mode::kTrain, batch, {.gradients_ready = ready, .exchange = exchange_.get()});
   }
   TrainOnNothing(batch, ready);
   return {};
+}
+
+// Parts are not repeated: gradients are kept in between.
+void Network::TrainLate(const Batch& batch, const LateTraining& late) {
+  const int64_t parts = PartsOf(batch);
+  if (parts > 1) accumulation_->Begin();
+  for (int64_t i = 0; i < parts; ++i) {
+    const Batch part = PartOfBatch(batch, i, parts);
+    RunHooks hooks;
+    if (i == 0) hooks.before = late.before;
+    if (i == parts - 1) hooks.behind = late.behind;
+    if (parts == 1) {
+      hooks.work = &(*late.work)[&plan(Mode::kTrain, part.rows)];
+    } else {
+      hooks.gradients_ready =
+          i < parts - 1 ? accumulation_->Keep() : accumulation_->Finish(nullptr);
+    }
+    Run(Mode::kTrain, part, hooks, late.sums);
+  }
 }
 
 // This rank's part of the batch is empty; the others may still need it in their joins.

@@ -46,6 +46,15 @@ struct NetworkOptions {
   std::string x = "x", labels = "t";
 };
 
+// What goes with a batch on a device that nobody waits for.
+struct LateTraining {
+  LossSums* sums = nullptr;  // in the device's memory
+  // What is begun in front of the forward pass and behind the backward pass, as part of what the
+  // device repeats.
+  std::function<void()> before = {}, behind = {};
+  std::map<const Plan*, RepeatedWork>* work = nullptr;
+};
+
 // Plans for training, evaluation and tail batches share one arena. Used from one thread; graph and
 // backend must outlive it. Variables start as their initializers say.
 class Network {
@@ -57,9 +66,9 @@ class Network {
   // and sums are those of this rank's rows, and `ready` hears of gradients as they become final;
   // in the reproducible mode they are those of the whole job.
   LossSums Train(const Batch& batch, const GradientsReady& ready = nullptr);
-  // The same on a device that nobody waits for, of one rank in the fast mode: adds to *sums, in the
-  // device's memory. Running statistics follow the batch whatever its loss is.
-  void TrainLate(const Batch& batch, LossSums* sums);
+  // The same on a device that nobody waits for, of one rank in the fast mode: adds to late.sums.
+  // Running statistics follow the batch whatever its loss is.
+  void TrainLate(const Batch& batch, const LateTraining& late);
   // Loss and metric with running statistics and without dropout; of this rank's rows, or of the
   // whole job, as Train.
   LossSums Evaluate(const Batch& batch);
@@ -105,9 +114,8 @@ class Network {
   // In how many parts every rank runs its rows of a batch with so many in the whole job.
   int64_t PartsOf(const Batch& batch) const;
   Batch PartOfBatch(const Batch& batch, int64_t part, int64_t parts) const;
-  // Sums go to `late_sums` unless it is null.
-  LossSums TrainParts(const Batch& batch, const GradientsReady& ready, LossSums* late_sums);
-  LossSums TrainPart(const Batch& batch, const GradientsReady& ready, LossSums* late_sums);
+  LossSums TrainParts(const Batch& batch, const GradientsReady& ready);
+  LossSums TrainPart(const Batch& batch, const GradientsReady& ready);
   void TrainOnNothing(const Batch& batch, const GradientsReady& ready);
   // Of the parts of batches with these numbers of rows, those that no plan is there for.
   std::vector<int64_t> RowsToCompile(Mode mode, std::span<const int64_t> rows) const;

@@ -212,9 +212,7 @@ void Trainer::StepLate() {
   if (AllIgnored(batch, source_.label_type())) {
     late_->Skip(start);
   } else {
-    late_->Compute(batch, start);
-    Enter(StepPart::kUpdate);
-    late_->Update(rate);
+    late_->Train(batch, rate, start);
   }
   Enter(StepPart::kOther);
   StepShare mine;

@@ -1,6 +1,7 @@
 #include "kernels/cuda/backend.h"
 
 #include "kernels/cuda/moment.h"
+#include "kernels/cuda/recording.h"
 #include "kernels/error.h"
 
 namespace lockstep::cuda {
@@ -83,6 +84,12 @@ void CudaBackend::Synchronize() {
 std::shared_ptr<DeviceMoment> CudaBackend::Mark() {
   Enter();
   return std::make_shared<GpuMoment>(device_, stream_.handle());
+}
+
+std::unique_ptr<Recording> CudaBackend::Record(const std::function<void()>& body) {
+  Enter();
+  stream_.KeepScratch();
+  return RecordStream(stream_.handle(), body);
 }
 
 void CudaBackend::Enter() { Check(cudaSetDevice(device_.index), "entering a device"); }

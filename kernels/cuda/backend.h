@@ -43,6 +43,7 @@ class CudaBackend final : public Backend {
   void Clear(void* device, size_t bytes) override;
   void Synchronize() override;
   std::shared_ptr<DeviceMoment> Mark() override;
+  std::unique_ptr<Recording> Record(const std::function<void()>& body) override;
   // CUDA calls of a thread are for the device it last named.
   void Enter() override;
   void ForEachLane(int lanes, const std::function<void(int lane)>& body) override;

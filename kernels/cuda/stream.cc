@@ -30,6 +30,7 @@ GpuStream::GpuStream(const Device& device, CachingAllocator* allocator)
 GpuStream::~GpuStream() {
   cudaStreamSynchronize(stream_);
   slots_.reset();
+  for (void* const scratch : kept_scratch_) allocator_->Free(scratch);
   allocator_->Free(scratch_);
   cudaFreeHost(bad_label_);
   cudaFreeHost(staging_);
@@ -38,7 +39,11 @@ GpuStream::~GpuStream() {
 
 void* GpuStream::Scratch(size_t bytes) {
   if (bytes <= scratch_bytes_) return scratch_;
-  allocator_->Free(scratch_);
+  if (keeps_scratch_) {
+    kept_scratch_.push_back(scratch_);
+  } else {
+    allocator_->Free(scratch_);
+  }
   scratch_ = nullptr;
   scratch_bytes_ = 0;
   scratch_ = allocator_->Allocate(bytes, "the scratch memory of kernels");

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "kernels/cuda/caching_allocator.h"
 #include "kernels/cuda/copy_slots.h"
@@ -36,6 +37,8 @@ class GpuStream {
   // Grows when more is asked for than ever before, which no recorded CUDA graph may do: a plan runs
   // once before it is recorded.
   void* Scratch(size_t bytes);
+  // From now on what it has grown out of stays allocated: recorded work writes there.
+  void KeepScratch() { keeps_scratch_ = true; }
 
   // The host's memory may change as soon as the call returns. Waits for copies before it at most,
   // never for kernels unless the host is far ahead of them (UploadRing).
@@ -63,6 +66,8 @@ class GpuStream {
   cudaStream_t stream_ = nullptr;
   void* scratch_ = nullptr;
   size_t scratch_bytes_ = 0;
+  bool keeps_scratch_ = false;
+  std::vector<void*> kept_scratch_;
   math::BadLabel* bad_label_ = nullptr;  // pinned
   char* staging_ = nullptr;              // pinned, of downloads
   std::optional<CopySlots> slots_;

@@ -28,6 +28,7 @@ struct JobOptions {
   std::string optimizer = "momentum";
   UpdateHooks hooks = {};
   int64_t iterations = 5;  // with a short batch among them
+  bool changing_rate = false;
 };
 
 // Everything that trains one network on one backend.
@@ -39,6 +40,8 @@ class Job {
         updater(network.variables(), backend, MakeOptimizer(options), options.hooks),
         source(Dataset(x, labels, {}),
                {.batch_size = kBatch, .transform = {.dtype = options.network.dtype}}),
+        schedule_(options.changing_rate ? MakeWarmUp(5, MakeCosine(12, 0.001))
+                                        : MakeConstantSchedule()),
         trainer(network, source, updater, *schedule_, sync_,
                 {.epochs = 0, .iterations = options.iterations, .learning_rate = 0.01}) {}
 
@@ -65,7 +68,7 @@ class Job {
     if (options.optimizer == "adam") return MakeAdam();
     return MakeMomentum();
   }
-  std::unique_ptr<Schedule> schedule_ = MakeConstantSchedule();
+  std::unique_ptr<Schedule> schedule_;
   LocalSync sync_;
 
  public:
@@ -119,9 +122,13 @@ class FarDeviceTest : public testing::Test {
   // Trains on both, with the same choices of algorithms, and compares all there is.
   void ExpectSameTraining(const Graph& graph, const Tensor& x, const Tensor& labels,
                           const JobOptions& options) {
+    ExpectSameTraining(far_, graph, x, labels, options);
+  }
+  void ExpectSameTraining(FarBackend& far, const Graph& graph, const Tensor& x,
+                          const Tensor& labels, const JobOptions& options) {
     Job near(*cpu_, graph, x, labels, options);
     near.trainer.Run();
-    Job remote(far_, graph, x, labels, options);
+    Job remote(far, graph, x, labels, options);
     remote.network.algorithms().Parse(near.network.algorithms().ToString());
     remote.trainer.Run();
     ExpectSame(near.Arrays(), remote.Arrays());
@@ -288,6 +295,22 @@ TEST_F(FarDeviceTest, StepsWaitOnlyWhereANumberIsPrinted) {
     EXPECT_EQ(far_.waits() - before, 4);
     EXPECT_EQ(prints.invoked, 4);
     EXPECT_EQ(does_not.invoked, 100);
+  }
+}
+
+// From its second run on a plan's work is only repeated: what changes from step to step, the
+// samples, their ids, the epoch and the learning rate, is read from the device's memory.
+TEST_F(FarDeviceTest, RepeatedStepsGiveTheBitsOfTheCpu) {
+  for (const std::string optimizer : {"momentum", "adam"}) {
+    FarBackend far;
+    ExpectSameTraining(far, vgg_, pictures_, vgg_labels_,
+                       {.optimizer = optimizer,
+                        .hooks = {.weight_decay = 5e-4, .gradient_clipping = 0.5},
+                        .iterations = 50,
+                        .changing_rate = true});
+    // 12 epochs and a half of batches of 8, 8, 8 and 2, then one to evaluate.
+    EXPECT_EQ(far.recordings(), 3);
+    EXPECT_EQ(far.repetitions(), 37 + 11 + 2);
   }
 }
 

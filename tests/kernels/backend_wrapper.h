@@ -33,6 +33,9 @@ class BackendWrapper : public Backend {
   void Clear(void* device, size_t bytes) override { base_->Clear(device, bytes); }
   void Synchronize() override { base_->Synchronize(); }
   std::shared_ptr<DeviceMoment> Mark() override { return base_->Mark(); }
+  std::unique_ptr<Recording> Record(const std::function<void()>& body) override {
+    return base_->Record(body);
+  }
   void Enter() override { base_->Enter(); }
   void ForEachLane(int lanes, const std::function<void(int lane)>& body) override {
     base_->ForEachLane(lanes, body);

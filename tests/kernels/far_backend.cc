@@ -65,8 +65,23 @@ void FarDevice::Begin(std::initializer_list<const void*> arrays, std::function<v
   work_.push_back(std::move(work));
 }
 
+FarDevice::Work FarDevice::Record(const std::function<void()>& body) {
+  const std::lock_guard<std::recursive_mutex> lock(mutex_);
+  Work before = std::exchange(work_, {});
+  recording_ = true;
+  body();
+  recording_ = false;
+  return std::exchange(work_, std::move(before));
+}
+
+void FarDevice::BeginAgain(const Work& work) {
+  const std::lock_guard<std::recursive_mutex> lock(mutex_);
+  work_.insert(work_.end(), work.begin(), work.end());
+}
+
 void FarDevice::Run() {
   const std::lock_guard<std::recursive_mutex> lock(mutex_);
+  if (recording_) throw Error(ExitCode::kBug, "somebody waits for work that is recorded");
   ++waits_;
   const auto work = std::exchange(work_, {});
   const Open open(*this);
@@ -141,6 +156,25 @@ class FarMoment : public DeviceMoment {
 
 std::shared_ptr<DeviceMoment> FarBackend::Mark() {
   return std::make_shared<FarMoment>(*this, device_);
+}
+
+// Whatever the work reads besides the device's memory is what it was when it was recorded.
+class FarBackend::FarRecording : public Recording {
+ public:
+  FarRecording(FarBackend& far, FarDevice::Work work) : far_(far), work_(std::move(work)) {}
+  void Begin() override {
+    ++far_.repetitions_;
+    far_.device_.BeginAgain(work_);
+  }
+
+ private:
+  FarBackend& far_;
+  FarDevice::Work work_;
+};
+
+std::unique_ptr<Recording> FarBackend::Record(const std::function<void()>& body) {
+  ++recordings_;
+  return std::make_unique<FarRecording>(*this, device_.Record(body));
 }
 
 void FarBackend::Copy(const void* from, void* to, size_t bytes) {

@@ -39,6 +39,11 @@ class FarDevice {
   bool Holds(const void* memory) const;
   // At once, whatever work is still to be done: as by a stream beside the one that does it.
   void CopyBeside(const void* from, void* to, size_t bytes);
+  // The work that `body` begins, none of it done. Throws Error (70) where somebody waits for it.
+  using Work = std::vector<std::function<void()>>;
+  Work Record(const std::function<void()>& body);
+  // Work that was recorded.
+  void BeginAgain(const Work& work);
   // Does all work, and then this.
   template <typename Work>
   auto Do(std::initializer_list<const void*> arrays, const Work& work) {
@@ -69,7 +74,8 @@ class FarDevice {
 
   mutable std::recursive_mutex mutex_;
   std::map<const char*, size_t> regions_;  // by their first byte
-  std::vector<std::function<void()>> work_;
+  Work work_;
+  bool recording_ = false;
   std::exception_ptr failure_;
   int64_t waits_ = 0;
 };
@@ -93,6 +99,7 @@ class FarBackend : public BackendWrapper {
   void Clear(void* device, size_t bytes) override;
   void Synchronize() override;
   std::shared_ptr<DeviceMoment> Mark() override;
+  std::unique_ptr<Recording> Record(const std::function<void()>& body) override;
   void ForEachLane(int lanes, const std::function<void(int lane)>& body) override;
 
   ConvKernels& conv() override;
@@ -109,11 +116,16 @@ class FarBackend : public BackendWrapper {
   void CopyBeside(const void* from, void* to, size_t bytes) { device_.CopyBeside(from, to, bytes); }
   // How often somebody waited for the device.
   int64_t waits() const { return device_.waits(); }
+  // How often something was recorded, and how often recorded work was begun.
+  int64_t recordings() const { return recordings_; }
+  int64_t repetitions() const { return repetitions_; }
 
  private:
   struct Kernels;
+  class FarRecording;
   FarDevice device_;
   std::unique_ptr<Kernels> kernels_;
+  int64_t recordings_ = 0, repetitions_ = 0;
 };
 
 }  // namespace lockstep
