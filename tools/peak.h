@@ -11,10 +11,12 @@
 namespace lockstep::tools {
 
 struct MachinePeak {
-  double gflops = 0.0;     // of a large matrix product on all the backend's threads
-  double gigabytes = 0.0;  // per second, of adding two arrays far larger than the caches
+  double gflops = 0.0;     // per second, of a large float32 product on all the backend's threads
+  double gigabytes = 0.0;  // per second, read and written: see MeasurePeak
 };
 
+// The faster of copying and of adding arrays far larger than the caches: a CPU copies on one
+// thread.
 MachinePeak MeasurePeak(Backend& backend);
 
 // One row a line: milliseconds, GFLOP/s (counted as the direct formula) and share of the peak,

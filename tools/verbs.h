@@ -16,7 +16,8 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals);
 int RunPredict(std::span<const std::string> arguments);
 int RunInspect(std::span<const std::string> arguments);
 int RunBench(std::span<const std::string> arguments, StopSignals& signals);
-// `bench allreduce`, with the arguments behind both words.
+// `bench kernels` and `bench allreduce`, with the arguments behind both words.
+int RunBenchKernels(std::span<const std::string> arguments);
 int RunBenchAllreduce(std::span<const std::string> arguments);
 
 }  // namespace lockstep::tools
