@@ -5,7 +5,7 @@ include(CMakePackageConfigHelpers)
 get_property(libraries GLOBAL PROPERTY LOCKSTEP_LIBRARIES)
 add_library(lockstep_all INTERFACE)
 set_target_properties(lockstep_all PROPERTIES EXPORT_NAME lockstep)
-# cairo is found by pkg-config, whose targets cannot be exported: the installed package names it.
+# cairo is found by our own module, whose target is not exported: the installed package names it.
 target_link_libraries(lockstep_all INTERFACE ${libraries} $<INSTALL_INTERFACE:cairo>)
 add_library(lockstep::lockstep ALIAS lockstep_all)
 
