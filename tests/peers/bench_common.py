@@ -41,7 +41,7 @@ def ranks():
     return int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1"))
 
 
-def arguments(modes=("default",)):
+def arguments(modes=("default",), devices=("cpu",), precisions=("float32",)):
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", choices=sorted(WORKS), default="vgg")
     parser.add_argument("--train", help="directory of a channel (npz or IDX) whose first samples "
@@ -51,6 +51,9 @@ def arguments(modes=("default",)):
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--mode", choices=modes, default=modes[0])
+    parser.add_argument("--device", choices=devices, default=devices[0])
+    parser.add_argument("--precision", choices=precisions, default=precisions[0],
+                        help="of matrix products and convolutions")
     parser.add_argument("--learning-rate", type=float, default=0.05)
     parser.add_argument("--first-step", action="store_true",
                         help="time from process start to the end of the first step instead")
@@ -103,9 +106,11 @@ def process_age_ms():
     return 1e3 * (time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK"))
 
 
-def measure(args, step, peer):
-    """Times step(), which must return only when its work is done, and prints the JSON object."""
-    report = {"peer": peer, "mode": args.mode, "model": args.model,
+def measure(args, step, peer, device_mb=lambda: None):
+    """Times step(), which must return only when its work is done, and prints the JSON object.
+    device_mb() is the most memory of a GPU that was in use, in MB."""
+    report = {"peer": peer, "mode": args.mode, "model": args.model, "device": args.device,
+              "precision": args.precision,
               "batch_size": args.batch_size, "threads": args.threads, "ranks": ranks()}
     if args.first_step:
         step()
@@ -124,4 +129,6 @@ def measure(args, step, peer):
     if rank() > 0:
         return
     report["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if device_mb() is not None:
+        report["peak_device_mb"] = device_mb()
     print(json.dumps(report))
