@@ -49,7 +49,9 @@ endfunction()
 # lockstep_test(name SOURCES file... LINK target...): one GoogleTest program of a test folder.
 # PROPERTIES are its tests'. Compiling tests takes longer than running them: only where they
 # COMPUTE much themselves is it worth optimising them as the libraries. One that RUNS_PROGRAMS
-# leaves the work to other processes, so a sanitizer has nothing to find in its own code.
+# leaves the work to other processes, so a sanitizer has nothing to find in its own code. Programs
+# with tests that want a GPU have the label gpu: the target gpu_tests builds them, `ctest -L gpu`
+# runs them.
 function(lockstep_test name)
   cmake_parse_arguments(ARG "COMPUTES;RUNS_PROGRAMS" "" "SOURCES;LINK;LABELS;PROPERTIES" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
@@ -63,6 +65,12 @@ function(lockstep_test name)
   endif()
   target_link_libraries(${name} PRIVATE ${ARG_LINK} GTest::gmock GTest::gtest_main)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  if("gpu" IN_LIST ARG_LABELS)
+    if(NOT TARGET gpu_tests)
+      add_custom_target(gpu_tests)
+    endif()
+    add_dependencies(gpu_tests ${name})
+  endif()
   # Not the values of parameters: of structs and texts they are bytes and addresses.
   gtest_discover_tests(${name} NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600 LABELS "${ARG_LABELS}"
                        ${ARG_PROPERTIES})
