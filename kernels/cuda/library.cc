@@ -100,9 +100,8 @@ void Library::CheckVersion(bool right, const std::string& found, const std::stri
 }
 
 std::string Library::CheckMajor(size_t version, int major) const {
-  const std::string text = std::to_string(version / 10000) + "." +
-                           std::to_string(version / 100 % 100) + "." +
-                           std::to_string(version % 100);
+  std::string text = std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) +
+                     "." + std::to_string(version % 100);
   CheckVersion(version / 10000 == static_cast<size_t>(major), text, std::to_string(major) + ".x");
   return text;
 }
