@@ -130,6 +130,32 @@ TEST_F(Amx, SingleProductsAreThoseOfFloat) {
   }
 }
 
+// Pieces of what is that small are denormal, and share registers with those of other elements.
+TEST_F(Amx, ElementsThatAreAlmostNothingDisturbNoOthers) {
+  for (const Order of_a : {Order::kRows, Order::kColumns}) {
+    Matrix a(35, 96, of_a), b(96, 33, Order::kRows), c(35, 33, Order::kRows);
+    Fill(a);
+    Fill(b);
+    Matrix without = a;
+    std::uniform_real_distribution<float> uniform(-1, 1);
+    for (int i = 0; i < 35; ++i) {
+      for (int s = 0; s < 96; ++s) {
+        if ((i + s) % 3 != 0 && (s < 16 || s >= 64)) continue;
+        a.At(i, s) = std::ldexp(uniform(random_), -100 - s % 50);
+        without.At(i, s) = 0;
+      }
+    }
+    ASSERT_TRUE(amx::RunProduct(ProductOf(a, b, c)));
+    for (int64_t i = 0; i < 35; ++i) {
+      for (int64_t j = 0; j < 33; ++j) {
+        double sum = 0;
+        for (int64_t s = 0; s < 96; ++s) sum += static_cast<double>(without.At(i, s)) * b.At(s, j);
+        ASSERT_NEAR(c.At(i, j), sum, 1e-5) << i << " " << j;
+      }
+    }
+  }
+}
+
 // Whichever operand is larger and however they lie: these decide which is packed how.
 TEST_F(Amx, AnElementDependsOnItsRowAndColumnAlone) {
   for (const Order of_a : {Order::kRows, Order::kColumns}) {

@@ -37,10 +37,13 @@ __attribute__((always_inline)) inline __m512i Magnitude(__m512 x) {
   return _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
 }
 
+__attribute__((always_inline)) inline __m512i UpperHalf(__m512i bits) {
+  return _mm512_and_si512(bits, _mm512_set1_epi32(-0x10000));
+}
+
 // x rounded to bfloat16, the half away from 0.
 __attribute__((always_inline)) inline __m512i Round(__m512 x) {
-  const __m512i half = _mm512_set1_epi32(0x8000), upper = _mm512_set1_epi32(-0x10000);
-  return _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(x), half), upper);
+  return UpperHalf(_mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(0x8000)));
 }
 
 // The upper halves of two vectors, as pairs.
@@ -48,7 +51,9 @@ __attribute__((always_inline)) inline __m512i Pairs(__m512i first, __m512i secon
   return _mm512_or_si512(_mm512_srli_epi32(first, 16), second);
 }
 
-// The three pieces of the pairs (first[i], second[i]); what rounding twice leaves has 8 bits.
+// The three pieces of the pairs (first[i], second[i]). What rounding twice leaves has 8 bits, in
+// the upper half but for denormals, which tiles take for 0: their lower half must not get into the
+// pair.
 __attribute__((always_inline)) inline void SplitPairs(__m512 first, __m512 second, __m512i* high,
                                                       __m512i* middle, __m512i* low) {
   const __m512i first_high = Round(first), second_high = Round(second);
@@ -59,7 +64,7 @@ __attribute__((always_inline)) inline void SplitPairs(__m512 first, __m512 secon
   *middle = Pairs(first_middle, second_middle);
   first = _mm512_sub_ps(first, _mm512_castsi512_ps(first_middle));
   second = _mm512_sub_ps(second, _mm512_castsi512_ps(second_middle));
-  *low = Pairs(_mm512_castps_si512(first), _mm512_castps_si512(second));
+  *low = Pairs(_mm512_castps_si512(first), UpperHalf(_mm512_castps_si512(second)));
 }
 
 inline __mmask16 FirstOf(int64_t count) {

@@ -24,6 +24,7 @@ struct alignas(64) TileConfig {
   uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
+constexpr TileConfig kTileConfig;
 
 // Brings what is packed next to the L2 cache, a few lines with every product of tiles: `runs` runs
 // of `bytes` bytes, `stride` bytes apart.
@@ -363,8 +364,7 @@ bool RunProduct(const Product<float>& p) {
   // Packed without transposing.
   const bool streams_rows = product.b_k == 1;
   const Way way{streams_rows, streams_rows != streams_a};
-  const TileConfig config;
-  _tile_loadconfig(&config);
+  _tile_loadconfig(&kTileConfig);
   __m512i largest = _mm512_setzero_si512();
   const int64_t passes = CeilDiv(p.k, kMaxDepth);
   const int64_t depth = CeilDiv(CeilDiv(p.k, passes), kSteps) * kSteps;
