@@ -159,7 +159,9 @@ void Tile(const TileArgs<T>& t) {
     }
     return;
   }
-  alignas(64) T tile[kRows * kVectors * kLanes<T>];
+  // StoreFourRows reads four columns, where the narrowest tile has two.
+  constexpr int kColumns = kVectors * kLanes<T>;
+  alignas(64) T tile[kRows * kColumns + (kColumns < 4 ? 4 - kColumns : 0)];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
