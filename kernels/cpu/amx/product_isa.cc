@@ -2,6 +2,7 @@
 // tiles follow K. Goto, R. van de Geijn, "Anatomy of high-performance matrix multiplication", 2008.
 #include "kernels/cpu/amx/pieces_isa.h"
 #include "kernels/cpu/amx/product.h"
+#include "kernels/cpu/gemm/shape_isa.h"
 
 namespace lockstep::cpu::amx {
 namespace {
@@ -14,9 +15,6 @@ constexpr int64_t kMaxRows = 1024;            // of A packed at once
 constexpr int64_t kChunkSteps = 64;           // of B packed at once: stays in the L1 cache
 constexpr int64_t kAhead = 3;                 // blocks
 constexpr int kEdge = 2 * kLines;             // of the square that four tiles sum up
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // Intel's manual, volume 1, 18: eight tiles of 16 rows of 64 bytes.
 struct alignas(64) TileConfig {
@@ -271,11 +269,6 @@ void FetchSquare(const Product<float>& p, int64_t i, int64_t j) {
     __builtin_prefetch(c + row * stride, 1);
     __builtin_prefetch(c + row * stride + 16, 1);
   }
-}
-
-Product<float> Transposed(const Product<float>& p) {
-  return {p.n,   p.m, p.k,   p.b,   p.b_n,        p.b_k,    p.a,      p.a_k,
-          p.a_m, p.c, p.c_n, p.c_m, p.accumulate, p.bias_n, p.bias_m, p.relu};
 }
 
 // All packed lines [i0, i0 + rows) of A against a packed piece of B.

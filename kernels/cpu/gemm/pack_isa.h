@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/gemm/shape_isa.h"
 #include "kernels/cpu/gemm/tile_isa.h"
 #include "kernels/cpu/gemm/transpose_isa.h"
 
@@ -13,9 +14,6 @@ namespace {
 
 // Of one pass over k: a panel of two vectors stays in the L1 cache.
 constexpr int64_t kMaxDepth = 512;
-
-inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // Passes over k, of CeilDiv(k, passes) steps but the last one. An element of C is the sum of its
 // passes, each a sum from zero in the order of k: every way of making a product keeps to this, so

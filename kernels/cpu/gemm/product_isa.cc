@@ -5,6 +5,7 @@
 // K. Goto, R. van de Geijn, "Anatomy of high-performance matrix multiplication", 2008.
 #include "kernels/cpu/gemm/pack_isa.h"
 #include "kernels/cpu/gemm/product.h"
+#include "kernels/cpu/gemm/shape_isa.h"
 #include "kernels/cpu/gemm/skip_zeros_isa.h"
 #include "kernels/cpu/gemm/tile_isa.h"
 
@@ -139,12 +140,6 @@ double Cost(const Product<T>& p) {
   const double pack_rows = p.a_k != 1 && p.n > 2 * kLanes<T> ? k * m * 0.5 : 0;
   const double store = m * n * (p.c_n == 1 ? 2.0 / kLanes<T> : 0.8) * (1 + k / kMaxDepth);
   return m * panels * k + pack + pack_rows + store;
-}
-
-template <typename T>
-Product<T> Transposed(const Product<T>& p) {
-  return {p.n,   p.m, p.k,   p.b,   p.b_n,        p.b_k,    p.a,      p.a_k,
-          p.a_m, p.c, p.c_n, p.c_m, p.accumulate, p.bias_n, p.bias_m, p.relu};
 }
 
 // The cheaper way of taking every element into account: with the vectors along n or along m.
