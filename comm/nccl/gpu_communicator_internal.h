@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "comm/communicator.h"
+#include "comm/forwarding_communicator.h"
 #include "comm/layered.h"
 #include "comm/nccl/gpu_group_internal.h"
 #include "comm/nccl/nccl_communicator.h"
@@ -36,51 +37,31 @@ struct Members {
 
 // Stream: as GpuGroup's, which also says what memory is its device's.
 template <typename Stream>
-class GpuCommunicator : public Communicator {
+class GpuCommunicator : public ForwardingCommunicator {
  public:
   // `ranks` and `stream` must outlive this, `device` need not.
   GpuCommunicator(Communicator& ranks, Members members, const Backend& device, Nccl nccl,
                   std::unique_ptr<Stream> stream)
-      : ranks_(ranks),
+      : ForwardingCommunicator(ranks),
         members_(std::move(members)),
         device_(&device),
         nccl_(std::move(nccl)),
         stream_(std::move(stream)),
         gpus_(nccl_, *stream_, *members_.connected, ranks) {}
 
-  int rank() const override { return ranks_.rank(); }
-  int size() const override { return ranks_.size(); }
-  int local_rank() const override { return ranks_.local_rank(); }
-  int local_size() const override { return ranks_.local_size(); }
   std::string name() const override { return members_.several_hosts ? "nccl+mpi" : "nccl"; }
   bool Reaches(const Backend& device) const override {
-    return &device == device_ || ranks_.Reaches(device);
+    return &device == device_ || ranks().Reaches(device);
   }
 
   void Allreduce(void* data, int64_t count, WireType type, ReduceOp op) override {
     stream_->Enter();
-    if (!stream_->Holds(data)) return ranks_.Allreduce(data, count, type, op);
+    if (!stream_->Holds(data)) return ranks().Allreduce(data, count, type, op);
     if (!members_.several_hosts) return gpus_.Allreduce(data, count, type, op);
     gpus_.Reduce(data, count, type, op);
     if (members_.leaders) ReduceBetweenHosts(data, count, type, op);
     gpus_.Broadcast(data, static_cast<size_t>(count) * SizeOf(type));
   }
-  void ReduceScatter(void* data, int64_t count, WireType type, ReduceOp op) override {
-    ranks_.ReduceScatter(data, count, type, op);
-  }
-  void Allgather(const void* mine, size_t bytes, void* all) override {
-    ranks_.Allgather(mine, bytes, all);
-  }
-  void Broadcast(void* data, size_t bytes, int root) override {
-    ranks_.Broadcast(data, bytes, root);
-  }
-  void Barrier() override { ranks_.Barrier(); }
-  std::unique_ptr<Communicator> Split(int color, int key) override {
-    return ranks_.Split(color, key);
-  }
-  std::shared_ptr<std::byte> Allocate(size_t bytes) override { return ranks_.Allocate(bytes); }
-  void CheckPeers(const char* what) override { ranks_.CheckPeers(what); }
-  void Abort(const std::string& why) noexcept override { ranks_.Abort(why); }
 
  private:
   // When it fails, the others of this host must not wait for it.
@@ -96,12 +77,11 @@ class GpuCommunicator : public Communicator {
       members_.leaders->Allreduce(staging_.get(), count, type, op);
       stream_->Upload(staging_.get(), data, bytes);
     } catch (const Error& error) {
-      ranks_.Abort(error.what());
+      ranks().Abort(error.what());
       throw;
     }
   }
 
-  Communicator& ranks_;
   const Members members_;
   const Backend* const device_;  // which it is, not to be used
   const Nccl nccl_;
