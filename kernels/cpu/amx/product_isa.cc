@@ -1,7 +1,7 @@
 // The float32 matrix product on AMX tiles: sums of products of bfloat16 pieces. Loops outside the
 // tiles follow K. Goto, R. van de Geijn, "Anatomy of high-performance matrix multiplication", 2008.
-#include "kernels/cpu/amx/pieces_isa.h"
 #include "kernels/cpu/amx/product.h"
+#include "kernels/cpu/amx/tiles_isa.h"
 #include "kernels/cpu/gemm/shape_isa.h"
 
 namespace lockstep::cpu::amx {
@@ -14,15 +14,6 @@ constexpr int64_t kPackedBytes = 768 * 1024;  // of A packed at once: stays in t
 constexpr int64_t kMaxRows = 1024;            // of A packed at once
 constexpr int64_t kChunkSteps = 64;           // of B packed at once: stays in the L1 cache
 constexpr int64_t kAhead = 3;                 // blocks
-constexpr int kEdge = 2 * kLines;             // of the square that four tiles sum up
-
-// Intel's manual, volume 1, 18: eight tiles of 16 rows of 64 bytes.
-struct alignas(64) TileConfig {
-  uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-constexpr TileConfig kTileConfig;
 
 // Brings what is packed next to the L2 cache, a few lines with every product of tiles: `runs` runs
 // of `bytes` bytes, `stride` bytes apart.
@@ -43,138 +34,6 @@ struct Fetch {
     }
   }
 };
-
-// Tiles 0 to 3 hold the sums, 4 and 5 pieces of A, 6 and 7 pieces of B.
-template <int kRowTiles>
-__attribute__((always_inline)) inline void LoadA(const char* a, int64_t panel) {
-  _tile_loadd(4, a, 64);
-  if constexpr (kRowTiles > 1) _tile_loadd(5, a + panel, 64);
-}
-
-template <int kColumnTiles>
-__attribute__((always_inline)) inline void LoadB(const char* b, int64_t panel) {
-  _tile_loadd(6, b, 64);
-  if constexpr (kColumnTiles > 1) _tile_loadd(7, b + panel, 64);
-}
-
-template <int kRowTiles, int kColumnTiles>
-__attribute__((always_inline)) inline void AddProducts() {
-  _tile_dpbf16ps(0, 4, 6);
-  if constexpr (kColumnTiles > 1) _tile_dpbf16ps(1, 4, 7);
-  if constexpr (kRowTiles > 1) _tile_dpbf16ps(2, 5, 6);
-  if constexpr (kRowTiles > 1 && kColumnTiles > 1) _tile_dpbf16ps(3, 5, 7);
-}
-
-// sums[32][32] = the products of packed panels. The pieces meet in the same order whichever operand
-// of the caller is A here: `mirrored` says that it is the second.
-template <int kRowTiles, int kColumnTiles, bool kMirrored>
-void Multiply(const char* a, int64_t a_panel, const char* b, int64_t b_panel, int64_t blocks,
-              bool first, Fetch* fetch, float* sums) {
-  constexpr int kHigh = 0, kMiddle = kTileBytes, kLow = 2 * kTileBytes;
-  const auto load_a = [&](int piece) { LoadA<kRowTiles>(a + piece, a_panel); };
-  const auto load_b = [&](int piece) { LoadB<kColumnTiles>(b + piece, b_panel); };
-  const auto add = [fetch] {
-    AddProducts<kRowTiles, kColumnTiles>();
-    fetch->Some();
-  };
-  asm volatile("" ::: "memory");  // what was packed is in memory: GCC's tile loads do not say so
-  constexpr int64_t kStride = kEdge * int64_t{sizeof(float)};
-  if (first) {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-  } else {
-    _tile_loadd(0, sums, kStride);
-    _tile_loadd(1, sums + kLines, kStride);
-    _tile_loadd(2, sums + kLines * kEdge, kStride);
-    _tile_loadd(3, sums + kLines * kEdge + kLines, kStride);
-  }
-  for (int64_t block = 0; block < blocks; ++block) {
-    if constexpr (kMirrored) {
-      load_b(kHigh), load_a(kLow), add();
-      load_a(kMiddle), add();
-      load_b(kMiddle), add();
-      load_a(kHigh), add();
-      load_b(kLow), add();
-      load_b(kHigh), add();
-    } else {
-      load_a(kHigh), load_b(kLow), add();
-      load_b(kMiddle), add();
-      load_a(kMiddle), add();
-      load_b(kHigh), add();
-      load_a(kLow), add();
-      load_a(kHigh), add();
-    }
-    a += kBlockBytes;
-    b += kBlockBytes;
-  }
-  _tile_stored(0, sums, kStride);
-  if constexpr (kColumnTiles > 1) _tile_stored(1, sums + kLines, kStride);
-  if constexpr (kRowTiles > 1) _tile_stored(2, sums + kLines * kEdge, kStride);
-  if constexpr (kRowTiles > 1 && kColumnTiles > 1) {
-    _tile_stored(3, sums + kLines * kEdge + kLines, kStride);
-  }
-  asm volatile("" ::: "memory");
-}
-
-using MultiplyFunction = void (*)(const char*, int64_t, const char*, int64_t, int64_t, bool, Fetch*,
-                                  float*);
-
-MultiplyFunction MultiplyOf(int64_t rows, int64_t columns, bool mirrored) {
-  static constexpr MultiplyFunction kFunctions[2][2][2] = {
-      {{Multiply<1, 1, false>, Multiply<1, 2, false>},
-       {Multiply<2, 1, false>, Multiply<2, 2, false>}},
-      {{Multiply<1, 1, true>, Multiply<1, 2, true>}, {Multiply<2, 1, true>, Multiply<2, 2, true>}},
-  };
-  return kFunctions[mirrored ? 1 : 0][rows > kLines ? 1 : 0][columns > kLines ? 1 : 0];
-}
-
-// A square of sums, by rows.
-struct alignas(64) Sums {
-  float values[kEdge * kEdge];
-};
-
-// What becomes of a square of sums: rows x columns at c, whose columns are neighbours.
-struct Target {
-  float* c;
-  int64_t stride;
-  bool accumulate;
-  const float* bias_of_rows;
-  const float* bias_of_columns;
-  bool relu;
-};
-
-void Store(const Target& to, const float* sums, int64_t rows, int64_t columns) {
-  const __m512 zero = _mm512_setzero_ps();
-  for (int64_t j = 0; j < columns; j += 16) {
-    const __mmask16 mask = FirstOf(columns - j);
-    const __m512 column_bias =
-        to.bias_of_columns != nullptr ? _mm512_maskz_loadu_ps(mask, to.bias_of_columns + j) : zero;
-    for (int64_t i = 0; i < rows; ++i) {
-      float* const c = to.c + i * to.stride + j;
-      __m512 sum = _mm512_add_ps(_mm512_load_ps(sums + i * kEdge + j), zero);  // -0 becomes +0
-      if (to.accumulate) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, c), sum);
-      if (to.bias_of_rows != nullptr) sum = _mm512_add_ps(sum, _mm512_set1_ps(to.bias_of_rows[i]));
-      if (to.bias_of_columns != nullptr) sum = _mm512_add_ps(sum, column_bias);
-      if (to.relu) {
-        sum = _mm512_mask_mov_ps(sum, _mm512_cmp_ps_mask(sum, zero, _CMP_LT_OQ), zero);
-      }
-      _mm512_mask_storeu_ps(c, mask, sum);
-    }
-  }
-}
-
-void TransposeSquare(const float* from, float* to) {
-  __m512i block[kLines];
-  for (int i = 0; i < kEdge; i += kLines) {
-    for (int j = 0; j < kEdge; j += kLines) {
-      for (int r = 0; r < kLines; ++r) block[r] = _mm512_load_si512(from + (i + r) * kEdge + j);
-      Transpose(block, block);
-      for (int r = 0; r < kLines; ++r) _mm512_store_si512(to + (j + r) * kEdge + i, block[r]);
-    }
-  }
-}
 
 // One pass over k.
 struct Pass {
@@ -289,14 +148,14 @@ void MultiplyPiece(const Product<float>& p, const Pass& pass, Way way, int64_t i
     const int64_t height = Min(rows - i, kEdge);
     if (last) FetchSquare(p, i0 + i, piece.j);
     if (way.streams_rows) {
-      MultiplyOf(piece.width, height, way.mirrored)(packed_b, piece_panel, a, panel, blocks, first,
-                                                    &fetch, sums->values);
+      MultiplyOf<Fetch>(piece.width, height, way.mirrored)(packed_b, piece_panel, a, panel, blocks,
+                                                           first, &fetch, sums->values);
       if (last) {
         StoreSquare(transposed, pass, piece.j, piece.width, i0 + i, height, sums->values);
       }
     } else {
-      MultiplyOf(height, piece.width, way.mirrored)(a, panel, packed_b, piece_panel, blocks, first,
-                                                    &fetch, sums->values);
+      MultiplyOf<Fetch>(height, piece.width, way.mirrored)(a, panel, packed_b, piece_panel, blocks,
+                                                           first, &fetch, sums->values);
       if (last) StoreSquare(p, pass, i0 + i, height, piece.j, piece.width, sums->values);
     }
   }
@@ -328,10 +187,6 @@ bool StreamsA(const Product<float>& p) {
   const int64_t packed_b = CeilDiv(p.n, kEdge) * kEdge * CeilDiv(p.k, kSteps) * kSteps * 6;
   if (p.c_n == 1 && p.k <= kFewSteps && p.n <= kMaxRows && packed_b <= kPackedBytes) return true;
   return p.m > p.n;
-}
-
-bool AreHeld(__m512i largest) {
-  return _mm512_cmpge_epi32_mask(largest, _mm512_set1_epi32(kTooLarge)) == 0;
 }
 
 }  // namespace

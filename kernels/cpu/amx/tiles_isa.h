@@ -1,0 +1,167 @@
+// Squares of sums on AMX tiles, and what becomes of them; include from files compiled for AMX only.
+#ifndef LOCKSTEP_KERNELS_CPU_AMX_TILES_ISA_H_
+#define LOCKSTEP_KERNELS_CPU_AMX_TILES_ISA_H_
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "kernels/cpu/amx/pieces_isa.h"
+
+namespace lockstep::cpu::amx {
+namespace {
+
+constexpr int kEdge = 2 * kLines;  // of the square that four tiles sum up
+
+// Intel's manual, volume 1, 18: eight tiles of 16 rows of 64 bytes.
+struct alignas(64) TileConfig {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+constexpr TileConfig kTileConfig;
+
+// Tiles 0 to 3 hold the sums, 4 and 5 pieces of A, 6 and 7 pieces of B.
+template <int kRowTiles>
+__attribute__((always_inline)) inline void LoadA(const char* a, int64_t panel) {
+  _tile_loadd(4, a, 64);
+  if constexpr (kRowTiles > 1) _tile_loadd(5, a + panel, 64);
+}
+
+template <int kColumnTiles>
+__attribute__((always_inline)) inline void LoadB(const char* b, int64_t panel) {
+  _tile_loadd(6, b, 64);
+  if constexpr (kColumnTiles > 1) _tile_loadd(7, b + panel, 64);
+}
+
+template <int kRowTiles, int kColumnTiles>
+__attribute__((always_inline)) inline void AddProducts() {
+  _tile_dpbf16ps(0, 4, 6);
+  if constexpr (kColumnTiles > 1) _tile_dpbf16ps(1, 4, 7);
+  if constexpr (kRowTiles > 1) _tile_dpbf16ps(2, 5, 6);
+  if constexpr (kRowTiles > 1 && kColumnTiles > 1) _tile_dpbf16ps(3, 5, 7);
+}
+
+// sums[32][32] = the products of packed panels. The pieces meet in the same order whichever operand
+// of the caller is A here: `mirrored` says that it is the second. side->Some() is called six times
+// a block, to do what the tiles leave time for.
+template <int kRowTiles, int kColumnTiles, bool kMirrored, typename Side>
+void Multiply(const char* a, int64_t a_panel, const char* b, int64_t b_panel, int64_t blocks,
+              bool first, Side* side, float* sums) {
+  constexpr int kHigh = 0, kMiddle = kTileBytes, kLow = 2 * kTileBytes;
+  const auto load_a = [&](int piece) { LoadA<kRowTiles>(a + piece, a_panel); };
+  const auto load_b = [&](int piece) { LoadB<kColumnTiles>(b + piece, b_panel); };
+  const auto add = [side] {
+    AddProducts<kRowTiles, kColumnTiles>();
+    side->Some();
+  };
+  asm volatile("" ::: "memory");  // what was packed is in memory: GCC's tile loads do not say so
+  constexpr int64_t kStride = kEdge * int64_t{sizeof(float)};
+  if (first) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  } else {
+    _tile_loadd(0, sums, kStride);
+    _tile_loadd(1, sums + kLines, kStride);
+    _tile_loadd(2, sums + kLines * kEdge, kStride);
+    _tile_loadd(3, sums + kLines * kEdge + kLines, kStride);
+  }
+  for (int64_t block = 0; block < blocks; ++block) {
+    if constexpr (kMirrored) {
+      load_b(kHigh), load_a(kLow), add();
+      load_a(kMiddle), add();
+      load_b(kMiddle), add();
+      load_a(kHigh), add();
+      load_b(kLow), add();
+      load_b(kHigh), add();
+    } else {
+      load_a(kHigh), load_b(kLow), add();
+      load_b(kMiddle), add();
+      load_a(kMiddle), add();
+      load_b(kHigh), add();
+      load_a(kLow), add();
+      load_a(kHigh), add();
+    }
+    a += kBlockBytes;
+    b += kBlockBytes;
+  }
+  _tile_stored(0, sums, kStride);
+  if constexpr (kColumnTiles > 1) _tile_stored(1, sums + kLines, kStride);
+  if constexpr (kRowTiles > 1) _tile_stored(2, sums + kLines * kEdge, kStride);
+  if constexpr (kRowTiles > 1 && kColumnTiles > 1) {
+    _tile_stored(3, sums + kLines * kEdge + kLines, kStride);
+  }
+  asm volatile("" ::: "memory");
+}
+
+template <typename Side>
+using MultiplyFunction = void (*)(const char*, int64_t, const char*, int64_t, int64_t, bool, Side*,
+                                  float*);
+
+template <typename Side>
+MultiplyFunction<Side> MultiplyOf(int64_t rows, int64_t columns, bool mirrored) {
+  static constexpr MultiplyFunction<Side> kFunctions[2][2][2] = {
+      {{Multiply<1, 1, false, Side>, Multiply<1, 2, false, Side>},
+       {Multiply<2, 1, false, Side>, Multiply<2, 2, false, Side>}},
+      {{Multiply<1, 1, true, Side>, Multiply<1, 2, true, Side>},
+       {Multiply<2, 1, true, Side>, Multiply<2, 2, true, Side>}},
+  };
+  return kFunctions[mirrored ? 1 : 0][rows > kLines ? 1 : 0][columns > kLines ? 1 : 0];
+}
+
+// A square of sums, by rows.
+struct alignas(64) Sums {
+  float values[kEdge * kEdge];
+};
+
+// What becomes of a square of sums: rows x columns at c, whose columns are neighbours.
+struct Target {
+  float* c;
+  int64_t stride;
+  bool accumulate;
+  const float* bias_of_rows;
+  const float* bias_of_columns;
+  bool relu;
+};
+
+inline void Store(const Target& to, const float* sums, int64_t rows, int64_t columns) {
+  const __m512 zero = _mm512_setzero_ps();
+  for (int64_t j = 0; j < columns; j += 16) {
+    const __mmask16 mask = FirstOf(columns - j);
+    const __m512 column_bias =
+        to.bias_of_columns != nullptr ? _mm512_maskz_loadu_ps(mask, to.bias_of_columns + j) : zero;
+    for (int64_t i = 0; i < rows; ++i) {
+      float* const c = to.c + i * to.stride + j;
+      __m512 sum = _mm512_add_ps(_mm512_load_ps(sums + i * kEdge + j), zero);  // -0 becomes +0
+      if (to.accumulate) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, c), sum);
+      if (to.bias_of_rows != nullptr) sum = _mm512_add_ps(sum, _mm512_set1_ps(to.bias_of_rows[i]));
+      if (to.bias_of_columns != nullptr) sum = _mm512_add_ps(sum, column_bias);
+      if (to.relu) {
+        sum = _mm512_mask_mov_ps(sum, _mm512_cmp_ps_mask(sum, zero, _CMP_LT_OQ), zero);
+      }
+      _mm512_mask_storeu_ps(c, mask, sum);
+    }
+  }
+}
+
+inline void TransposeSquare(const float* from, float* to) {
+  __m512i block[kLines];
+  for (int i = 0; i < kEdge; i += kLines) {
+    for (int j = 0; j < kEdge; j += kLines) {
+      for (int r = 0; r < kLines; ++r) block[r] = _mm512_load_si512(from + (i + r) * kEdge + j);
+      Transpose(block, block);
+      for (int r = 0; r < kLines; ++r) _mm512_store_si512(to + (j + r) * kEdge + i, block[r]);
+    }
+  }
+}
+
+inline bool AreHeld(__m512i largest) {
+  return _mm512_cmpge_epi32_mask(largest, _mm512_set1_epi32(kTooLarge)) == 0;
+}
+
+}  // namespace
+}  // namespace lockstep::cpu::amx
+
+#endif  // LOCKSTEP_KERNELS_CPU_AMX_TILES_ISA_H_
