@@ -67,6 +67,9 @@ class ConvKernel {
   virtual void Run(const ConvBuffers& buffers) = 0;
 };
 
+// Grows when algorithms appear or change their speed: what was measured before is not believed.
+constexpr int kConvGeneration = 2;
+
 class ConvKernels {
  public:
   virtual ~ConvKernels() = default;

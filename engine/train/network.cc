@@ -8,6 +8,7 @@
 #include "engine/train/posix_file.h"
 #include "engine/train/publish.h"
 #include "engine/train/saved_states.h"
+#include "kernels/conv.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -43,7 +44,8 @@ Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
       variables_(graph, backend, options_.dtype, options_.frozen,
                  GradientMemory(*group_, options_.lanes)),
       arena_(backend),
-      cache_(backend.fingerprint() + " threads " + std::to_string(backend.threads())),
+      cache_(backend.fingerprint() + " threads " + std::to_string(backend.threads()) +
+             " algorithms " + std::to_string(kConvGeneration)),
       chooser_(backend, cache_,
                {.exact = options_.exact_math,
                 .fixed = options_.lanes > 0,
