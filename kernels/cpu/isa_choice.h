@@ -8,7 +8,7 @@
 namespace lockstep::cpu {
 
 // Each includes those before it. The flags are in cmake/LockstepTargets.cmake. kAmx is kAvx512 but
-// for matrix products of float32, which run on tiles.
+// for matrix products of float32, which run on tiles, and for one algorithm of convolution.
 enum class Isa : uint8_t { kBaseline, kAvx2, kAvx512, kAmx };
 
 Isa BestIsa();

@@ -6,6 +6,7 @@
 #include "kernels/cpu/conv/implicit_conv.h"
 #include "kernels/cpu/conv/onednn_conv.h"
 #include "kernels/cpu/conv/reference.h"
+#include "kernels/cpu/conv/tile_conv.h"
 #include "kernels/cpu/winograd/winograd.h"
 #include "kernels/error.h"
 
@@ -14,6 +15,7 @@ namespace {
 
 constexpr char kOnednnDirect[] = "onednn_direct";
 constexpr char kOnednnWinograd[] = "onednn_winograd";
+constexpr char kTileGemm[] = "tile_gemm";
 constexpr char kImplicitGemm[] = "implicit_gemm";
 constexpr char kIm2colGemm[] = "im2col_gemm";
 constexpr char kReference[] = "reference";
@@ -66,6 +68,7 @@ std::vector<std::string> CpuConv::Algorithms(const ConvShape& shape, ConvPass pa
     }
   }
   if (CanRunImplicitConv(shape, x, y)) names.insert(names.begin(), kImplicitGemm);
+  if (CanRunTileConv(shape, x, y, gemm_->isa())) names.insert(names.begin(), kTileGemm);
   // Lowering has only ever won where nothing else is generated, or where oneDNN would fill its
   // vectors with the few channels of dx.
   const bool few = pass == ConvPass::kBackwardData && shape.c / shape.groups < kFewChannels;
@@ -85,6 +88,14 @@ std::unique_ptr<ConvKernel> CpuConv::Make(const ConvShape& shape, ConvPass pass,
                         "horizontal stride of 1; choose another algorithm");
     }
     return MakeImplicitConv(shape, pass, gemm_->isa());
+  }
+  if (algorithm == kTileGemm) {
+    if (!CanRunTileConv(shape, x, y, gemm_->isa())) {
+      throw ConfigError(Describe(shape) +
+                        ": tile_gemm needs AMX, float32 pictures with channels last, one group "
+                        "and small weights; choose another algorithm");
+    }
+    return MakeTileConv(gemm_, shape, pass);
   }
   if (algorithm == kIm2colGemm) return MakeIm2colConv(gemm_, shape, pass, x, y);
   if (algorithm == kOnednnDirect) {

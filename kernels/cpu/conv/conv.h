@@ -15,6 +15,7 @@ namespace lockstep::cpu {
 //   winograd...      kernels/cpu/winograd, 3x3 stride 1
 //   onednn_direct    oneDNN's jit convolutions on blocked or NHWC pictures
 //   onednn_winograd  oneDNN's Winograd, machines with AVX-512 only
+//   tile_gemm        products on AMX tiles, pictures with channels last
 //   implicit_gemm    plain pictures read in place, horizontal stride 1: few or odd channels
 //   im2col_gemm      explicit lowering in chunks that stay in the cache; also float64
 //   reference        direct loops, any shape and layout; also float64

@@ -1,0 +1,311 @@
+// Convolutions on AMX tiles.
+#include "kernels/cpu/amx/conv.h"
+#include "kernels/cpu/amx/tiles_isa.h"
+#include "kernels/cpu/gemm/shape_isa.h"
+
+namespace lockstep::cpu::amx {
+namespace {
+
+static_assert(kBlockSteps == kSteps && kPanelLines == kLines && kPackedBlockBytes == kBlockBytes);
+
+constexpr int64_t kChunkBlocks = 2;  // of lowered pixels packed at once: in the L1 cache
+constexpr int kSquareSize = kEdge * kEdge;
+
+struct Nothing {
+  void Some() {}
+};
+
+// The lanes of a segment at p; the others stay.
+__m512i LoadLanes(__m512i other, uint32_t lanes, const uint32_t* p) {
+  return _mm512_mask_loadu_epi32(other, static_cast<__mmask16>(lanes), p);
+}
+__m512i LoadLanes(__m512i other, uint32_t lanes, const uint16_t* p) {
+  return _mm512_mask_loadu_epi16(other, lanes, p);
+}
+
+// Rows of a block, of all three pieces: row i is the vector that is found from `places[i]` on.
+// kSegments: how many segments make up the vector; 0: as many as are told.
+template <int kSegments, typename T>
+void LowerRows(const T* planes, int64_t piece, const int64_t* places, int64_t rows,
+               const Segment* segments, int64_t segment_count, char* to) {
+  const int64_t count = kSegments > 0 ? kSegments : segment_count;
+  for (int64_t i = 0; i < rows; ++i) {
+    const T* from = planes + places[i];
+    for (int part = 0; part < kPieces; ++part, from += piece) {
+      __m512i row = _mm512_setzero_si512();
+#pragma GCC unroll 2
+      for (int64_t s = 0; s < count; ++s) {
+        row = LoadLanes(row, segments[s].lanes, from + segments[s].offset);
+      }
+      _mm512_store_si512(to + part * kTileBytes + i * 64, row);
+    }
+  }
+}
+
+template <typename T>
+void LowerBlock(const T* planes, int64_t piece, const int64_t* places, int64_t rows,
+                const FilterVectors& vectors, int64_t vector, char* to) {
+  const Segment* segments = vectors.segments + vectors.first[vector];
+  const int64_t count = vectors.first[vector + 1] - vectors.first[vector];
+  if (count == 1) {
+    LowerRows<1>(planes, piece, places, rows, segments, count, to);
+  } else if (count == 2) {
+    LowerRows<2>(planes, piece, places, rows, segments, count, to);
+  } else {
+    LowerRows<0>(planes, piece, places, rows, segments, count, to);
+  }
+}
+
+struct Pieces {
+  __m512i high, middle, low;
+};
+
+// Of pairs (first[i], second[i]).
+Pieces Split(__m512 first, __m512 second, __m512i* largest) {
+  *largest = _mm512_max_epi32(*largest, _mm512_max_epi32(Magnitude(first), Magnitude(second)));
+  Pieces pieces;
+  SplitPairs(first, second, &pieces.high, &pieces.middle, &pieces.low);
+  return pieces;
+}
+
+// `piece` elements apart.
+template <typename T>
+void StorePieces(const Pieces& pieces, T* to, int64_t piece) {
+  _mm512_storeu_si512(to, pieces.high);
+  _mm512_storeu_si512(to + piece, pieces.middle);
+  _mm512_storeu_si512(to + 2 * piece, pieces.low);
+}
+
+// 16 elements of a padded row, from element `at` on; `x` is what the row pads.
+__m512 LoadPadded(const PaddedRows& p, const float* x, int64_t at) {
+  const int64_t begin = p.pad - at, end = p.pad + p.width - at;
+  const auto lanes = static_cast<__mmask16>(FirstOf(end) & ~FirstOf(begin));
+  return _mm512_maskz_loadu_ps(lanes, x - begin);
+}
+
+// visit(row in x, row in the planes) for every row.
+template <typename Visit>
+__attribute__((always_inline)) inline void ForEachRow(const PaddedRows& p, const float* x,
+                                                      Visit&& visit) {
+  const int64_t row = p.width + 2 * p.pad;
+  for (int64_t i = 0; i < p.rows; ++i) visit(x + i * p.width, (p.pad_rows + i) * row);
+}
+
+// Filters in as few tiles as hold them, of equal height: a product's time is that of its rows.
+struct FilterTiles {
+  explicit FilterTiles(int64_t filters)
+      : count(CeilDiv(filters, kLines)), height(CeilDiv(filters, count)) {}
+
+  int64_t count, height;
+};
+
+// The gradient of some filters at one block of pixels: [filter][pair].
+void PackGradient(const TileBackwardWeights& w, int64_t filter, int64_t filter_count, int64_t block,
+                  char* to, __m512i* largest) {
+  __m512i* const rows = reinterpret_cast<__m512i*>(to);
+  const __mmask16 filters = FirstOf(filter_count);
+  for (int64_t i = 0; i < kPairs; ++i) {
+    const int64_t pair = block * kPairs + i;
+    __m512 first = _mm512_setzero_ps(), second = first;
+    if (pair < w.pairs) {
+      const float* dy = w.dy + filter;
+      first = _mm512_maskz_loadu_ps(filters, dy + w.first_rows[pair] * w.filters);
+      if (w.second_rows[pair] >= 0) {
+        second = _mm512_maskz_loadu_ps(filters, dy + w.second_rows[pair] * w.filters);
+      }
+    }
+    StorePieces(Split(first, second, largest), to + i * 64, kTileBytes);
+  }
+  for (int part = 0; part < kPieces; ++part) {
+    Transpose(rows + part * kLines, rows + part * kLines);
+  }
+}
+
+// The elements of 16 pairs of pixels: [pair][element].
+void LowerPairs(const TileBackwardWeights& w, int64_t block, int64_t vector, char* to) {
+  const int64_t pair = block * kPairs, pairs = Min(w.pairs - pair, kPairs);
+  LowerBlock(w.planes, w.piece, w.places + pair, pairs, w.vectors, vector, to);
+  for (int part = 0; part < kPieces && pairs < kPairs; ++part) {
+    for (int64_t i = pairs; i < kPairs; ++i) {
+      _mm512_store_si512(to + part * kTileBytes + i * 64, _mm512_setzero_si512());
+    }
+  }
+}
+
+// dx += a square of sums, of pixels from `pixel` and vectors of elements from `vector` on.
+void AddSquare(const TileBackwardData& w, int64_t pixel, int64_t pixels, int64_t vector,
+               int64_t vectors, const float* sums) {
+  for (int64_t v = 0; v < vectors; ++v) {
+    const int64_t* first = w.vectors.first + vector + v;
+    for (int64_t s = first[0]; s < first[1]; ++s) {
+      const Segment& segment = w.vectors.segments[s];
+      const auto lanes = static_cast<__mmask16>(segment.lanes);
+      for (int64_t i = 0; i < pixels; ++i) {
+        float* const to = w.dx + w.places[pixel + i] + segment.offset;
+        const __m512 sum = _mm512_add_ps(_mm512_maskz_loadu_ps(lanes, to),
+                                         _mm512_load_ps(sums + i * kEdge + v * 16));
+        _mm512_mask_storeu_ps(to, lanes, sum);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+bool PackWeights(const TileWeights& w, int64_t begin, int64_t end, char* to) {
+  __m512i largest = _mm512_setzero_si512();
+  const __m512 zero = _mm512_setzero_ps();
+  for (int64_t panel = begin; panel < end; ++panel) {
+    const __mmask16 lines = FirstOf(w.lines - panel * kLines);
+    const __m512i offsets = _mm512_maskz_loadu_epi32(lines, w.line_offsets + panel * kLines);
+    const auto gather = [&](int32_t step) {
+      if (step < 0) return zero;
+      return _mm512_mask_i32gather_ps(zero, lines, offsets, w.weights + step, 4);
+    };
+    for (int64_t pair = 0; pair < w.blocks * kPairs; ++pair) {
+      const int32_t* steps = w.step_offsets + 2 * pair;
+      char* const row = to + (panel * w.blocks + pair / kPairs) * kBlockBytes + pair % kPairs * 64;
+      StorePieces(Split(gather(steps[0]), gather(steps[1]), &largest), row, kTileBytes);
+    }
+  }
+  return AreHeld(largest);
+}
+
+bool SplitRows(const PaddedRows& p, const float* x, int64_t piece, uint16_t* planes) {
+  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+  __m512i largest = _mm512_setzero_si512();
+  ForEachRow(p, x, [&](const float* from, int64_t to) {
+    for (int64_t at = 0; at < p.width + 2 * p.pad; at += 32) {
+      const __m512 lower = LoadPadded(p, from, at), upper = LoadPadded(p, from, at + 16);
+      StorePieces(Split(_mm512_permutex2var_ps(lower, even, upper),
+                        _mm512_permutex2var_ps(lower, odd, upper), &largest),
+                  planes + to + at, piece);
+    }
+  });
+  return AreHeld(largest);
+}
+
+bool SplitRowsInPairs(const PaddedRows& p, const float* x, int64_t second, int64_t piece,
+                      uint32_t* planes) {
+  __m512i largest = _mm512_setzero_si512();
+  ForEachRow(p, x, [&](const float* from, int64_t to) {
+    for (int64_t at = 0; at < p.width + 2 * p.pad; at += 16) {
+      StorePieces(Split(LoadPadded(p, from, at), LoadPadded(p, from, at + second), &largest),
+                  planes + to + at, piece);
+    }
+  });
+  return AreHeld(largest);
+}
+
+void RunForward(const TileForward& w) {
+  _tile_loadconfig(&kTileConfig);
+  alignas(64) char lowered[2 * kChunkBlocks * kBlockBytes];
+  Sums sums[kMaxTileFilters / kEdge];
+  const int64_t panel = w.blocks * kBlockBytes;
+  Nothing nothing;
+  for (int64_t pixel = 0; pixel < w.pixels; pixel += kEdge) {
+    const int64_t pixels = Min(w.pixels - pixel, kEdge);
+    for (int64_t block = 0; block < w.blocks; block += kChunkBlocks) {
+      const int64_t blocks = Min(w.blocks - block, kChunkBlocks);
+      for (int64_t line = 0; line < pixels; line += kLines) {
+        for (int64_t i = 0; i < blocks; ++i) {
+          LowerBlock(w.planes, w.piece, w.places + pixel + line, Min(pixels - line, kLines),
+                     w.elements, block + i, lowered + (line / kLines * blocks + i) * kBlockBytes);
+        }
+      }
+      for (int64_t k = 0; k < w.filters; k += kEdge) {
+        MultiplyOf<Nothing>(pixels, w.filters - k, false)(
+            lowered, blocks * kBlockBytes, w.weights + k / kLines * panel + block * kBlockBytes,
+            panel, blocks, block == 0, &nothing, sums[k / kEdge].values);
+      }
+    }
+    for (int64_t k = 0; k < w.filters; k += kEdge) {
+      const float* bias = w.bias != nullptr ? w.bias + k : nullptr;
+      Store({w.y + pixel * w.filters + k, w.filters, false, nullptr, bias, w.relu},
+            sums[k / kEdge].values, pixels, Min(w.filters - k, kEdge));
+    }
+  }
+  _tile_release();
+}
+
+void RunBackwardData(const TileBackwardData& w) {
+  _tile_loadconfig(&kTileConfig);
+  alignas(64) char packed[2 * kMaxTileFilters / kSteps * kBlockBytes];
+  Sums sums[2];  // by turns, so that adding up need not wait for the tiles
+  const int64_t blocks = CeilDiv(w.filters, kSteps), panel = blocks * kBlockBytes;
+  __m512i largest = _mm512_setzero_si512();
+  Nothing nothing;
+  for (int64_t pixel = 0; pixel < w.pixels; pixel += kEdge) {
+    const int64_t pixels = Min(w.pixels - pixel, kEdge);
+    for (int64_t line = 0; line < pixels; line += kLines) {
+      for (int64_t k = 0; k < w.filters; k += kSteps) {
+        PackBlock({w.dy + (pixel + line) * w.filters + k, w.filters, 1}, Min(pixels - line, kLines),
+                  Min(w.filters - k, kSteps), true, kSteps,
+                  packed + (line / kLines * blocks + k / kSteps) * kBlockBytes, &largest);
+      }
+    }
+    for (int64_t element = 0; element < w.elements; element += kEdge) {
+      const int64_t elements = Min(w.elements - element, kEdge);
+      float* const square = sums[element / kEdge % 2].values;
+      MultiplyOf<Nothing>(pixels, elements, false)(packed, panel,
+                                                   w.weights + element / kLines * panel, panel,
+                                                   blocks, true, &nothing, square);
+      AddSquare(w, pixel, pixels, element / 16, CeilDiv(elements, 16), square);
+    }
+  }
+  _tile_release();
+}
+
+bool AddToWeights(const TileBackwardWeights& w) {
+  const FilterTiles tiles(w.filters);
+  TileConfig config;
+  for (int i = 0; i < 6; ++i) config.rows[i] = static_cast<uint8_t>(tiles.height);
+  _tile_loadconfig(&config);
+  alignas(64) char lowered[2 * kMaxGradientBlocks * kBlockBytes];
+  const int64_t all = CeilDiv(w.pairs, kPairs);
+  __m512i largest = _mm512_setzero_si512();
+  Nothing nothing;
+  for (int64_t block = 0; block < all; block += kMaxGradientBlocks) {
+    const int64_t blocks = Min(all - block, kMaxGradientBlocks), panel = blocks * kBlockBytes;
+    for (int64_t tile = 0; tile < tiles.count; ++tile) {
+      const int64_t filter = tile * tiles.height;
+      const int64_t filters = Min(w.filters - filter, tiles.height);
+      for (int64_t i = 0; i < blocks; ++i) {
+        PackGradient(w, filter, filters, block + i, w.packed + tile * panel + i * kBlockBytes,
+                     &largest);
+      }
+    }
+    float* sums = w.sums;
+    for (int64_t element = 0; element < w.elements; element += kEdge) {
+      const int64_t elements = Min(w.elements - element, kEdge);
+      for (int64_t v = 0; v < CeilDiv(elements, kLines); ++v) {
+        for (int64_t i = 0; i < blocks; ++i) {
+          LowerPairs(w, block + i, element / kLines + v, lowered + v * panel + i * kBlockBytes);
+        }
+      }
+      for (int64_t tile = 0; tile < tiles.count; tile += 2, sums += kSquareSize) {
+        const int64_t rows = tile + 1 < tiles.count ? kEdge : kLines;
+        MultiplyOf<Nothing>(rows, elements, false)(w.packed + tile * panel, panel, lowered, panel,
+                                                   blocks, w.first && block == 0, &nothing, sums);
+      }
+    }
+  }
+  _tile_release();
+  return AreHeld(largest);
+}
+
+void StoreWeights(const float* sums, int64_t filters, int64_t elements, float* dw) {
+  const FilterTiles tiles(filters);
+  for (int64_t element = 0; element < elements; element += kEdge) {
+    for (int64_t tile = 0; tile < tiles.count; ++tile) {
+      const int64_t k = tile * tiles.height;
+      const float* square = sums + tile / 2 * kSquareSize + tile % 2 * kLines * kEdge;
+      Store({dw + k * elements + element, elements, false, nullptr, nullptr, false}, square,
+            Min(filters - k, tiles.height), Min(elements - element, kEdge));
+    }
+    sums += CeilDiv(tiles.count, 2) * kSquareSize;
+  }
+}
+
+}  // namespace lockstep::cpu::amx
