@@ -12,6 +12,7 @@
 #include "kernels/gemm.h"
 #include "kernels/norm.h"
 #include "kernels/optimizer.h"
+#include "kernels/picture.h"
 #include "kernels/pool.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
@@ -90,6 +91,7 @@ class Backend {
   virtual GemmKernels& gemm() = 0;
   virtual NormKernels& norm() = 0;
   virtual OptimizerKernels& optimizer() = 0;
+  virtual PictureKernels& picture() = 0;
   virtual PoolKernels& pool() = 0;
   virtual RandomKernels& random() = 0;
   virtual ReduceKernels& reduce() = 0;

@@ -1,4 +1,4 @@
-// Kernel family: maps over elements, layout changes and casts.
+// Kernel family: maps over elements and layout changes.
 #ifndef LOCKSTEP_KERNELS_ELEMENTWISE_H_
 #define LOCKSTEP_KERNELS_ELEMENTWISE_H_
 
@@ -45,11 +45,6 @@ class ElementwiseKernels {
   virtual void CopyChannels(DType dtype, const PictureShape& x_shape, Layout x_layout,
                             int64_t x_offset, const void* x, const PictureShape& y_shape,
                             Layout y_layout, int64_t y_offset, int64_t channels, void* y) = 0;
-  // Picture bytes to numbers: y = (x * scale - mean[c]) * inv_std[c], reading plain NCHW uint8 and
-  // writing `to`; mean and inv_std, of length c, may both be null (0 and 1).
-  virtual void PictureFromUint8(DType dtype, const PictureShape& shape, double scale,
-                                const float* mean, const float* inv_std, const uint8_t* x,
-                                Layout to, void* y) = 0;
 };
 
 }  // namespace lockstep

@@ -65,6 +65,7 @@ void AddSoftmaxWorks(KernelBench& bench);
 void AddElementwiseWorks(KernelBench& bench);
 void AddMemoryWorks(KernelBench& bench);
 void AddOptimizerWorks(KernelBench& bench);
+void AddPictureWorks(KernelBench& bench);
 void AddRandomWorks(KernelBench& bench);
 void AddReduceWorks(KernelBench& bench);
 

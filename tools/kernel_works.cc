@@ -15,7 +15,7 @@ struct Family {
   void (*add)(KernelBench& bench);
 };
 
-constexpr std::array<Family, 10> kFamilies{{{"conv", AddConvWorks},
+constexpr std::array<Family, 11> kFamilies{{{"conv", AddConvWorks},
                                             {"gemm", AddGemmWorks},
                                             {"norm", AddNormWorks},
                                             {"pool", AddPoolWorks},
@@ -23,6 +23,7 @@ constexpr std::array<Family, 10> kFamilies{{{"conv", AddConvWorks},
                                             {"elementwise", AddElementwiseWorks},
                                             {"reduce", AddReduceWorks},
                                             {"random", AddRandomWorks},
+                                            {"picture", AddPictureWorks},
                                             {"optimizer", AddOptimizerWorks},
                                             {"memory", AddMemoryWorks}}};
 

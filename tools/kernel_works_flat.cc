@@ -1,8 +1,10 @@
 // Kernels that pass over memory: what one call reads and writes is what limits it.
+#include <algorithm>
 #include <array>
 #include <numeric>
 #include <vector>
 
+#include "kernels/math/philox.h"
 #include "kernels/shape.h"
 #include "tools/kernel_bench.h"
 
@@ -76,18 +78,29 @@ void AddLayoutChanges(KernelBench& bench, const PictureShape& s) {
 }
 
 void AddPicturesFromBytes(KernelBench& bench, const PictureShape& s) {
-  const auto* const bytes =
-      bench.Copied(std::vector<uint8_t>(static_cast<size_t>(Size(s)), uint8_t{77}));
-  const float* const mean = bench.Floats(s.c, 0.0, 1.0);
-  const float* const inv_std = bench.Floats(s.c, 1.0, 2.0);
+  std::vector<uint8_t> values(static_cast<size_t>(Size(s)));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<uint8_t>(Mix64(i));
+  const uint8_t* const bytes = bench.Copied(values);
+  std::vector<int64_t> ids(static_cast<size_t>(s.n));
+  std::iota(ids.begin(), ids.end(), 0);
+  const PictureSamples samples{bench.Copied(std::vector<uint32_t>{3}), bench.Copied(ids)};
+  const PictureCut cut{.channels = s.c,
+                       .height = s.h,
+                       .width = s.w,
+                       .out_height = s.h,
+                       .out_width = s.w,
+                       .padding = 4,
+                       .random_place = true,
+                       .flip = true,
+                       .key = 1};
+  const float* const table = bench.Floats(s.c * kByteValues);
   float* const pictures = bench.Floats(Size(s));
-  ElementwiseKernels& kernels = bench.backend().elementwise();
-  bench.Add({.kernel = "picture_from_uint8",
+  PictureKernels& kernels = bench.backend().picture();
+  bench.Add({.kernel = "from_bytes",
              .shape = PictureText(s),
              .bytes = Bytes(1.25, Size(s)),
-             .run = [&kernels, s, bytes, mean, inv_std, pictures] {
-               kernels.PictureFromUint8(kType, s, 1.0 / 255.0, mean, inv_std, bytes, Layout{},
-                                        pictures);
+             .run = [&kernels, s, cut, samples, table, bytes, pictures] {
+               kernels.Prepare(kType, cut, s.n, samples, table, bytes, pictures);
              }});
 }
 
@@ -228,8 +241,6 @@ void AddElementwiseWorks(KernelBench& bench) {
              .run = [&kernels, size, x, y] { kernels.Scale(kType, 0.5, size, x, y); }});
   AddLayoutChanges(bench, {n, 64, 32, 32});
   AddLayoutChanges(bench, bench.ManyPictures());
-  AddPicturesFromBytes(bench, {n, 3, 32, 32});
-  AddPicturesFromBytes(bench, bench.ManyPictures());
 }
 
 void AddOptimizerWorks(KernelBench& bench) {
@@ -237,6 +248,11 @@ void AddOptimizerWorks(KernelBench& bench) {
   AddUpdate(bench, momentum, kMlpSize);
   AddUpdate(bench, momentum, kVggSize);
   for (const NamedRule& each : kRules) AddUpdate(bench, each, bench.many());
+}
+
+void AddPictureWorks(KernelBench& bench) {
+  AddPicturesFromBytes(bench, {bench.batch_size(), 3, 32, 32});
+  AddPicturesFromBytes(bench, {std::max<int64_t>(bench.many() / (3 * 32 * 32), 1), 3, 32, 32});
 }
 
 void AddRandomWorks(KernelBench& bench) {

@@ -11,6 +11,7 @@
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/norm.h"
 #include "kernels/cpu/optimizer.h"
+#include "kernels/cpu/picture.h"
 #include "kernels/cpu/pool.h"
 #include "kernels/cpu/random.h"
 #include "kernels/cpu/reduce.h"
@@ -49,6 +50,7 @@ class CpuBackend final : public Backend {
   GemmKernels& gemm() override { return Entered(&gemm_); }
   NormKernels& norm() override { return Entered(&norm_); }
   OptimizerKernels& optimizer() override { return Entered(&optimizer_); }
+  PictureKernels& picture() override { return Entered(&picture_); }
   PoolKernels& pool() override { return Entered(&pool_); }
   RandomKernels& random() override { return Entered(&random_); }
   ReduceKernels& reduce() override { return Entered(&reduce_); }
@@ -68,6 +70,7 @@ class CpuBackend final : public Backend {
   CpuElementwise elementwise_{&isa_};
   CpuNorm norm_{&isa_};
   CpuOptimizer optimizer_{&isa_};
+  CpuPicture picture_{&isa_};
   CpuPool pool_{&isa_};
   CpuRandom random_{&isa_};
   CpuReduce reduce_{&isa_};

@@ -79,16 +79,4 @@ void CpuElementwise::CopyChannels(DType dtype, const PictureShape& x_shape, Layo
   });
 }
 
-void CpuElementwise::PictureFromUint8(DType dtype, const PictureShape& shape, double scale,
-                                      const float* mean, const float* inv_std, const uint8_t* x,
-                                      Layout to, void* y) {
-  const int64_t pixels = shape.h * shape.w;
-  const ByteCopy copy{shape.c, pixels, to.block, scale, mean, inv_std};
-  WithType(*isa_, dtype, [&](const auto& loops, auto* type) {
-    ParallelFor(shape.n * pixels, GrainOf(shape.c), [&](int64_t begin, int64_t end) {
-      loops.elementwise.from_bytes(copy, begin, end, x, As(y, type));
-    });
-  });
-}
-
 }  // namespace lockstep::cpu

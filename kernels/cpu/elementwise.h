@@ -23,8 +23,6 @@ class CpuElementwise final : public ElementwiseKernels {
   void CopyChannels(DType dtype, const PictureShape& x_shape, Layout x_layout, int64_t x_offset,
                     const void* x, const PictureShape& y_shape, Layout y_layout, int64_t y_offset,
                     int64_t channels, void* y) override;
-  void PictureFromUint8(DType dtype, const PictureShape& shape, double scale, const float* mean,
-                        const float* inv_std, const uint8_t* x, Layout to, void* y) override;
 
  private:
   const IsaTable* isa_;

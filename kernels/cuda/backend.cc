@@ -32,6 +32,7 @@ CudaBackend::CudaBackend(int index)
       gemm_(MakeGemm(&stream_, StandardFolders())),
       norm_(MakeNorm(&stream_)),
       optimizer_(MakeOptimizer(&stream_)),
+      picture_(MakePicture(&stream_)),
       pool_(MakePool(&stream_)),
       random_(MakeRandom(&stream_)),
       reduce_(MakeReduce(&stream_)),

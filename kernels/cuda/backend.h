@@ -53,6 +53,7 @@ class CudaBackend final : public Backend {
   GemmKernels& gemm() override { return Entered(*gemm_); }
   NormKernels& norm() override { return Entered(*norm_); }
   OptimizerKernels& optimizer() override { return Entered(*optimizer_); }
+  PictureKernels& picture() override { return Entered(*picture_); }
   PoolKernels& pool() override { return Entered(*pool_); }
   RandomKernels& random() override { return Entered(*random_); }
   ReduceKernels& reduce() override { return Entered(*reduce_); }
@@ -78,6 +79,7 @@ class CudaBackend final : public Backend {
   std::unique_ptr<GemmKernels> gemm_;
   std::unique_ptr<NormKernels> norm_;
   std::unique_ptr<OptimizerKernels> optimizer_;
+  std::unique_ptr<PictureKernels> picture_;
   std::unique_ptr<PoolKernels> pool_;
   std::unique_ptr<RandomKernels> random_;
   std::unique_ptr<ReduceKernels> reduce_;

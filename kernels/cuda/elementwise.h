@@ -26,7 +26,6 @@ void WithRule(Activation f, T slope, const Fn& fn) {
   }
 }
 
-// mean and inv_std of PictureFromUint8 lie in the device's memory.
 template <typename Stream>
 class CudaElementwise final : public ElementwiseKernels {
  public:
@@ -98,16 +97,6 @@ class CudaElementwise final : public ElementwiseKernels {
                                                           math::PictureIndex(x_shape, x_layout),
                                                           math::PictureIndex(y_shape, y_layout),
                                                           x_offset, y_offset, As(x, t), As(y, t)});
-    });
-  }
-
-  void PictureFromUint8(DType dtype, const PictureShape& shape, double scale, const float* mean,
-                        const float* inv_std, const uint8_t* x, Layout to, void* y) override {
-    WithType(dtype, [&](auto t) {
-      stream_->ForEach("picture from bytes", shape.n * shape.c * shape.h * shape.w,
-                       math::FromUint8Map<decltype(t)>{
-                           math::PictureIndex(shape, Layout{1}), math::PictureIndex(shape, to),
-                           static_cast<decltype(t)>(scale), mean, inv_std, x, As(y, t)});
     });
   }
 

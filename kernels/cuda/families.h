@@ -11,6 +11,7 @@
 #include "kernels/gemm.h"
 #include "kernels/norm.h"
 #include "kernels/optimizer.h"
+#include "kernels/picture.h"
 #include "kernels/pool.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
@@ -24,6 +25,7 @@ std::unique_ptr<GemmKernels> MakeGemm(GpuStream* stream, const LibraryFolders& w
 std::unique_ptr<ElementwiseKernels> MakeElementwise(GpuStream* stream);
 std::unique_ptr<NormKernels> MakeNorm(GpuStream* stream);
 std::unique_ptr<OptimizerKernels> MakeOptimizer(GpuStream* stream);
+std::unique_ptr<PictureKernels> MakePicture(GpuStream* stream);
 std::unique_ptr<PoolKernels> MakePool(GpuStream* stream);
 std::unique_ptr<RandomKernels> MakeRandom(GpuStream* stream);
 std::unique_ptr<ReduceKernels> MakeReduce(GpuStream* stream);

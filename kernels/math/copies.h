@@ -1,4 +1,4 @@
-// Copies between pictures of other layouts or element types, one element of the target a call.
+// Copies between pictures of other layouts, one element of the target a call.
 #ifndef LOCKSTEP_KERNELS_MATH_COPIES_H_
 #define LOCKSTEP_KERNELS_MATH_COPIES_H_
 
@@ -31,29 +31,6 @@ struct CopyIfMap {
   int64_t* to;
   LOCKSTEP_FORMULA void operator()(int64_t i) const {
     if (*condition != 0) to[i] = from[i];
-  }
-};
-
-// ElementwiseKernels::PictureFromUint8 for one channel's byte.
-template <typename T>
-LOCKSTEP_FORMULA T FromByte(uint8_t byte, T scale, T mean, T inv_std) {
-  return (static_cast<T>(byte) * scale - mean) * inv_std;
-}
-
-template <typename T>
-struct FromUint8Map {
-  PictureIndex from, to;
-  T scale;
-  const float* mean;
-  const float* inv_std;
-  const uint8_t* x;
-  T* y;
-
-  LOCKSTEP_FORMULA void operator()(int64_t i) const {
-    const PicturePoint at = to.Point(i);
-    const T centre = mean == nullptr ? T(0) : static_cast<T>(mean[at.c]);
-    const T factor = inv_std == nullptr ? T(1) : static_cast<T>(inv_std[at.c]);
-    y[i] = FromByte(x[from.Offset(at)], scale, centre, factor);
   }
 };
 

@@ -46,6 +46,7 @@ class BackendWrapper : public Backend {
   GemmKernels& gemm() override { return base_->gemm(); }
   NormKernels& norm() override { return base_->norm(); }
   OptimizerKernels& optimizer() override { return base_->optimizer(); }
+  PictureKernels& picture() override { return base_->picture(); }
   PoolKernels& pool() override { return base_->pool(); }
   RandomKernels& random() override { return base_->random(); }
   ReduceKernels& reduce() override { return base_->reduce(); }

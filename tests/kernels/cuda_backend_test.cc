@@ -107,6 +107,29 @@ TEST_F(CudaBackendTest, DropoutKeepsTheSameElementsAsTheCpu) {
   }
 }
 
+TEST_F(CudaBackendTest, PicturesFromBytesHaveTheBitsOfTheCpus) {
+  const PictureCut cut{.channels = 3,
+                       .height = 40,
+                       .width = 37,
+                       .out_height = 38,
+                       .out_width = 39,
+                       .padding = 3,
+                       .random_place = true,
+                       .flip = true,
+                       .key = 7};
+  const std::vector<int64_t> ids = {5, 1, 900000000000};
+  const std::vector<uint32_t> epoch = {3};
+  const auto table = Numbers<float>(3 * 256, 1);
+  std::vector<uint8_t> x(3 * static_cast<size_t>(cut.stored_size()));
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<uint8_t>(Mix64(i));
+  std::vector<float> wanted(3 * static_cast<size_t>(cut.size()));
+  cpu_->picture().Prepare(DType::kFloat32, cut, 3, {epoch.data(), ids.data()}, table.data(),
+                          x.data(), wanted.data());
+  float* const y = Put(std::vector<float>(wanted.size()));
+  gpu_->picture().Prepare(DType::kFloat32, cut, 3, {Put(epoch), Put(ids)}, Put(table), Put(x), y);
+  EXPECT_EQ(Get(y, wanted.size()), wanted);
+}
+
 TEST_F(CudaBackendTest, MomentsAndSumsEqualTheCpus) {
   const PictureShape s{16, 24, 9, 11};
   const auto x = Numbers<float>(Size(s), 1, 90, 110);

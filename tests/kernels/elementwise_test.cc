@@ -181,29 +181,6 @@ TEST(CopyChannels, ConcatenatesPicturesOfDifferentLayouts) {
   }
 }
 
-TEST(PictureFromUint8, ScalesAndNormalisesIntoEveryLayout) {
-  const PictureShape s{3, 6, 9, 8};
-  std::vector<uint8_t> x(static_cast<size_t>(Size(s)));
-  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<uint8_t>(Mix64(i));
-  const auto mean = Numbers<float>(s.c, 1, 0, 1), inv_std = Numbers<float>(s.c, 2, 1, 5);
-  for (const auto& b : Devices()) {
-    for (const Layout to : Layouts(s.c)) {
-      for (const bool normalise : {false, true}) {
-        std::vector<double> y(x.size());
-        b->elementwise().PictureFromUint8(
-            DType::kFloat64, s, 1 / 255.0, normalise ? mean.data() : nullptr,
-            normalise ? inv_std.data() : nullptr, x.data(), to, y.data());
-        ForEach(s, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
-          const double value = x[At(s, {1}, n, c, h, w)] / 255.0;
-          const size_t k = static_cast<size_t>(c);
-          const double wanted = normalise ? (value - mean[k]) * inv_std[k] : value;
-          ASSERT_NEAR(y[At(s, to, n, c, h, w)], wanted, 1e-12);
-        });
-      }
-    }
-  }
-}
-
 TEST(CopyIf, CopiesAllBytesOrNone) {
   for (const auto& b : Devices()) {
     for (const int64_t size : {0, 2, 1000}) {

@@ -117,6 +117,7 @@ void FarBackend::Free(void* pointer) noexcept {
 }
 
 void FarBackend::Upload(const void* host, void* device, size_t bytes) {
+  uploaded_bytes_ += static_cast<int64_t>(bytes);
   const char* from = static_cast<const char*>(host);
   device_.Begin({device}, [device, copy = std::vector<char>(from, from + bytes)] {
     if (!copy.empty()) std::memcpy(device, copy.data(), copy.size());
@@ -200,6 +201,7 @@ struct FarBackend::Kernels {
         gemm(device, base.gemm()),
         norm(device, base.norm()),
         optimizer(device, base.optimizer()),
+        picture(device, base.picture()),
         pool(device, base.pool()),
         random(device, base.random()),
         reduce(device, base.reduce()),
@@ -210,6 +212,7 @@ struct FarBackend::Kernels {
   FarGemm gemm;
   FarNorm norm;
   FarOptimizer optimizer;
+  FarPicture picture;
   FarPool pool;
   FarRandom random;
   FarReduce reduce;
@@ -221,6 +224,7 @@ ElementwiseKernels& FarBackend::elementwise() { return kernels_->elementwise; }
 GemmKernels& FarBackend::gemm() { return kernels_->gemm; }
 NormKernels& FarBackend::norm() { return kernels_->norm; }
 OptimizerKernels& FarBackend::optimizer() { return kernels_->optimizer; }
+PictureKernels& FarBackend::picture() { return kernels_->picture; }
 PoolKernels& FarBackend::pool() { return kernels_->pool; }
 RandomKernels& FarBackend::random() { return kernels_->random; }
 ReduceKernels& FarBackend::reduce() { return kernels_->reduce; }

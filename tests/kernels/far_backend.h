@@ -107,6 +107,7 @@ class FarBackend : public BackendWrapper {
   GemmKernels& gemm() override;
   NormKernels& norm() override;
   OptimizerKernels& optimizer() override;
+  PictureKernels& picture() override;
   PoolKernels& pool() override;
   RandomKernels& random() override;
   ReduceKernels& reduce() override;
@@ -116,6 +117,8 @@ class FarBackend : public BackendWrapper {
   void CopyBeside(const void* from, void* to, size_t bytes) { device_.CopyBeside(from, to, bytes); }
   // How often somebody waited for the device.
   int64_t waits() const { return device_.waits(); }
+  // By Upload, so far.
+  int64_t uploaded_bytes() const { return uploaded_bytes_; }
   // How often something was recorded, and how often recorded work was begun.
   int64_t recordings() const { return recordings_; }
   int64_t repetitions() const { return repetitions_; }
@@ -125,6 +128,7 @@ class FarBackend : public BackendWrapper {
   class FarRecording;
   FarDevice device_;
   std::unique_ptr<Kernels> kernels_;
+  int64_t uploaded_bytes_ = 0;
   int64_t recordings_ = 0, repetitions_ = 0;
 };
 

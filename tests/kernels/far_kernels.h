@@ -91,12 +91,6 @@ class FarElementwise : public FarFamily<ElementwiseKernels> {
                          channels, y);
     });
   }
-  void PictureFromUint8(DType dtype, const PictureShape& shape, double scale, const float* mean,
-                        const float* inv_std, const uint8_t* x, Layout to, void* y) override {
-    device_.Begin({mean, inv_std, x, y}, [=, this] {
-      base_.PictureFromUint8(dtype, shape, scale, mean, inv_std, x, to, y);
-    });
-  }
 };
 
 class FarGemm : public FarFamily<GemmKernels> {
@@ -178,6 +172,16 @@ class FarOptimizer : public FarFamily<OptimizerKernels> {
               void* p, const void* g, void* s0, void* s1) override {
     device_.Begin({numbers, p, g, s0, s1},
                   [=, this] { base_.Update(dtype, args, numbers, size, p, g, s0, s1); });
+  }
+};
+
+class FarPicture : public FarFamily<PictureKernels> {
+ public:
+  using FarFamily::FarFamily;
+  void Prepare(DType dtype, const PictureCut& cut, int64_t n, const PictureSamples& samples,
+               const void* table, const uint8_t* x, void* y) override {
+    device_.Begin({samples.epoch, samples.ids, table, x, y},
+                  [=, this] { base_.Prepare(dtype, cut, n, samples, table, x, y); });
   }
 };
 

@@ -8,6 +8,7 @@
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/norm.h"
 #include "kernels/cuda/optimizer.h"
+#include "kernels/cuda/picture.h"
 #include "kernels/cuda/pool.h"
 #include "kernels/cuda/random.h"
 #include "kernels/cuda/reduce.h"
@@ -25,6 +26,7 @@ class HostDevice final : public BackendWrapper {
   ElementwiseKernels& elementwise() override { return elementwise_; }
   NormKernels& norm() override { return norm_; }
   OptimizerKernels& optimizer() override { return optimizer_; }
+  PictureKernels& picture() override { return picture_; }
   PoolKernels& pool() override { return pool_; }
   RandomKernels& random() override { return random_; }
   ReduceKernels& reduce() override { return reduce_; }
@@ -40,6 +42,7 @@ class HostDevice final : public BackendWrapper {
   cuda::CudaElementwise<HostStream> elementwise_{&stream_};
   cuda::CudaNorm<HostStream> norm_{&stream_};
   cuda::CudaOptimizer<HostStream> optimizer_{&stream_};
+  cuda::CudaPicture<HostStream> picture_{&stream_};
   cuda::CudaPool<HostStream> pool_{&stream_};
   cuda::CudaRandom<HostStream> random_{&stream_};
   cuda::CudaReduce<HostStream> reduce_{&stream_};

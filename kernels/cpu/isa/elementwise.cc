@@ -1,7 +1,6 @@
 #include "kernels/cpu/isa/families.h"
 #include "kernels/cpu/isa/vec.h"
 #include "kernels/math/activation.h"
-#include "kernels/math/copies.h"
 
 namespace lockstep::cpu::LOCKSTEP_ISA {
 namespace {
@@ -108,26 +107,8 @@ void CopyChannels(const ChannelCopy& k, int64_t begin, int64_t end, const T* x, 
 }
 
 template <typename T>
-void FromBytes(const ByteCopy& k, int64_t begin, int64_t end, const uint8_t* x, T* y) {
-  const T scale = static_cast<T>(k.scale);
-  ForTiles(k.pixels, begin, end, [&](int64_t n, int64_t p, int64_t count) {
-    const int64_t sample = n * k.channels * k.pixels;
-    for (int64_t c = 0; c < k.channels; ++c) {
-      const T mean = k.mean == nullptr ? T(0) : static_cast<T>(k.mean[c]);
-      const T inv_std = k.inv_std == nullptr ? T(1) : static_cast<T>(k.inv_std[c]);
-      const uint8_t* from = x + sample + c * k.pixels + p;
-      T* to = y + sample + ChannelOffset(c, k.block, k.pixels) + p * k.block;
-      for (int64_t i = 0; i < count; ++i) {
-        to[i * k.block] = math::FromByte(from[i], scale, mean, inv_std);
-      }
-    }
-  });
-}
-
-template <typename T>
 ElementwiseLoops<T> Of() {
-  return {ActivationForward<T>, ActivationBackward<T>, Add<T>, Scale<T>,
-          CopyChannels<T>,      FromBytes<T>};
+  return {ActivationForward<T>, ActivationBackward<T>, Add<T>, Scale<T>, CopyChannels<T>};
 }
 
 }  // namespace

@@ -19,14 +19,6 @@ struct ChannelCopy {
   int64_t y_channels, y_block, y_offset;
 };
 
-// Bytes to numbers, as ElementwiseKernels::PictureFromUint8.
-struct ByteCopy {
-  int64_t channels, pixels, block;
-  double scale;
-  const float* mean;
-  const float* inv_std;
-};
-
 template <typename T>
 struct ElementwiseLoops {
   void (*activation_forward)(Activation f, T slope, int64_t size, const T* x, T* y);
@@ -35,7 +27,6 @@ struct ElementwiseLoops {
   void (*scale)(T scale, int64_t size, const T* x, T* y);
   // Pixels [begin, end) of samples * pixels.
   void (*copy_channels)(const ChannelCopy& copy, int64_t begin, int64_t end, const T* x, T* y);
-  void (*from_bytes)(const ByteCopy& copy, int64_t begin, int64_t end, const uint8_t* x, T* y);
 };
 
 // Per-channel numbers of a group, rounded to T once. "high" is the mean rounded to T; what the

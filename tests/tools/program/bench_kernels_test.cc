@@ -16,8 +16,9 @@ using testing::AllOf;
 using testing::HasSubstr;
 using Json = nlohmann::json;
 
-const std::set<std::string> kFamilies = {"conv",      "elementwise", "gemm",   "memory", "norm",
-                                         "optimizer", "pool",        "random", "reduce", "softmax"};
+const std::set<std::string> kFamilies = {"conv",   "elementwise", "gemm",    "memory",
+                                         "norm",   "optimizer",   "picture", "pool",
+                                         "random", "reduce",      "softmax"};
 
 class BenchKernels : public Workplace {
  protected:
