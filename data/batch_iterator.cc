@@ -70,10 +70,11 @@ class DatasetSource::Impl {
         options_(std::move(options)),
         labels_(LabelsOf(dataset_, options_.transform.dtype)),
         transform_(dataset_.sample_type(), options_.transform, options_.seed),
+        preparation_(options_.as_stored ? transform_.preparation() : nullptr),
         schedule_(ScheduleOf(options_, dataset_.size())),
-        sample_bytes_(BytesOf(transform_.output())),
         label_bytes_(BytesOf(label_type())),
-        stored_bytes_(BytesOf(dataset_.sample_type())) {
+        stored_bytes_(BytesOf(dataset_.sample_type())),
+        sample_bytes_(preparation_ ? stored_bytes_ : BytesOf(transform_.output())) {
     if (options_.shards.any()) {
       first_ = options_.shards.first(options_.rank);
       Check(dataset_.size() == options_.shards.rows[static_cast<size_t>(options_.rank)],
@@ -100,6 +101,7 @@ class DatasetSource::Impl {
     const BatchPipeline::Slot& slot = pipeline_->Next();
     const ScheduledBatch& scheduled = slot.scheduled;
     batch_ = {.x = slot.x.data(),
+              .preparation = preparation_,
               .labels = slot.labels.data(),
               .ids = scheduled.ids,
               .rows = static_cast<int64_t>(scheduled.ids.size()),
@@ -151,7 +153,7 @@ class DatasetSource::Impl {
     for (const int64_t id : batch.ids) {
       const auto row = static_cast<size_t>(id - first_);
       const uint8_t* from = stored + row * stored_bytes_;
-      if (transform_.is_copy()) {
+      if (preparation_ || transform_.is_copy()) {
         std::memcpy(x, from, stored_bytes_);
       } else {
         transform_.Apply(from, id, batch.epoch, x);
@@ -166,9 +168,10 @@ class DatasetSource::Impl {
   SourceOptions options_;
   Tensor labels_;
   RowTransform transform_;
+  std::shared_ptr<const PicturePreparation> preparation_;  // null: x is what is fed
   BatchSchedule schedule_;
-  size_t sample_bytes_, label_bytes_, stored_bytes_;
-  int64_t first_ = 0;  // id of the first row
+  size_t label_bytes_, stored_bytes_, sample_bytes_;  // of a row; samples as handed out
+  int64_t first_ = 0;                                 // id of the first row
   bool ended_ = false;
   mutable std::optional<uint64_t> fingerprint_;
   SourcePosition position_;

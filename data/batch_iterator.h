@@ -32,6 +32,10 @@ struct SourceOptions {
   int threads = 1;
   int prefetch = 2;
   TransformOptions transform = {};
+  // Rows of bytes of which the transform makes numbers are handed out as they are stored, with what
+  // is to be made of them (Batch::preparation). For devices with memory of their own: a quarter of
+  // the bytes travels there, and the same numbers are trained on.
+  bool as_stored = false;
 };
 
 // Used from one thread; prepares batches on its own ones. Positions count global samples; the

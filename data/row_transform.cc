@@ -1,25 +1,19 @@
 #include "data/row_transform.h"
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 #include <type_traits>
 
+#include "data/dataset.h"
 #include "kernels/error.h"
 #include "kernels/math/philox.h"
+#include "kernels/math/pictures.h"
 
 namespace lockstep {
 namespace {
 
-constexpr size_t kBytes = 256;
-
 void Check(bool good, const std::string& message) {
   if (!good) throw ConfigError(message);
-}
-
-// Number in [0, limit) from 32 random bits; the bias, below limit / 2^32, is of no account here.
-int64_t Scaled(uint32_t word, int64_t limit) {
-  return static_cast<int64_t>(uint64_t{word} * static_cast<uint64_t>(limit) >> 32);
 }
 
 float ValueOf(const std::vector<float>& values, int64_t channel, float otherwise) {
@@ -30,10 +24,7 @@ float ValueOf(const std::vector<float>& values, int64_t channel, float otherwise
 }  // namespace
 
 RowTransform::RowTransform(TensorType sample, TransformOptions options, uint64_t seed)
-    : sample_(sample),
-      options_(std::move(options)),
-      key_(RandomKey(seed, 0, RandomUse::kAugment)),
-      output_(sample.shape) {
+    : sample_(sample), options_(std::move(options)), output_(sample.shape) {
   const Shape& shape = sample_.shape;
   const bool is_picture = shape.ndim() == 3;
   const bool normalises = !options_.mean.empty() || !options_.deviation.empty();
@@ -63,22 +54,40 @@ RowTransform::RowTransform(TensorType sample, TransformOptions options, uint64_t
   channels_ = is_cut_ || (is_picture && normalises) ? shape[0] : 1;
   plane_ = channels_ > 0 ? shape.size() / channels_ : 0;
   is_copy_ = !is_cut_ && !normalises && options_.dtype == sample_.dtype;
-  MakeTables();
+  cut_ = CutOf(seed);
+  if (sample_.dtype == DType::kUint8 && IsFloating(options_.dtype)) {
+    preparation_ =
+        std::make_shared<const PicturePreparation>(PicturePreparation{cut_, MakeTable()});
+  }
 }
 
-void RowTransform::MakeTables() {
-  if (sample_.dtype != DType::kUint8 || !IsFloating(options_.dtype)) return;
-  const size_t size = kBytes * static_cast<size_t>(channels_);
-  table64_.resize(size);
-  for (size_t i = 0; i < size; ++i) {
-    const auto channel = static_cast<int64_t>(i / kBytes);
-    const double x = static_cast<double>(i % kBytes) * options_.scale;
-    table64_[i] =
-        (x - ValueOf(options_.mean, channel, 0)) / ValueOf(options_.deviation, channel, 1);
+PictureCut RowTransform::CutOf(uint64_t seed) const {
+  PictureCut cut{.channels = channels_, .height = 1, .width = plane_, .out_width = plane_};
+  if (!is_cut_) return cut;
+  cut.height = sample_.shape[1];
+  cut.width = sample_.shape[2];
+  cut.out_height = output_[1];
+  cut.out_width = output_[2];
+  cut.padding = options_.padding;
+  cut.random_place = options_.random_crop;
+  cut.flip = options_.flip;
+  cut.key = RandomKey(seed, 0, RandomUse::kAugment);
+  return cut;
+}
+
+// (x - mean) / deviation of every byte, by channel; in the type fed.
+Tensor RowTransform::MakeTable() const {
+  Tensor table(DType::kFloat64, {channels_, kByteValues});
+  for (int64_t c = 0; c < channels_; ++c) {
+    const double mean = ValueOf(options_.mean, c, 0), deviation = ValueOf(options_.deviation, c, 1);
+    for (int64_t byte = 0; byte < kByteValues; ++byte) {
+      const double x = static_cast<double>(byte) * options_.scale;
+      table.values<double>()[static_cast<size_t>(c * kByteValues + byte)] = (x - mean) / deviation;
+    }
   }
-  if (options_.dtype == DType::kFloat64) return;
-  table32_.resize(size);
-  for (size_t i = 0; i < size; ++i) table32_[i] = static_cast<float>(table64_[i]);
+  Check(FirstNonFinite(table, options_.dtype) < 0,
+        "bytes that are scaled and normalised so are no finite numbers");
+  return table.Cast(options_.dtype);
 }
 
 // Of one channel: `count` elements.
@@ -87,13 +96,8 @@ void RowTransform::MapChannel(const From* x, int64_t channel, int64_t count, To*
   if constexpr (!std::is_floating_point_v<To>) {
     std::copy_n(x, count, y);
   } else if constexpr (std::is_same_v<From, uint8_t>) {
-    const To* table = nullptr;
-    if constexpr (std::is_same_v<To, float>) {
-      table = table32_.data();
-    } else {
-      table = table64_.data();
-    }
-    table += static_cast<int64_t>(kBytes) * channel;
+    const To* const table =
+        static_cast<const To*>(preparation_->table.data()) + kByteValues * channel;
     for (int64_t i = 0; i < count; ++i) y[i] = table[x[i]];
   } else {
     const To mean = ValueOf(options_.mean, channel, 0);
@@ -106,53 +110,25 @@ void RowTransform::MapChannel(const From* x, int64_t channel, int64_t count, To*
   }
 }
 
-RowTransform::Window RowTransform::WindowFor(int64_t id, int64_t epoch) const {
-  const int64_t room_y = sample_.shape[1] + 2 * options_.padding - output_[1];
-  const int64_t room_x = sample_.shape[2] + 2 * options_.padding - output_[2];
-  Window window{room_y / 2, room_x / 2, false};
-  if (options_.is_random()) {
-    const PhiloxWords words = Philox(key_, SampleCounter(0, id, static_cast<uint32_t>(epoch)));
-    if (options_.random_crop) {
-      window.top = Scaled(words[0], room_y + 1);
-      window.left = Scaled(words[1], room_x + 1);
-    }
-    window.mirrored = options_.flip && (words[2] >> 31) != 0;
-  }
-  window.top -= options_.padding;
-  window.left -= options_.padding;
-  return window;
-}
-
 template <typename From, typename To>
-void RowTransform::Cut(const From* x, const Window& window, To* y) const {
-  const int64_t height = sample_.shape[1];
-  const int64_t width = sample_.shape[2];
-  const int64_t columns = output_[2];
-  // The columns of the window that lie inside the picture.
-  const int64_t begin = std::clamp<int64_t>(-window.left, 0, columns);
-  const int64_t end = std::clamp<int64_t>(width - window.left, begin, columns);
+void RowTransform::Cut(const From* x, int64_t id, int64_t epoch, To* y) const {
+  const auto counted_epoch = static_cast<uint32_t>(epoch);
+  const math::PictureWindow window = math::WindowOf(cut_, {&counted_epoch, &id}, 0);
   for (int64_t c = 0; c < channels_; ++c) {
     constexpr From kZero{};
     To outside;
     MapChannel(&kZero, c, 1, &outside);
-    for (int64_t row = 0; row < output_[1]; ++row, y += columns) {
-      const int64_t source = window.top + row;
-      if (source < 0 || source >= height) {
-        std::fill_n(y, columns, outside);
-        continue;
-      }
-      std::fill_n(y, begin, outside);
-      MapChannel(x + (c * height + source) * width + window.left + begin, c, end - begin,
-                 y + begin);
-      std::fill_n(y + end, columns - end, outside);
-      if (window.mirrored) std::reverse(y, y + columns);
-    }
+    const auto map = [&](const From* from, int64_t count, To* to) {
+      MapChannel(from, c, count, to);
+    };
+    math::CutPlane(cut_, window, x + c * plane_, outside, map, y);
+    y += cut_.out_height * cut_.out_width;
   }
 }
 
 template <typename From, typename To>
 void RowTransform::Map(const From* x, int64_t id, int64_t epoch, To* y) const {
-  if (is_cut_) return Cut(x, WindowFor(id, epoch), y);
+  if (is_cut_) return Cut(x, id, epoch, y);
   for (int64_t c = 0; c < channels_; ++c) MapChannel(x + c * plane_, c, plane_, y + c * plane_);
 }
 

@@ -3,8 +3,10 @@
 #define LOCKSTEP_DATA_ROW_TRANSFORM_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
+#include "engine/plan/picture_preparation.h"
 #include "engine/tensor/tensor.h"
 
 namespace lockstep {
@@ -12,7 +14,7 @@ namespace lockstep {
 // Pictures are (c, h, w). Everything random is a function of (seed, epoch, sample id), whatever
 // the batch size, the rank or the thread.
 struct TransformOptions {
-  // float32 or float64; or uint8 to pass bytes on for the plan to scale.
+  // float32 or float64; or uint8 to pass bytes on as they are.
   DType dtype = DType::kFloat32;
   // Bytes are multiplied by this; floating-point data is not scaled.
   double scale = 1.0 / 255.0;
@@ -40,34 +42,31 @@ class RowTransform {
   TensorType output() const { return {output_, options_.dtype}; }
   // True when a row is fed exactly as stored: it may be copied instead.
   bool is_copy() const { return is_copy_; }
+  // The same as Apply, to be done by a device with rows as stored; null where these are no bytes or
+  // stay bytes.
+  std::shared_ptr<const PicturePreparation> preparation() const { return preparation_; }
   // Reads the row at `x` and writes it at `y`.
   void Apply(const void* x, int64_t id, int64_t epoch, void* y) const;
 
  private:
-  struct Window {  // of the source picture; may lie partly outside
-    int64_t top = 0, left = 0;
-    bool mirrored = false;
-  };
-  Window WindowFor(int64_t id, int64_t epoch) const;
-  void MakeTables();
+  PictureCut CutOf(uint64_t seed) const;
+  Tensor MakeTable() const;
   template <typename From, typename To>
   void Map(const From* x, int64_t id, int64_t epoch, To* y) const;
   template <typename From, typename To>
   void MapChannel(const From* x, int64_t channel, int64_t count, To* y) const;
   template <typename From, typename To>
-  void Cut(const From* x, const Window& window, To* y) const;
+  void Cut(const From* x, int64_t id, int64_t epoch, To* y) const;
 
   TensorType sample_;
   TransformOptions options_;
-  uint64_t key_;
+  PictureCut cut_;
   Shape output_;
   bool is_copy_ = false;
   bool is_cut_ = false;   // the picture is not taken as it lies
   int64_t channels_ = 1;  // of different mean and deviation; 1 when there are none
   int64_t plane_ = 0;     // elements of one of them
-  // (x - mean) / deviation of every byte, by channel; in the type fed.
-  std::vector<float> table32_;
-  std::vector<double> table64_;
+  std::shared_ptr<const PicturePreparation> preparation_;
 };
 
 }  // namespace lockstep

@@ -133,7 +133,8 @@ class Bench {
                                        .drop_last = true,
                                        .rank = ranks_.rank(),
                                        .ranks = ranks_.size(),
-                                       .cut = CutOf(options)}),
+                                       .cut = CutOf(options),
+                                       .as_stored = !backend_->shares_host_memory()}),
         model_(MakeModel(options, source_.sample_type().shape)),
         network_(*model_.graph, *backend_,
                  {.lanes = static_cast<int>(options.lanes),
@@ -193,7 +194,7 @@ class Bench {
     double update = 0.0;
     for (int64_t i = 0; i < options_.steps; ++i) {
       const Batch& batch = source_.Next();
-      plan.SetInput("x", batch.x);
+      plan.SetInput("x", batch.x, batch.preparation);
       plan.SetInput("t", batch.labels);
       const LossSums sums = plan.RunTimed({.ids = batch.ids.data()}, &seconds);
       const auto start = std::chrono::steady_clock::now();

@@ -83,7 +83,8 @@ Dataset LoadSplit(const TrainOptions& o, const std::string& split, const JobData
 }
 
 std::unique_ptr<DatasetSource> MakeSource(const TrainOptions& o, const JobRanks& ranks,
-                                          bool training, Dataset dataset, const Shards& shards) {
+                                          const Backend& backend, bool training, Dataset dataset,
+                                          const Shards& shards) {
   TransformOptions transform = o.transform;
   transform.dtype = DTypeOf(o);
   if (!training) transform.random_crop = transform.flip = false;
@@ -95,7 +96,8 @@ std::unique_ptr<DatasetSource> MakeSource(const TrainOptions& o, const JobRanks&
                                                        .ranks = ranks.size(),
                                                        .cut = CutOf(o),
                                                        .shards = shards,
-                                                       .transform = transform});
+                                                       .transform = transform,
+                                                       .as_stored = !backend.shares_host_memory()});
 }
 
 std::string DataText(const DatasetSource& source) {
@@ -126,7 +128,8 @@ void JobData::Load(const TrainOptions& o, const Warn& warn, std::optional<Datase
                    ExitCode::kBadData);
 }
 
-JobData::JobData(const TrainOptions& o, const JobRanks& ranks, const Warn& warn) {
+JobData::JobData(const TrainOptions& o, const JobRanks& ranks, const Backend& backend,
+                 const Warn& warn) {
   // Which collectives follow hangs on these.
   ranks.RequireEqual({{"--data", o.data}, {"--test", o.test.empty() ? "not given" : "given"}});
   std::optional<Dataset> train, test;
@@ -140,13 +143,13 @@ JobData::JobData(const TrainOptions& o, const JobRanks& ranks, const Warn& warn)
     if (test) tests = ShareOut(ranks.group(), &*test);
   }
   ranks.Together([&] {
-    train_ = MakeSource(o, ranks, true, std::move(*train), shards_);
+    train_ = MakeSource(o, ranks, backend, true, std::move(*train), shards_);
     if (train_->size() < o.batch_size) {
       throw FormatError(o.train + " has " + Counted(train_->size(), "row") +
                         ", fewer than a batch of " + std::to_string(o.batch_size) +
                         "; lower --batch-size");
     }
-    if (test) test_ = MakeSource(o, ranks, false, std::move(*test), tests);
+    if (test) test_ = MakeSource(o, ranks, backend, false, std::move(*test), tests);
   });
 }
 

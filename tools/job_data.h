@@ -23,10 +23,12 @@ class JobData {
  public:
   using Warn = std::function<void(const std::string& line)>;
 
-  // Collective. Throws, or where there are several ranks has all of them throw, ConfigError (64)
-  // for more ranks than a batch has parts, FormatError, ShapeError (65) or IoError (66) for data
-  // that cannot be trained on.
-  JobData(const TrainOptions& options, const JobRanks& ranks, const Warn& warn);
+  // Collective. `backend` is what will be trained on: where it has memory of its own, bytes go
+  // there as they are stored. Throws, or where there are several ranks has all of them throw,
+  // ConfigError (64) for more ranks than a batch has parts, FormatError, ShapeError (65) or IoError
+  // (66) for data that cannot be trained on.
+  JobData(const TrainOptions& options, const JobRanks& ranks, const Backend& backend,
+          const Warn& warn);
 
   DatasetSource& train() const { return *train_; }
   DatasetSource* test() const { return test_.get(); }  // null without validation

@@ -66,10 +66,14 @@ class TrainJob::Impl {
       const StopSignals::NothingToSave nothing(*signals_);
       const Doing doing("data and network");
       const int threads = ranks_.Threads(o_.threads);
-      ranks_.Together([&] { PrepareDirectories(); });
-      data_.emplace(o_, ranks_, [this](const std::string& line) { Say("warning: " + line); });
       ranks_.Together([&] {
-        MakeModel(threads);
+        PrepareDirectories();
+        OpenBackend(threads);
+      });
+      data_.emplace(o_, ranks_, *backend_,
+                    [this](const std::string& line) { Say("warning: " + line); });
+      ranks_.Together([&] {
+        MakeModel();
         frozen_ = Frozen();
       });
       any_store_ = AnyRank(ranks_.group(), store_.has_value());
@@ -126,11 +130,14 @@ class TrainJob::Impl {
                        .warn = [this](const std::string& line) { Say("warning: " + line); }});
   }
 
-  void MakeModel(int threads) {
+  void OpenBackend(int threads) {
     OpenedDevice device =
         OpenDevice({.device = o_.device, .allowed_gpus = o_.allowed_gpus}, threads);
     backend_ = std::move(device.backend);
     if (!device.note.empty()) o_.notes.push_back(device.note);
+  }
+
+  void MakeModel() {
     model_ = BuildModel({.name = o_.model,
                          .in_shape = data_->train().sample_type().shape,
                          .classes = o_.classes,

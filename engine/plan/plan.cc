@@ -117,14 +117,39 @@ void Plan::FindReadyLines() {
   }
 }
 
-void Plan::SetInput(const std::string& name, const void* data) {
+void Plan::SetInput(const std::string& name, const void* data,
+                    const std::shared_ptr<const PicturePreparation>& preparation) {
   const int id = graph_.Find(name);
   if (id < 0 || graph_.values()[static_cast<size_t>(id)].role != Role::kInput) {
     throw ConfigError("the network has no input named " + name);
   }
-  if (inputs_[static_cast<size_t>(id)] == data) return;
-  inputs_[static_cast<size_t>(id)] = data;
+  const auto input = static_cast<size_t>(id);
+  SetPreparation(input, preparation);
+  if (inputs_[input] == data) return;
+  inputs_[input] = data;
   inputs_changed_ = true;
+}
+
+void Plan::SetPreparation(size_t input,
+                          const std::shared_ptr<const PicturePreparation>& preparation) {
+  if (std::find(read_inputs_.begin(), read_inputs_.end(), input) == read_inputs_.end()) return;
+  const auto found = prepared_.find(input);
+  const bool is_there = found != prepared_.end();
+  if (preparation == (is_there ? found->second.preparation() : nullptr)) return;
+  inputs_[input] = nullptr;
+  inputs_changed_ = true;
+  ++preparations_;
+  if (is_there) prepared_.erase(found);
+  if (!preparation) return;
+  const TensorType& type = values_[static_cast<size_t>(value_of_[input])].type;
+  prepared_.try_emplace(input, backend_, type, PlaceOf(input), preparation);
+}
+
+// Where lines read it.
+void* Plan::PlaceOf(size_t input) const {
+  const auto found = prepared_.find(input);
+  if (found != prepared_.end()) return found->second.place();
+  return const_cast<void*>(run_memory_->PlaceOf(input, inputs_[input]));
 }
 
 void Plan::CheckInputs() const {
@@ -148,8 +173,7 @@ void Plan::ResolvePointers() {
         }
         break;
       case Storage::kInput:
-        pointers_[v] = const_cast<void*>(run_memory_->PlaceOf(
-            static_cast<size_t>(root.graph_value), inputs_[static_cast<size_t>(root.graph_value)]));
+        pointers_[v] = PlaceOf(static_cast<size_t>(root.graph_value));
         break;
       case Storage::kVariable:
         pointers_[v] = variables_.at(root.graph_value).data;
@@ -164,10 +188,28 @@ void Plan::ResolvePointers() {
 }
 
 void Plan::FeedInputs() {
-  for (const size_t id : read_inputs_) run_memory_->Feed(id, inputs_[id]);
+  for (const size_t id : read_inputs_) {
+    const auto prepared = prepared_.find(id);
+    if (prepared == prepared_.end()) {
+      run_memory_->Feed(id, inputs_[id]);
+    } else {
+      prepared->second.Feed(inputs_[id]);
+    }
+  }
+}
+
+void Plan::PrepareInputs(const RunContext& context) const {
+  for (const auto& [id, input] : prepared_) input.Prepare(context);
 }
 
 RunContext Plan::Start(const RunInputs& inputs, GradientSums* gradient_sums) {
+  const RunContext context = Feed(inputs, gradient_sums);
+  PrepareInputs(context);
+  return context;
+}
+
+// All that a run brings from the host's memory, which no recorded work does.
+RunContext Plan::Feed(const RunInputs& inputs, GradientSums* gradient_sums) {
   backend_.Enter();
   ResolvePointers();
   run_memory_->Begin(static_cast<uint32_t>(inputs.epoch),
@@ -200,8 +242,9 @@ void Plan::RunLineJoined(RunContext* context, size_t i, LaneExchange* exchange) 
 }
 
 LossSums Plan::Run(const RunInputs& inputs, const RunHooks& hooks) {
-  RunContext context = Start(inputs);
+  RunContext context = Feed(inputs, nullptr);
   const auto lines = [&] {
+    PrepareInputs(context);
     if (hooks.before) hooks.before();
     RunJoined(&context, hooks);
     if (hooks.behind) hooks.behind();
@@ -210,7 +253,7 @@ LossSums Plan::Run(const RunInputs& inputs, const RunHooks& hooks) {
     lines();
   } else {
     RepeatedWork& work = hooks.work != nullptr ? *hooks.work : work_;
-    work.Begin(backend_, {arena_.generation(), inputs.seed, context.sums}, lines);
+    work.Begin(backend_, {arena_.generation(), preparations_, inputs.seed, context.sums}, lines);
   }
   return inputs.sums != nullptr ? LossSums{} : Sums();
 }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -17,6 +18,7 @@
 #include "engine/plan/join.h"
 #include "engine/plan/lowering.h"
 #include "engine/plan/memory.h"
+#include "engine/plan/prepared_input.h"
 #include "engine/plan/repeated_work.h"
 #include "engine/plan/run_memory.h"
 #include "engine/plan/variables.h"
@@ -67,8 +69,10 @@ class Plan {
 
   // The array that graph input `name` reads from now on: plain, (batch,) + sample shape, alive
   // during Run. Throws ConfigError for an unknown name; an input that this mode does not use is
-  // accepted and ignored.
-  void SetInput(const std::string& name, const void* data);
+  // accepted and ignored. With a preparation the rows are those as stored that it speaks of, and
+  // the device makes the input of them.
+  void SetInput(const std::string& name, const void* data,
+                const std::shared_ptr<const PicturePreparation>& preparation = nullptr);
 
   // Executes every line. In kTrain the gradients of the *sum* of the losses are then in Variables;
   // returns the sums of the batch (zeros in kPredict), behind all lines.
@@ -110,7 +114,11 @@ class Plan {
   std::set<ValueId> Kept(const Lowering& lowering) const;
   void MakeRunMemory();
   void ResolvePointers();
+  void SetPreparation(size_t input, const std::shared_ptr<const PicturePreparation>& preparation);
+  void* PlaceOf(size_t input) const;
+  RunContext Feed(const RunInputs& inputs, GradientSums* gradient_sums);
   void FeedInputs();
+  void PrepareInputs(const RunContext& context) const;
   void CheckInputs() const;
   void FindReadyLines();
   void RunLine(RunContext* context, size_t i);
@@ -134,6 +142,8 @@ class Plan {
   std::vector<const void*> inputs_;  // by graph value
   std::vector<size_t> read_inputs_;  // the graph values among them that lines read
   std::unique_ptr<RunMemory> run_memory_;
+  std::map<size_t, PreparedInput> prepared_;  // of read_inputs_
+  int64_t preparations_ = 0;                  // how often that has changed
   // By line: elements of the flat gradients that are final behind it; the same as before it where
   // it finishes none.
   std::vector<int64_t> ready_after_;

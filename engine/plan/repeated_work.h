@@ -18,7 +18,8 @@ class RepeatedWork {
   // What of the work is not read from the device's memory, but may change: of other work nothing is
   // repeated.
   struct Key {
-    int generation = -1;  // of the arena
+    int generation = -1;       // of the arena
+    int64_t preparations = 0;  // that the plan's inputs have been given so far
     uint64_t seed = 0;
     const LossSums* sums = nullptr;
     friend bool operator==(const Key&, const Key&) = default;

@@ -15,6 +15,7 @@ size_t RowBytes(const Graph& graph, const std::string& name, DType dtype) {
 Batch RowsOf(const Batch& batch, Range rows, size_t x_bytes, size_t label_bytes) {
   const auto begin = static_cast<size_t>(rows.begin), count = static_cast<size_t>(rows.size());
   Batch part = batch;
+  if (batch.preparation) x_bytes = batch.preparation->stored_bytes();
   part.x = static_cast<const char*>(batch.x) + begin * x_bytes;
   part.labels = static_cast<const char*>(batch.labels) + begin * label_bytes;
   if (!batch.ids.empty()) part.ids = batch.ids.subspan(begin, count);

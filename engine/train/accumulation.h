@@ -19,7 +19,8 @@ namespace lockstep {
 // Bytes of one row of the graph's input `name`; ConfigError where it has none of that name.
 size_t RowBytes(const Graph& graph, const std::string& name, DType dtype);
 
-// These rows of a batch, as one of their own. Bytes are those of one row of samples and of labels.
+// These rows of a batch, as one of their own. Bytes are those of one row of samples, as fed, and of
+// labels.
 Batch RowsOf(const Batch& batch, Range rows, size_t x_bytes, size_t label_bytes);
 
 // Sums the gradients that the parts leave, in a second flat block. What earlier parts left is added

@@ -4,16 +4,20 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 
+#include "engine/plan/picture_preparation.h"
 #include "engine/tensor/tensor.h"
 
 namespace lockstep {
 
 // One batch, ready to be fed. The memory belongs to the source and lives until the next Next().
 struct Batch {
-  const void* x = nullptr;       // (rows,) + sample shape, plain, dtype of sample_type()
+  const void* x = nullptr;  // (rows,) + sample shape, plain, dtype of sample_type();
+  // or, where this is there, rows of bytes as stored, of which the device makes that.
+  std::shared_ptr<const PicturePreparation> preparation = nullptr;
   const void* labels = nullptr;  // (rows,) + label shape, dtype of label_type()
   std::span<const int64_t> ids;  // global sample ids, one a row
   int64_t rows = 0;              // at most max_rows(); fewer, perhaps 0, at the end of an epoch
@@ -37,7 +41,7 @@ struct SourcePosition {
 class BatchSource {
  public:
   virtual ~BatchSource() = default;
-  // One sample's shape and dtype as fed (float32 unless the plan scales bytes itself).
+  // One sample's shape and dtype as fed, whatever it is stored as.
   virtual TensorType sample_type() const = 0;
   // int32 () classes, or targets, floating as the samples are.
   virtual TensorType label_type() const = 0;

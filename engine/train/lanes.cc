@@ -146,7 +146,7 @@ void LaneRunner::RunGroup(std::span<const Lane> lanes, const RunInputs& inputs, 
     const Lane& lane = lanes[i];
     const Batch rows =
         RowsOf(feed.batch, {lane.begin, lane.begin + lane.rows}, x_bytes, label_bytes);
-    lane.plan->SetInput(feed.x, rows.x);
+    lane.plan->SetInput(feed.x, rows.x, rows.preparation);
     lane.plan->SetInput(feed.labels, rows.labels);
     RunInputs mine = inputs;
     mine.ids = rows.ids.data();
@@ -180,7 +180,7 @@ LossSums LaneRunner::AddUp(const std::vector<LossSums>& mine) {
 
 void LaneRunner::JoinOthers(Mode mode, const Feed& feed) {
   Plan* const plan = PlanFor(mode, 0, 1);
-  plan->SetInput(feed.x, feed.batch.x);
+  plan->SetInput(feed.x, feed.batch.x, feed.batch.preparation);
   plan->SetInput(feed.labels, feed.batch.labels);
   plan->RunJoinsOnly({.exchange = exchange_.get()});
 }

@@ -143,7 +143,7 @@ void Network::RequireParts(int64_t samples) const {
 
 LossSums Network::Run(Mode mode, const Batch& batch, const RunHooks& hooks, LossSums* late_sums) {
   Plan& plan = this->plan(mode, batch.rows);
-  plan.SetInput(options_.x, batch.x);
+  plan.SetInput(options_.x, batch.x, batch.preparation);
   plan.SetInput(options_.labels, batch.labels);
   return plan.Run(
       {.seed = options_.seed, .epoch = batch.epoch, .ids = batch.ids.data(), .sums = late_sums},
@@ -222,7 +222,7 @@ void Network::TrainOnNothing(const Batch& batch, const GradientsReady& ready) {
   ClearGradients();
   if (!exchange_) return;
   Plan& plan = this->plan(Mode::kTrain, 1);
-  plan.SetInput(options_.x, batch.x);
+  plan.SetInput(options_.x, batch.x, batch.preparation);
   plan.SetInput(options_.labels, batch.labels);
   plan.RunJoinsOnly({.gradients_ready = ready, .exchange = exchange_.get()});
 }

@@ -2,6 +2,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <numeric>
 #include <system_error>
@@ -12,6 +13,7 @@
 #include "data/epoch_order.h"
 #include "data/run_threads.h"
 #include "data/synthetic.h"
+#include "kernels/backend.h"
 #include "tests/data/expect_error.h"
 
 namespace lockstep {
@@ -239,6 +241,55 @@ TEST(DatasetSource, BatchesAreAligned) {
     EXPECT_EQ(reinterpret_cast<uintptr_t>(batch.x) % 64, 0U);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(batch.labels) % 64, 0U);
   }
+}
+
+// What the device is to do with them gives what the host would have handed out.
+void ExpectStoredRows(const Dataset& dataset, const TransformOptions& transform) {
+  const auto backend = MakeCpuBackend(1);
+  SourceOptions options{.batch_size = 9, .seed = 3, .transform = transform};
+  DatasetSource prepared(dataset, options);
+  options.as_stored = true;
+  DatasetSource stored(dataset, options);
+  EXPECT_EQ(stored.sample_type(), prepared.sample_type());
+  const auto* const bytes = static_cast<const uint8_t*>(dataset.features().data());
+  const size_t row = stored.dataset().features().bytes() / static_cast<size_t>(dataset.size());
+  for (int64_t i = 2 * stored.batches_per_epoch(); i > 0; --i) {
+    const Batch& wanted = prepared.Next();
+    const Batch& found = stored.Next();
+    ASSERT_EQ(wanted.preparation, nullptr);
+    ASSERT_NE(found.preparation, nullptr);
+    ASSERT_EQ(found.preparation->stored_bytes(), row);
+    for (size_t k = 0; k < found.ids.size(); ++k) {
+      EXPECT_EQ(std::memcmp(static_cast<const uint8_t*>(found.x) + k * row,
+                            bytes + static_cast<size_t>(found.ids[k]) * row, row),
+                0);
+    }
+    const auto epoch = static_cast<uint32_t>(found.epoch);
+    Tensor y(DType::kFloat32, {found.rows, stored.sample_type().shape.size()});
+    backend->picture().Prepare(DType::kFloat32, found.preparation->cut, found.rows,
+                               {&epoch, found.ids.data()}, found.preparation->table.data(),
+                               static_cast<const uint8_t*>(found.x), y.data());
+    EXPECT_EQ(std::memcmp(y.data(), wanted.x, y.bytes()), 0);
+  }
+}
+
+TEST(DatasetSource, BytesMayBeHandedOutAsStored) {
+  const Dataset pictures = SyntheticDataset({3, 9, 7}, 4, 40, 1, DType::kUint8);
+  ExpectStoredRows(pictures, {});
+  ExpectStoredRows(pictures, {.mean = {0.1F, 0.2F, 0.3F}, .deviation = {0.5F}});
+  ExpectStoredRows(pictures, {.padding = 2, .crop = 7, .random_crop = true, .flip = true});
+  ExpectStoredRows(SyntheticDataset({35}, 4, 40, 1, DType::kUint8), {.mean = {0.5F}});
+}
+
+TEST(DatasetSource, WhatIsNoByteOrStaysOneIsPreparedHere) {
+  const auto prepares = [](DType stored, DType fed) {
+    DatasetSource source(SyntheticDataset({3, 9, 7}, 4, 40, 1, stored),
+                         {.transform = {.dtype = fed, .padding = 1}, .as_stored = true});
+    return source.Next().preparation == nullptr;
+  };
+  EXPECT_TRUE(prepares(DType::kFloat32, DType::kFloat32));
+  EXPECT_TRUE(prepares(DType::kUint8, DType::kUint8));
+  EXPECT_FALSE(prepares(DType::kUint8, DType::kFloat64));
 }
 
 TEST(DatasetSource, BatchesComeWithoutThreadsToPrepareThem) {

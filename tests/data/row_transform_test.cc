@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <map>
 #include <numeric>
 
@@ -100,6 +101,8 @@ TEST(RowTransform, ImpossibleOptionsAreUsageErrors) {
   const TensorType picture{{3, 8, 8}, DType::kUint8};
   refuse(picture, {.mean = {1, 2}});
   refuse(picture, {.deviation = {0}});
+  refuse(picture, {.mean = {std::numeric_limits<float>::infinity()}});
+  refuse(picture, {.scale = 1e38});
   refuse(picture, {.crop = 9});
   refuse(picture, {.padding = -1});
   refuse(picture, {.dtype = DType::kUint8, .mean = {1}});
