@@ -229,11 +229,22 @@ void Network::TrainOnNothing(const Batch& batch, const GradientsReady& ready) {
 
 LossSums Network::Evaluate(const Batch& batch) {
   if (lanes_) return lanes_->Evaluate(batch, options_.x, options_.labels);
+  return EvaluateParts(batch, nullptr);
+}
+
+void Network::EvaluateLate(const Batch& batch) {
+  if (!evaluated_) evaluated_ = std::make_unique<LateSums>(backend_);
+  evaluated_->Add([&](LossSums* sums) { EvaluateParts(batch, sums); });
+}
+
+LossSums Network::TakeEvaluated() { return evaluated_ ? evaluated_->Take() : LossSums{}; }
+
+LossSums Network::EvaluateParts(const Batch& batch, LossSums* late_sums) {
   const int64_t parts = PartsOf(batch);
   LossSums sums;
   for (int64_t i = 0; i < parts; ++i) {
     const Batch part = PartOfBatch(batch, i, parts);
-    if (part.rows > 0) sums += Run(Mode::kEvaluate, part);
+    if (part.rows > 0) sums += Run(Mode::kEvaluate, part, {}, late_sums);
   }
   return sums;
 }

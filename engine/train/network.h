@@ -19,6 +19,7 @@
 #include "engine/train/batch_source.h"
 #include "engine/train/group_exchange.h"
 #include "engine/train/lanes.h"
+#include "engine/train/late_sums.h"
 #include "engine/train/rank_group.h"
 
 namespace lockstep {
@@ -72,6 +73,11 @@ class Network {
   // Loss and metric with running statistics and without dropout; of this rank's rows, or of the
   // whole job, as Train.
   LossSums Evaluate(const Batch& batch);
+  // The same on a device that nobody waits for, in the fast mode: what batches come to is kept
+  // there.
+  void EvaluateLate(const Batch& batch);
+  // Of all batches since it was last called, added in their order; waits for them.
+  LossSums TakeEvaluated();
   // Gradients that a batch without a sample that counts leaves: none.
   void ClearGradients();
   // The graph's output for rows of plain (n,) + sample shape of this network's dtype.
@@ -117,6 +123,7 @@ class Network {
   LossSums TrainParts(const Batch& batch, const GradientsReady& ready);
   LossSums TrainPart(const Batch& batch, const GradientsReady& ready);
   void TrainOnNothing(const Batch& batch, const GradientsReady& ready);
+  LossSums EvaluateParts(const Batch& batch, LossSums* late_sums);
   // Of the parts of batches with these numbers of rows, those that no plan is there for.
   std::vector<int64_t> RowsToCompile(Mode mode, std::span<const int64_t> rows) const;
   void RequireFits(const std::string& input, const TensorType& found, const char* what) const;
@@ -134,6 +141,7 @@ class Network {
   std::unique_ptr<LaneRunner> lanes_;
   std::unique_ptr<GroupExchange> exchange_;     // of norm_over_ranks
   std::unique_ptr<Accumulation> accumulation_;  // null where batches are run at once
+  std::unique_ptr<LateSums> evaluated_;         // made when it is first needed
 };
 
 }  // namespace lockstep

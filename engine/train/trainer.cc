@@ -424,14 +424,21 @@ std::optional<LossSums> EvaluateAll(Network& network, BatchSource& source,
   network.RequireFits(source);
   // Of lanes nothing is timed.
   if (!network.lanes()) network.Prepare(Mode::kEvaluate, {{source.max_rows(), source.tail_rows()}});
+  const bool late = !network.backend().shares_host_memory() && network.lanes() == nullptr;
+  if (late) network.TakeEvaluated();  // what an evaluation that was broken off has left
   LossSums mine;
   source.Seek({source.position().epoch, 0});
   for (bool last = false; !last;) {
     if (AnyRank(network.group(), should_stop && should_stop())) return std::nullopt;
     const Batch& batch = source.Next();
     last = batch.last_of_epoch;
-    mine += network.Evaluate(batch);
+    if (late) {
+      network.EvaluateLate(batch);
+    } else {
+      mine += network.Evaluate(batch);
+    }
   }
+  if (late) mine = network.TakeEvaluated();
   if (network.lanes() != nullptr) return mine;  // which is the whole job's
   LossSums total;
   for (const LossSums& sums : GatherValues(network.group(), mine)) total += sums;

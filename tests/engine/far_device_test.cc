@@ -83,6 +83,13 @@ void ExpectSame(const std::map<std::string, Tensor>& a, const std::map<std::stri
   }
 }
 
+void ExpectSame(const LossSums& a, const LossSums& b) {
+  EXPECT_EQ(a.loss, b.loss);
+  EXPECT_EQ(a.count, b.count);
+  EXPECT_EQ(a.metric, b.metric);
+  EXPECT_EQ(a.metric_count, b.metric_count);
+}
+
 // Relative to the largest element of each array.
 void ExpectClose(const std::map<std::string, Tensor>& a, const std::map<std::string, Tensor>& b,
                  double tolerance) {
@@ -339,6 +346,31 @@ TEST_F(FarDeviceTest, ManyStepsAreReportedAsOnTheCpu) {
   EXPECT_EQ(remote.trainer.interval().batches, StepLog::kSteps + 50);
   EXPECT_EQ(near.updater.updates(), remote.updater.updates());
   ExpectSame(near.Arrays(), remote.Arrays());
+
+  // As many batches are evaluated: one wait to make room, one for the result.
+  const LossSums wanted = *EvaluateAll(near.network, near.source);
+  const int64_t before_evaluation = far_.waits();
+  const LossSums found = *EvaluateAll(remote.network, remote.source);
+  EXPECT_EQ(far_.waits() - before_evaluation, 2);
+  ExpectSame(found, wanted);
+}
+
+TEST_F(FarDeviceTest, AnEvaluationThatWasBrokenOffLeavesNothing) {
+  for (const int accumulate : {1, 3}) {
+    const JobOptions options{.network = {.accumulate = accumulate}};
+    Job near(*cpu_, vgg_, pictures_, vgg_labels_, options);
+    Job remote(far_, vgg_, pictures_, vgg_labels_, options);
+    const LossSums wanted = *EvaluateAll(near.network, near.source);
+    remote.network.algorithms().Parse(near.network.algorithms().ToString());
+    int asked = 0;
+    EXPECT_FALSE(EvaluateAll(remote.network, remote.source, [&] { return ++asked == 3; }));
+    ExpectSame(*EvaluateAll(remote.network, remote.source), wanted);
+    // Nor does anybody wait for the batches of one.
+    const LossSums next = *EvaluateAll(near.network, near.source);  // in another order
+    const int64_t before = far_.waits();
+    ExpectSame(*EvaluateAll(remote.network, remote.source), next);
+    EXPECT_EQ(far_.waits() - before, 1);
+  }
 }
 
 // (The CPU's running statistics have followed the batch; nobody saves them.)
