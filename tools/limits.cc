@@ -4,11 +4,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <latch>
 #include <string>
-#include <system_error>
-#include <thread>
-#include <vector>
 
 #include "comm/world.h"
 #include "engine/train/host_name.h"
@@ -71,20 +67,10 @@ void RequireDescriptors(int ranks) {
 
 // All at once, for they live at once.
 void RequireThreads(int needed) {
-  std::latch end(1);
-  std::vector<std::thread> started;
-  started.reserve(static_cast<size_t>(needed));
-  bool failed = false;
-  try {
-    for (int i = 0; i < needed; ++i) started.emplace_back([&end] { end.wait(); });
-  } catch (const std::system_error&) {
-    failed = true;
-  }
-  end.count_down();
-  for (std::thread& thread : started) thread.join();
-  if (!failed) return;
+  const int startable = cpu::StartableThreads(needed);
+  if (startable == needed) return;
   Refuse("no more threads: needs " + std::to_string(needed) + " besides the first, may have " +
-             std::to_string(started.size()),
+             std::to_string(startable),
          "`ulimit -u`, or the container's limit of processes");
 }
 

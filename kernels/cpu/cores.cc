@@ -5,18 +5,16 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <latch>
 #include <limits>
+#include <system_error>
+#include <thread>
+#include <vector>
 
 namespace lockstep::cpu {
 namespace {
 
 constexpr double kUnlimited = std::numeric_limits<double>::infinity();
-
-int CoresOfAffinity() {
-  cpu_set_t cores;
-  if (sched_getaffinity(0, sizeof cores, &cores) != 0) return 1;
-  return std::max(1, CPU_COUNT(&cores));
-}
 
 double Cores(double quota, double period) {
   return quota > 0 && period > 0 ? quota / period : kUnlimited;
@@ -47,13 +45,33 @@ std::string GroupV2(const std::string& proc) {
 
 }  // namespace
 
+int AffinityCores() {
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) != 0) return 1;
+  return std::max(1, CPU_COUNT(&cores));
+}
+
 int UsableCores(const std::string& proc, const std::string& cgroups) {
   double quota = std::min(QuotaV2(cgroups), QuotaV1(cgroups + "/cpu"));
   for (std::string group = GroupV2(proc); group.size() > 1; group.resize(group.rfind('/'))) {
     quota = std::min(quota, QuotaV2(cgroups + group));
   }
-  const int cores = CoresOfAffinity();
+  const int cores = AffinityCores();
   return quota < cores ? std::max(1, static_cast<int>(std::ceil(quota))) : cores;
+}
+
+int StartableThreads(int wanted) {
+  std::latch end(1);
+  std::vector<std::thread> started;
+  started.reserve(static_cast<size_t>(wanted));
+  try {
+    while (std::ssize(started) < wanted) started.emplace_back([&end] { end.wait(); });
+  } catch (const std::system_error&) {
+    // No more, then.
+  }
+  end.count_down();
+  for (std::thread& thread : started) thread.join();
+  return static_cast<int>(started.size());
 }
 
 }  // namespace lockstep::cpu
