@@ -98,7 +98,8 @@ class Backend {
   virtual SoftmaxKernels& softmax() = 0;
 };
 
-// threads 0: the cores of the affinity mask, fewer where a container may use less CPU time.
+// threads 0: the cores of the affinity mask, fewer where a container may use less CPU time; a share
+// of them where other processes are known to run on the same (kernels/cpu/crowd.h).
 std::unique_ptr<Backend> MakeCpuBackend(int threads = 0);
 // GPUs that this build can ask for here; 0 without a driver that answers.
 int CountCudaDevices();

@@ -8,7 +8,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 #include <vector>
 
-#include "kernels/cpu/cores.h"
+#include "kernels/cpu/crowd.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/error.h"
 
@@ -46,7 +46,9 @@ class LaneScope {
 }  // namespace
 
 CpuBackend::CpuBackend(int threads, Isa isa)
-    : threads_(threads > 0 ? threads : UsableCores()), isa_(TableOf(isa)), gemm_(isa) {}
+    : threads_(threads > 0 ? threads : OwnCores()), isa_(TableOf(isa)), gemm_(isa) {
+  ExpectThreads(threads_);
+}
 
 std::string CpuBackend::fingerprint() const {
   const dnnl_version_t* v = dnnl_version();
