@@ -1,8 +1,11 @@
 #include "comm/world.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <initializer_list>
 #include <string>
 #include <utility>
@@ -11,6 +14,7 @@
 #include "comm/layered.h"
 #include "comm/mpi/mpi_world.h"
 #include "comm/self_communicator.h"
+#include "kernels/cpu/crowd.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -86,6 +90,26 @@ void RequireSameStart(Communicator& ranks, Transport transport) {
   }
 }
 
+// Which processors this process may run on, of which host.
+std::string PlaceOfProcess() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::string place = HostKey();
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return place;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &set)) place += " " + std::to_string(cpu);
+  }
+  return place;
+}
+
+// A launcher may give each rank processors of its own, or all the same ones.
+int RanksOfTheseProcessors(Communicator& ranks) {
+  const size_t mine = std::hash<std::string>()(PlaceOfProcess());
+  std::vector<size_t> places(static_cast<size_t>(ranks.size()));
+  ranks.Allgather(&mine, sizeof mine, places.data());
+  return static_cast<int>(std::count(places.begin(), places.end(), mine));
+}
+
 }  // namespace
 
 std::unique_ptr<Communicator> MakeWorld(const WorldOptions& options) {
@@ -99,6 +123,7 @@ std::unique_ptr<Communicator> MakeWorld(const WorldOptions& options) {
         ExitCode::kBadCluster);
   }
   RequireSameStart(*mpi, options.transport);
+  cpu::ShareCores(RanksOfTheseProcessors(*mpi));
   if (options.transport == Transport::kMpi) return mpi;
   const int rank = mpi->rank();
   const int per_host = options.ranks_per_host;

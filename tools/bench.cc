@@ -127,7 +127,7 @@ class Bench {
   Bench(const BenchOptions& options, JobRanks& ranks)
       : options_(options),
         ranks_(ranks),
-        backend_(OpenDevice({.device = options.device}, ranks_.Threads(options.threads)).backend),
+        backend_(OpenDevice({.device = options.device}, static_cast<int>(options.threads)).backend),
         note_(ranks_.UseDevice(*backend_)),
         source_(MakeDataset(options), {.batch_size = options.batch_size,
                                        .drop_last = true,

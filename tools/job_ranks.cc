@@ -1,7 +1,5 @@
 #include "tools/job_ranks.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -11,24 +9,11 @@
 #include "comm/world.h"
 #include "engine/train/checkpoint_file.h"
 #include "engine/train/host_name.h"
-#include "kernels/cpu/cores.h"
 #include "kernels/error.h"
 #include "tools/text.h"
 
 namespace lockstep::tools {
 namespace {
-
-// Which processors this process may run on, of which host.
-std::string PlaceOfProcess() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  std::string place = HostKey();
-  if (::sched_getaffinity(0, sizeof set, &set) != 0) return place;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (CPU_ISSET(cpu, &set)) place += " " + std::to_string(cpu);
-  }
-  return place;
-}
 
 std::string TextOf(const JobRanks::Facts& facts) {
   std::string text;
@@ -150,16 +135,6 @@ void JobRanks::LetGoOfDevice() const noexcept {
   } catch (...) {
     // Of a job before it.
   }
-}
-
-// A launcher may give each rank processors of its own, or all the same ones.
-int JobRanks::Threads(int64_t wanted) const {
-  if (size() == 1) return static_cast<int>(wanted);
-  const std::string mine = PlaceOfProcess();
-  const std::vector<std::string> places = GatherTexts(group(), mine);
-  if (wanted > 0) return static_cast<int>(wanted);
-  const auto sharers = std::max<int64_t>(1, std::count(places.begin(), places.end(), mine));
-  return std::max(1, cpu::UsableCores() / static_cast<int>(sharers));
 }
 
 void JobRanks::Together(const std::function<void()>& action) const {

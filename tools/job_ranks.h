@@ -65,9 +65,6 @@ class JobRanks {
   // the device goes. Others have been told by then (Abort), or it may wait for them.
   void LetGoOfDevice() const noexcept;
 
-  // `wanted`, or for 0 this rank's share of the processors that it may use.
-  int Threads(int64_t wanted) const;
-
   // What only this process does; then all throw AgreedError where it failed on any.
   void Together(const std::function<void()>& action) const;
   // Throws AgreedError (76) with a table of what differs.

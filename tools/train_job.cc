@@ -65,10 +65,9 @@ class TrainJob::Impl {
     {
       const StopSignals::NothingToSave nothing(*signals_);
       const Doing doing("data and network");
-      const int threads = ranks_.Threads(o_.threads);
       ranks_.Together([&] {
         PrepareDirectories();
-        OpenBackend(threads);
+        OpenBackend();
       });
       data_.emplace(o_, ranks_, *backend_,
                     [this](const std::string& line) { Say("warning: " + line); });
@@ -130,9 +129,9 @@ class TrainJob::Impl {
                        .warn = [this](const std::string& line) { Say("warning: " + line); }});
   }
 
-  void OpenBackend(int threads) {
-    OpenedDevice device =
-        OpenDevice({.device = o_.device, .allowed_gpus = o_.allowed_gpus}, threads);
+  void OpenBackend() {
+    OpenedDevice device = OpenDevice({.device = o_.device, .allowed_gpus = o_.allowed_gpus},
+                                     static_cast<int>(o_.threads));
     backend_ = std::move(device.backend);
     if (!device.note.empty()) o_.notes.push_back(device.note);
   }

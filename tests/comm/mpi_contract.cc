@@ -1,13 +1,18 @@
 // The contract on the ranks that mpirun started: mpi_contract TRANSPORT [RANKS_PER_HOST] NAME,
 // where NAME is what the communicator must call itself.
 #include <gtest/gtest.h>
+#include <sched.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <memory>
+#include <vector>
 
 #include "comm/world.h"
+#include "kernels/backend.h"
+#include "kernels/cpu/cores.h"
 #include "tests/comm/contract.h"
 
 namespace lockstep::testing {
@@ -27,6 +32,22 @@ INSTANTIATE_TEST_SUITE_P(Of, MpiContract,
                          [](const ::testing::TestParamInfo<Check>& info) {
                            return std::string(info.param.name);
                          });
+
+// mpirun gives each rank of two a core of its own, and all ranks of more all cores.
+TEST(MpiWorld, RanksThatRunOnTheSameCoresDivideThem) {
+  cpu_set_t mine;
+  CPU_ZERO(&mine);
+  ASSERT_EQ(sched_getaffinity(0, sizeof mine, &mine), 0);
+  std::vector<cpu_set_t> sets(static_cast<size_t>(world->size()));
+  world->Allgather(&mine, sizeof mine, sets.data());
+  const auto sharers = std::count_if(sets.begin(), sets.end(), [&](const cpu_set_t& other) {
+    return CPU_EQUAL(&other, &mine) != 0;
+  });
+  const int share = std::max(1, cpu::UsableCores() / static_cast<int>(sharers));
+  EXPECT_EQ(MakeCpuBackend()->threads(), share);
+  EXPECT_EQ(MakeCpuBackend(3)->threads(), 3);
+  world->Barrier();
+}
 
 int Run(const char* transport, int ranks_per_host, const std::string& name) {
   const auto made =
