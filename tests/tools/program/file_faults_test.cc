@@ -54,7 +54,7 @@ TEST_F(FileFaults, A10ACheckpointOfANewerFormatIsRefused) {
 
 TEST_F(FileFaults, A13ACheckpointDeletedWhileTheyTrainIsAWarning) {
   Program program(With(Saving(), "--epochs", "100000"), Wrapped(2));
-  ASSERT_TRUE(program.WaitUntil([&] { return Exists("job/checkpoint_2.lsc"); }));
+  ASSERT_TRUE(program.WaitUntil([&] { return HasCheckpoint("job", 2); }));
   for (const auto& entry : std::filesystem::directory_iterator(Dir("job"))) {
     if (entry.path().extension() == ".lsc") std::filesystem::remove(entry);
   }

@@ -102,7 +102,7 @@ TEST_F(Interruptions, LogOfAnInterruptedEvaluationIsCompletedOnResume) {
   for (int attempt = 0; attempt < 20 && job.empty(); ++attempt) {
     const std::string name = "job" + std::to_string(attempt);
     Program program(Train(more, name), Setting());
-    ASSERT_TRUE(program.WaitUntil([&] { return Exists(name + "/checkpoint_9.lsc"); }));
+    ASSERT_TRUE(program.WaitUntil([&] { return HasCheckpoint(name, 9); }));
     std::this_thread::sleep_for(std::chrono::milliseconds(10 + 5 * attempt));
     program.Signal(SIGTERM);
     EXPECT_EQ(program.Wait().code, 0);
@@ -126,7 +126,7 @@ TEST_F(Interruptions, InterruptAndHangupStopAsTermDoes) {
   for (const int signal : {SIGINT, SIGHUP, SIGUSR1}) {
     const std::string job = "job" + std::to_string(signal);
     Program program(Job(job), Setting());
-    ASSERT_TRUE(program.WaitUntil([&] { return Exists(job + "/checkpoint_3.lsc"); }));
+    ASSERT_TRUE(program.WaitUntil([&] { return HasCheckpoint(job, 3); }));
     program.Signal(signal);
     const Outcome outcome = program.Wait();
     EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
@@ -158,7 +158,7 @@ TEST_F(Limits, SecondSignalLeavesAtOnce) {
   // 14 million weights: saving them takes longer than the second signal.
   Program program(With(Train({"--checkpoint-every", "1"}, "job"), "--hidden", "3600,3600"),
                   Setting());
-  ASSERT_TRUE(program.WaitUntil([&] { return Exists("job/checkpoint_1.lsc"); }));
+  ASSERT_TRUE(program.WaitUntil([&] { return HasCheckpoint("job", 1); }));
   program.Signal(SIGTERM);
   program.WaitForDelivery();
   program.Signal(SIGINT);
@@ -173,7 +173,7 @@ TEST_F(Limits, TimeoutsSignalsAreOne) {
   ProgramSetting setting = Setting();
   setting.launcher = {"/usr/bin/timeout", "--preserve-status", "100"};
   Program program(With(Train({"--checkpoint-every", "1"}, "job"), "--epochs", "100000"), setting);
-  ASSERT_TRUE(program.WaitUntil([&] { return Exists("job/checkpoint_1.lsc"); }));
+  ASSERT_TRUE(program.WaitUntil([&] { return HasCheckpoint("job", 1); }));
   program.Signal(SIGTERM);
   const Outcome outcome = program.Wait();
   EXPECT_EQ(outcome.code, 0) << outcome.signal << outcome.err;
@@ -237,7 +237,7 @@ TEST_F(Limits, UnwritableResultsCostNoModel) {
   for (const std::string name : {"loss.png", "log"}) {
     const std::string job = name.substr(0, 3);
     Program program(With(Train({"--checkpoint-every", "1"}, job), "--epochs", "100000"), Setting());
-    ASSERT_TRUE(program.WaitUntil([&] { return Exists(job + "/checkpoint_1.lsc"); }));
+    ASSERT_TRUE(program.WaitUntil([&] { return HasCheckpoint(job, 1); }));
     std::filesystem::remove(Dir(job + "out/" + name));
     scratch_.MakeDirectory(job + "out/" + name);
     const auto epochs = [&] { return ReadFile(Dir("stdout")).size(); };

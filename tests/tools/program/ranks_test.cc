@@ -394,7 +394,7 @@ TEST_F(Ranks, TermToOneStopsAllAfterTheSameStep) {
   const Arguments job = With(Reproducible("job", {"--checkpoint-every", "1"}), "--epochs", "3");
   for (const int rank : {0, 1}) {
     Program program(job, Wrapped(2));
-    ASSERT_TRUE(program.WaitUntil([&] { return Exists("job/checkpoint_2.lsc"); }));
+    ASSERT_TRUE(program.WaitUntil([&] { return HasCheckpoint("job", 2); }));
     ::kill(PidOf(rank), SIGTERM);
     const Outcome stopped = program.Wait();
     EXPECT_EQ(stopped.code, 0) << stopped.out << stopped.err;
@@ -437,7 +437,7 @@ TEST_F(OwnRanks, TermSavesAndEndsWellAndTheJobGoesOnWithOtherRanks) {
   const Arguments job = Reproducible("job", {"--checkpoint-every", "1", "--epochs", "3"});
   for (const int signal : {SIGTERM, SIGINT}) {
     Program program(On(2, job), Setting());
-    ASSERT_TRUE(program.WaitUntil([&] { return Exists("job/checkpoint_2.lsc"); }));
+    ASSERT_TRUE(program.WaitUntil([&] { return HasCheckpoint("job", 2); }));
     program.Signal(signal);
     const Outcome stopped = program.Wait();
     EXPECT_EQ(stopped.code, 0) << stopped.out << stopped.err;
@@ -451,7 +451,7 @@ TEST_F(OwnRanks, TermSavesAndEndsWellAndTheJobGoesOnWithOtherRanks) {
 TEST_F(OwnRanks, EndWithTheProgramThatStartedThem) {
   Program program(On(2, With(Train({"--checkpoint-every", "1"}, "job"), "--epochs", "100000")),
                   Setting());
-  ASSERT_TRUE(program.WaitUntil([&] { return Exists("job/checkpoint_2.lsc"); }));
+  ASSERT_TRUE(program.WaitUntil([&] { return HasCheckpoint("job", 2); }));
   program.Signal(SIGKILL);
   EXPECT_EQ(program.Wait().signal, SIGKILL);
   // The lock on the directory is free again when the last of them has gone.

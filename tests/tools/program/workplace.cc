@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <random>
+#include <system_error>
 
 #include "data/npz.h"
 
@@ -74,6 +76,21 @@ std::string Workplace::Channel(const std::string& name, const Arrays& arrays) co
 }
 
 bool Workplace::Exists(const std::string& name) const { return std::filesystem::exists(Dir(name)); }
+
+bool Workplace::HasCheckpoint(const std::string& job, int64_t least) const {
+  std::error_code error;
+  std::filesystem::directory_iterator files(Dir(job), error);
+  for (; !error && files != std::filesystem::directory_iterator(); files.increment(error)) {
+    long long iteration = 0;
+    int end = 0;
+    const std::string name = files->path().filename();
+    if (std::sscanf(name.c_str(), "checkpoint_%lld.lsc%n", &iteration, &end) == 1 &&
+        static_cast<size_t>(end) == name.size() && iteration >= least) {
+      return true;
+    }
+  }
+  return false;
+}
 
 Arguments Workplace::TrainWithoutChannels(const Arguments& more) const {
   const Arguments network =

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -37,6 +38,9 @@ class Workplace : public ::testing::Test {
   std::string Channel(const std::string& name, const Arrays& arrays) const;
   std::string Dir(const std::string& name) const { return scratch_ / name; }
   bool Exists(const std::string& name) const;
+  // Whether the folder `job` has a checkpoint of this iteration or a later one: a single one may be
+  // gone again before anybody looks.
+  bool HasCheckpoint(const std::string& job, int64_t least) const;
 
   // `train` on one thread with both channels, into model/, out/ and, where `job` is given,
   // checkpoints of <job>/: an mlp with 9 and 8 hidden units, or a vgg 1/16 as wide with random
