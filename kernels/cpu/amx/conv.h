@@ -29,8 +29,8 @@ struct FilterVectors {
 };
 
 // Weights as tiles [pair of steps][line], `lines` lines of `blocks` blocks. Element (line, step) is
-// weights[line_offsets[line] + step_offsets[step]], or 0 where the step's offset is negative; steps
-// 2 i and 2 i + 1 are a pair.
+// weights[line_offsets[line] + step_offsets[step]], or 0 where the step's offset is negative.
+// Steps 2 i and 2 i + 1 are a pair: the order of the offsets says which of the caller's these are.
 struct TileWeights {
   const float* weights;
   const int32_t* line_offsets;

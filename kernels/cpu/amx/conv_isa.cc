@@ -91,7 +91,7 @@ __attribute__((always_inline)) inline void ForEachRow(const PaddedRows& p, const
   for (int64_t i = 0; i < p.rows; ++i) visit(x + i * p.width, (p.pad_rows + i) * row);
 }
 
-// Filters in as few tiles as hold them, of equal height: a product's time is that of its rows.
+// Filters in as few tiles as hold them, of equal height.
 struct FilterTiles {
   explicit FilterTiles(int64_t filters)
       : count(CeilDiv(filters, kLines)), height(CeilDiv(filters, count)) {}
@@ -259,9 +259,7 @@ void RunBackwardData(const TileBackwardData& w) {
 
 bool AddToWeights(const TileBackwardWeights& w) {
   const FilterTiles tiles(w.filters);
-  TileConfig config;
-  for (int i = 0; i < 6; ++i) config.rows[i] = static_cast<uint8_t>(tiles.height);
-  _tile_loadconfig(&config);
+  _tile_loadconfig(&kConfigsOfHeight[tiles.height - 1]);
   alignas(64) char lowered[2 * kMaxGradientBlocks * kBlockBytes];
   const int64_t all = CeilDiv(w.pairs, kPairs);
   __m512i largest = _mm512_setzero_si512();
