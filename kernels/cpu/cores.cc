@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <fstream>
 #include <latch>
 #include <limits>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -61,13 +61,13 @@ int UsableCores(const std::string& proc, const std::string& cgroups) {
 }
 
 int StartableThreads(int wanted) {
-  std::latch end(1);
   std::vector<std::thread> started;
   started.reserve(static_cast<size_t>(wanted));
+  std::latch end(1);
   try {
     while (std::ssize(started) < wanted) started.emplace_back([&end] { end.wait(); });
-  } catch (const std::system_error&) {
-    // No more, then.
+  } catch (const std::exception&) {
+    // No more, then, or no memory for one.
   }
   end.count_down();
   for (std::thread& thread : started) thread.join();

@@ -6,6 +6,7 @@
 #include <latch>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "kernels/cpu/cores.h"
@@ -56,21 +57,33 @@ Crowd& TheCrowd() {
   return crowd;
 }
 
+constexpr int kMostBystanders = 1024;  // of all processes; they take process ids and addresses
+constexpr int kSpareThreads = 64;      // that a process starts for other things
+
 bool NeedsBystanders(int processes, int threads) {
-  // libgomp sees by itself that there are more threads in this process than it has cores.
-  if (threads <= 1 || threads > AffinityCores()) return false;
-  return int64_t{processes} * threads > UsableCores() && std::getenv("OMP_WAIT_POLICY") == nullptr;
+  if (threads <= 1 || std::getenv("OMP_WAIT_POLICY") != nullptr) return false;
+  return int64_t{processes} * threads > UsableCores();
+}
+
+// libgomp ends the process when it gets no thread, and processes of one host come here together.
+bool CanStart(int processes, int bystanders, int threads) {
+  const int64_t all = int64_t{processes} * bystanders;
+  if (all > kMostBystanders) return false;
+  const int wanted = static_cast<int>(all) + processes * (threads + kSpareThreads);
+  return StartableThreads(wanted) == wanted;
 }
 
 void Update(Crowd& crowd) {
   const bool needed = NeedsBystanders(crowd.processes, crowd.threads);
   if (needed == (crowd.bystanders != nullptr)) return;
   crowd.bystanders.reset();
-  // Together with any thread of the process they are more than its cores. libgomp ends the process
-  // when it gets no thread.
-  const int count = AffinityCores() + 1;
-  if (needed && StartableThreads(count) == count) {
+  // With the team that runs kernels they are more than the process has cores.
+  const int count = std::max(2, AffinityCores() + 2 - crowd.threads);
+  if (!needed || !CanStart(crowd.processes, count, crowd.threads)) return;
+  try {
     crowd.bystanders = std::make_unique<Bystanders>(count);
+  } catch (const std::system_error&) {
+    // Another process was faster: threads spin, then.
   }
 }
 

@@ -5,10 +5,11 @@
 namespace lockstep::cpu {
 
 // The two halves of what makes a crowd, told in any order from any thread. They are about the
-// process, for so is its pool of kernel threads. Where the threads of all processes are more than
-// the cores, threads of the pool that wait for each other sleep after a microsecond instead of
-// spinning on cores that those they wait for need. Bits do not depend on it. Without effect where
-// OMP_WAIT_POLICY says how threads wait, or where the system gives no more threads.
+// process, for so is its pool of kernel threads. Where so many processes of as many threads as this
+// one are more than the cores, threads of the pool that wait for each other sleep after a
+// microsecond instead of spinning on cores that those they wait for need. Bits do not depend on it.
+// Without effect where OMP_WAIT_POLICY says how threads wait, or where the system has not threads
+// enough for some that only sleep.
 
 // So many processes, this one included, run kernels on the cores of this one. 1 if nobody says so;
 // the newest word counts.

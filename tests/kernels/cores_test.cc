@@ -67,5 +67,10 @@ TEST_F(CoresTest, EveryGroupAboveTheProcessCounts) {
   EXPECT_EQ(Cores(), 1);
 }
 
+TEST(StartableThreads, AreThoseWantedWhereNothingForbidsThem) {
+  EXPECT_EQ(StartableThreads(0), 0);
+  EXPECT_EQ(StartableThreads(7), 7);
+}
+
 }  // namespace
 }  // namespace lockstep::cpu
