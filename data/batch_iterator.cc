@@ -61,6 +61,14 @@ size_t BytesOf(const TensorType& type) {
   return static_cast<size_t>(type.shape.size()) * SizeOf(type.dtype);
 }
 
+// Null: rows are handed out as they are fed.
+std::shared_ptr<const PicturePreparation> PreparationOf(const TensorType& stored,
+                                                        const RowTransform& transform,
+                                                        const SourceOptions& options) {
+  if (!options.as_stored || BytesOf(stored) > BytesOf(transform.output())) return nullptr;
+  return transform.preparation();
+}
+
 }  // namespace
 
 class DatasetSource::Impl {
@@ -70,7 +78,7 @@ class DatasetSource::Impl {
         options_(std::move(options)),
         labels_(LabelsOf(dataset_, options_.transform.dtype)),
         transform_(dataset_.sample_type(), options_.transform, options_.seed),
-        preparation_(options_.as_stored ? transform_.preparation() : nullptr),
+        preparation_(PreparationOf(dataset_.sample_type(), transform_, options_)),
         schedule_(ScheduleOf(options_, dataset_.size())),
         label_bytes_(BytesOf(label_type())),
         stored_bytes_(BytesOf(dataset_.sample_type())),

@@ -33,8 +33,9 @@ struct SourceOptions {
   int prefetch = 2;
   TransformOptions transform = {};
   // Rows of bytes of which the transform makes numbers are handed out as they are stored, with what
-  // is to be made of them (Batch::preparation). For devices with memory of their own: a quarter of
-  // the bytes travels there, and the same numbers are trained on.
+  // is to be made of them (Batch::preparation), unless they are larger so, as cut pictures may be.
+  // For devices with memory of their own: fewer bytes travel there, a quarter of float32, and the
+  // same numbers are trained on.
   bool as_stored = false;
 };
 

@@ -281,12 +281,15 @@ TEST(DatasetSource, BytesMayBeHandedOutAsStored) {
   ExpectStoredRows(SyntheticDataset({35}, 4, 40, 1, DType::kUint8), {.mean = {0.5F}});
 }
 
-TEST(DatasetSource, WhatIsNoByteOrStaysOneIsPreparedHere) {
-  const auto prepares = [](DType stored, DType fed) {
-    DatasetSource source(SyntheticDataset({3, 9, 7}, 4, 40, 1, stored),
-                         {.transform = {.dtype = fed, .padding = 1}, .as_stored = true});
+TEST(DatasetSource, WhatIsNoByteOrStaysOneOrGetsSmallerIsPreparedHere) {
+  const auto prepares = [](DType stored, DType fed, int64_t crop = 0) {
+    DatasetSource source(
+        SyntheticDataset({3, 9, 7}, 4, 40, 1, stored),
+        {.transform = {.dtype = fed, .padding = 1, .crop = crop}, .as_stored = true});
     return source.Next().preparation == nullptr;
   };
+  EXPECT_TRUE(prepares(DType::kUint8, DType::kFloat32, 3));  // 108 bytes of 189
+  EXPECT_FALSE(prepares(DType::kUint8, DType::kFloat32, 4));
   EXPECT_TRUE(prepares(DType::kFloat32, DType::kFloat32));
   EXPECT_TRUE(prepares(DType::kUint8, DType::kUint8));
   EXPECT_FALSE(prepares(DType::kUint8, DType::kFloat64));
