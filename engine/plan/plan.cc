@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <map>
 #include <numeric>
+#include <optional>
+#include <utility>
 
 #include "engine/plan/fusion.h"
 #include "engine/plan/layouts.h"
@@ -136,13 +138,17 @@ void Plan::SetPreparation(size_t input,
   const auto found = prepared_.find(input);
   const bool is_there = found != prepared_.end();
   if (preparation == (is_there ? found->second.preparation() : nullptr)) return;
+  std::optional<PreparedInput> next;  // made first: it may not fit
+  if (preparation) {
+    const TensorType& type = values_[static_cast<size_t>(value_of_[input])].type;
+    void* const place = const_cast<void*>(run_memory_->PlaceOf(input, nullptr));
+    next.emplace(backend_, type, place, preparation);
+  }
   inputs_[input] = nullptr;
   inputs_changed_ = true;
   ++preparations_;
   if (is_there) prepared_.erase(found);
-  if (!preparation) return;
-  const TensorType& type = values_[static_cast<size_t>(value_of_[input])].type;
-  prepared_.try_emplace(input, backend_, type, PlaceOf(input), preparation);
+  if (next) prepared_.emplace(input, std::move(*next));
 }
 
 // Where lines read it.

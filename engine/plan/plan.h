@@ -70,7 +70,8 @@ class Plan {
   // The array that graph input `name` reads from now on: plain, (batch,) + sample shape, alive
   // during Run. Throws ConfigError for an unknown name; an input that this mode does not use is
   // accepted and ignored. With a preparation the rows are those as stored that it speaks of, and
-  // the device makes the input of them.
+  // the device makes the input of them. ShapeError for one of other rows and DeviceError without
+  // memory for these leave what was set before.
   void SetInput(const std::string& name, const void* data,
                 const std::shared_ptr<const PicturePreparation>& preparation = nullptr);
 

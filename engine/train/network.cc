@@ -45,7 +45,7 @@ Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
                  GradientMemory(*group_, options_.lanes)),
       arena_(backend),
       cache_(backend.fingerprint() + " threads " + std::to_string(backend.threads()) +
-             " algorithms " + std::to_string(kConvGeneration)),
+             " generation " + std::to_string(kConvGeneration)),
       chooser_(backend, cache_,
                {.exact = options_.exact_math,
                 .fixed = options_.lanes > 0,
@@ -233,6 +233,7 @@ LossSums Network::Evaluate(const Batch& batch) {
 }
 
 void Network::EvaluateLate(const Batch& batch) {
+  if (lanes_) throw ConfigError("lanes are not evaluated late: Evaluate() adds them up at once");
   if (!evaluated_) evaluated_ = std::make_unique<LateSums>(backend_);
   evaluated_->Add([&](LossSums* sums) { EvaluateParts(batch, sums); });
 }

@@ -73,8 +73,8 @@ class Network {
   // Loss and metric with running statistics and without dropout; of this rank's rows, or of the
   // whole job, as Train.
   LossSums Evaluate(const Batch& batch);
-  // The same on a device that nobody waits for, in the fast mode: what batches come to is kept
-  // there.
+  // The same on a device that nobody waits for: what batches come to is kept there. In the fast
+  // mode only; ConfigError with lanes. EvaluateAll() begins anew: what was kept before it is lost.
   void EvaluateLate(const Batch& batch);
   // Of all batches since it was last called, added in their order; waits for them.
   LossSums TakeEvaluated();

@@ -373,6 +373,11 @@ TEST_F(FarDeviceTest, AnEvaluationThatWasBrokenOffLeavesNothing) {
   }
 }
 
+TEST_F(FarDeviceTest, LanesAreNotEvaluatedLate) {
+  Job remote(far_, vgg_, pictures_, vgg_labels_, {.network = {.lanes = 2}});
+  EXPECT_THROW(remote.network.EvaluateLate(remote.source.Next()), ConfigError);
+}
+
 // (The CPU's running statistics have followed the batch; nobody saves them.)
 TEST_F(FarDeviceTest, ABadLabelIsNamedAndNothingIsTrainedOnIt) {
   vgg_labels_.values<int32_t>()[19] = 7;

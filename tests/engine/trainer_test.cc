@@ -10,6 +10,7 @@
 #include "data/batch_iterator.h"
 #include "engine/graph/layers.h"
 #include "kernels/backend.h"
+#include "kernels/conv.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -178,6 +179,18 @@ TEST_F(RestoredStates, HoldNoAlgorithmsOfOtherJobs) {
   state_.values["network/algorithms"] = network_.algorithms().ToString();
   EXPECT_EQ(ErrorOf([&] { trainer_.Restore(state_); }), "");
   EXPECT_NE(trainer_.State().Text("network/algorithms").find(key), std::string::npos);
+}
+
+TEST_F(RestoredStates, HoldNoAlgorithmsOfAnotherGeneration) {
+  const std::string key = "float32 n64 c3 32x32 k64 3x3 s1x1 p1x1 d1x1 g1 forward 1 16";
+  network_.algorithms().Insert(key, {"direct", 1.0});
+  std::string text = network_.algorithms().ToString();
+  const std::string here = " generation " + std::to_string(kConvGeneration) + "\n";
+  ASSERT_NE(text.find(here), std::string::npos) << text;
+  state_.values["network/algorithms"] =
+      text.replace(text.find(here), here.size(), " generation 1\n");
+  EXPECT_EQ(ErrorOf([&] { trainer_.Restore(state_); }), "");
+  EXPECT_EQ(trainer_.State().Text("network/algorithms").find(key), std::string::npos);
 }
 
 TEST_F(RestoredStates, OfOtherDataChangeNothing) {
