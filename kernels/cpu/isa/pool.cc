@@ -19,11 +19,14 @@ LOCKSTEP_FORMULA void ForWindows(const PoolShape& s, const Body& body) {
   }
 }
 
-// body(V{}, j) over the channels of a block: whole vectors, then single elements.
+// body(V{}, j) over the channels of a block: whole vectors, then fours, then single elements.
 template <typename T, typename Body>
 LOCKSTEP_FORMULA void ForLanes(int64_t block, const Body& body) {
   int64_t j = 0;
   for (; j + kLanes<T> <= block; j += kLanes<T>) body(Vec<T>{}, j);
+  if constexpr (kLanes < T >> 4) {
+    for (; j + 4 <= block; j += 4) body(Four<T>{}, j);
+  }
   for (; j < block; ++j) body(T{}, j);
 }
 

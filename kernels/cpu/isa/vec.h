@@ -35,6 +35,14 @@ using Vec = typename VecOf<T>::Type;
 template <typename T>
 inline constexpr int64_t kLanes = kVecBytes / static_cast<int64_t>(sizeof(T));
 
+// What is left behind whole vectors is often this.
+template <typename T>
+struct FourOf {
+  typedef T Type __attribute__((vector_size(4 * sizeof(T))));
+};
+template <typename T>
+using Four = typename FourOf<T>::Type;
+
 // V is T itself or Vec<T>: loops over vectors and their tails share one text.
 template <typename V, typename T>
 LOCKSTEP_FORMULA V Load(const T* p) {
