@@ -13,9 +13,6 @@ constexpr int64_t kColumnsBytes = 192 * 1024;  // of a chunk's lowered matrix: s
 constexpr int64_t kMinPixels = 32;             // of a chunk, else products have too short rows
 constexpr int64_t kMaxPixels = 512;
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t RoundUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
-
 // How the output pixels of all pictures are cut: a chunk is either a part of one picture or some
 // whole pictures.
 struct Chunks {

@@ -7,12 +7,11 @@
 #include <vector>
 
 #include "kernels/conv.h"
+#include "kernels/cpu/conv/work.h"
 
 namespace lockstep::cpu {
 
 using Offsets = std::vector<int64_t>;
-
-inline int64_t RoundUp(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
 
 inline Offsets Multiples(int64_t count, int64_t step) {
   Offsets offsets(static_cast<size_t>(count));

@@ -13,15 +13,16 @@ struct Run {
   int64_t input_stride;  // elements to what the next pixel reads
 };
 
-int64_t CeilDiv(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
+// Of any a.
+int64_t CeilOf(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
 
 // The run of output pixels [w0, w1) of output row oh through tap (r, q).
 Run Intersect(const ConvShape& s, const Picture& p, int64_t oh, int64_t w0, int64_t w1, int64_t r,
               int64_t q) {
   const int64_t h = oh * s.stride_h - s.pad_h + r * s.dilation_h;
   const int64_t shift = q * s.dilation_w - s.pad_w;  // what output pixel 0 reads
-  int64_t first = std::clamp(CeilDiv(-shift, s.stride_w), w0, w1);
-  int64_t last = std::clamp(CeilDiv(s.w - shift, s.stride_w), first, w1);
+  int64_t first = std::clamp(CeilOf(-shift, s.stride_w), w0, w1);
+  int64_t last = std::clamp(CeilOf(s.w - shift, s.stride_w), first, w1);
   if (h < 0 || h >= s.h) first = last = w0;
   return {w1 - w0, first - w0, last - w0, (h * s.w + first * s.stride_w + shift) * p.block,
           s.stride_w * p.block};

@@ -19,11 +19,9 @@ constexpr int64_t kResidentBytes = 1 << 20;  // packed weights, or sums: stay in
 constexpr int64_t kTaskPixels = 64;  // of pictures that are done at once, where they are small
 constexpr int64_t kSumPixels = 64;   // the same for a weight gradient
 constexpr int64_t kPieces = 3;       // of a float32
+constexpr int64_t kSplitBytes = 32 << 20;  // of pictures in pieces, for one thread
 constexpr int64_t kEdge = 2 * amx::kPanelLines;
 constexpr int64_t kFloatBytes = sizeof(float);
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t RoundUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
 
 int64_t PackedBytes(int64_t lines, int64_t blocks) {
   return CeilDiv(lines, amx::kPanelLines) * blocks * amx::kPackedBlockBytes;
@@ -393,6 +391,8 @@ bool CanRunTileConv(const ConvShape& s, Layout x, Layout y, Isa isa) {
   if (isa != Isa::kAmx || s.dtype != DType::kFloat32 || s.groups != 1) return false;
   if (x.block != s.c || y.block != s.k || s.k > amx::kMaxTileFilters) return false;
   const Geometry g(s);
+  const int64_t pictures = std::max<int64_t>(1, kSumPixels / g.pixels);
+  if (pictures * g.picture > kSplitBytes / (kPieces * int64_t{sizeof(uint32_t)})) return false;
   const int64_t element_blocks = CeilDiv(g.elements, amx::kBlockSteps);
   const int64_t filter_blocks = CeilDiv(s.k, amx::kBlockSteps);
   return g.elements <= kResidentBytes && PackedBytes(s.k, element_blocks) <= kResidentBytes &&

@@ -10,6 +10,10 @@
 
 namespace lockstep::cpu {
 
+// Of counts, which are not negative.
+inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t RoundUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
+
 // Weight gradients are summed in parts, each over some of the pictures: up to 8, fewer when that
 // would take more than 16 MB; not the number of threads, which bits must not depend on.
 inline int64_t SumParts(int64_t tasks, size_t part_bytes) {
