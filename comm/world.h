@@ -27,7 +27,8 @@ int LaunchedLocalRank();
 // share memory MPI only brings them together and is finalised at once. Once in a process of a job
 // of several ranks. Throws CommError (78) when the build has no MPI for ranks that were launched,
 // when these have variables of another rank, or when shared memory is wanted for several hosts.
-// Kernel threads know from then on how many ranks run on the same cores (kernels/cpu/crowd.h).
+// Kernel threads know from then on how many ranks run on the same cores, and backends made later
+// take their share of these (kernels/cpu/crowd.h).
 std::unique_ptr<Communicator> MakeWorld(const WorldOptions& options = {});
 
 }  // namespace lockstep
