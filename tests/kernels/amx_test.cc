@@ -160,7 +160,7 @@ TEST_F(Amx, ElementsThatAreAlmostNothingDisturbNoOthers) {
 TEST_F(Amx, AnElementDependsOnItsRowAndColumnAlone) {
   for (const Order of_a : {Order::kRows, Order::kColumns}) {
     for (const Order of_b : {Order::kRows, Order::kColumns}) {
-      for (const int64_t k : {45, 130, 601}) {
+      for (const int64_t k : {45, 130, 601, 1100}) {
         Matrix a(150, k, of_a), b(k, 170, of_b), c(150, 170, Order::kRows), whole = c;
         Fill(a);
         Fill(b);

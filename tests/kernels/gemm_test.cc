@@ -139,7 +139,8 @@ TEST_P(GemmTest, EqualsSumsInDoubleOverOddExtents) {
                                                                                   {50, 64, 500},
                                                                                   {131, 67, 33},
                                                                                   {20, 576, 25},
-                                                                                  {65, 700, 200}}) {
+                                                                                  {65, 700, 200},
+                                                                                  {70, 81, 1100}}) {
     CheckAll<float>(gemm_, m, n, k);
     CheckAll<double>(gemm_, m, n, k);
   }

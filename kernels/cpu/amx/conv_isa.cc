@@ -11,10 +11,6 @@ static_assert(kBlockSteps == kSteps && kPanelLines == kLines && kPackedBlockByte
 constexpr int64_t kChunkBlocks = 2;  // of lowered pixels packed at once: in the L1 cache
 constexpr int kSquareSize = kEdge * kEdge;
 
-struct Nothing {
-  void Some() {}
-};
-
 // The lanes of a segment at p; the others stay.
 __m512i LoadLanes(__m512i other, uint32_t lanes, const uint32_t* p) {
   return _mm512_mask_loadu_epi32(other, static_cast<__mmask16>(lanes), p);
@@ -220,10 +216,11 @@ void RunForward(const TileForward& w) {
             panel, blocks, block == 0, &nothing, sums[k / kEdge].values);
       }
     }
+    __m512i largest = _mm512_setzero_si512();
     for (int64_t k = 0; k < w.filters; k += kEdge) {
       const float* bias = w.bias != nullptr ? w.bias + k : nullptr;
       Store({w.y + pixel * w.filters + k, w.filters, false, nullptr, bias, w.relu},
-            sums[k / kEdge].values, pixels, Min(w.filters - k, kEdge));
+            sums[k / kEdge].values, pixels, Min(w.filters - k, kEdge), &largest);
     }
   }
   _tile_release();
@@ -234,7 +231,6 @@ void RunBackwardData(const TileBackwardData& w) {
   alignas(64) char packed[2 * kMaxTileFilters / kSteps * kBlockBytes];
   Sums sums[2];  // by turns, so that adding up need not wait for the tiles
   const int64_t blocks = CeilDiv(w.filters, kSteps), panel = blocks * kBlockBytes;
-  __m512i largest = _mm512_setzero_si512();
   Nothing nothing;
   for (int64_t pixel = 0; pixel < w.pixels; pixel += kEdge) {
     const int64_t pixels = Min(w.pixels - pixel, kEdge);
@@ -242,7 +238,7 @@ void RunBackwardData(const TileBackwardData& w) {
       for (int64_t k = 0; k < w.filters; k += kSteps) {
         PackBlock({w.dy + (pixel + line) * w.filters + k, w.filters, 1}, Min(pixels - line, kLines),
                   Min(w.filters - k, kSteps), true, kSteps,
-                  packed + (line / kLines * blocks + k / kSteps) * kBlockBytes, &largest);
+                  packed + (line / kLines * blocks + k / kSteps) * kBlockBytes);
       }
     }
     for (int64_t element = 0; element < w.elements; element += kEdge) {
@@ -295,12 +291,13 @@ bool AddToWeights(const TileBackwardWeights& w) {
 
 void StoreWeights(const float* sums, int64_t filters, int64_t elements, float* dw) {
   const FilterTiles tiles(filters);
+  __m512i largest = _mm512_setzero_si512();
   for (int64_t element = 0; element < elements; element += kEdge) {
     for (int64_t tile = 0; tile < tiles.count; ++tile) {
       const int64_t k = tile * tiles.height;
       const float* square = sums + tile / 2 * kSquareSize + tile % 2 * kLines * kEdge;
       Store({dw + k * elements + element, elements, false, nullptr, nullptr, false}, square,
-            Min(filters - k, tiles.height), Min(elements - element, kEdge));
+            Min(filters - k, tiles.height), Min(elements - element, kEdge), &largest);
     }
     sums += CeilDiv(tiles.count, 2) * kSquareSize;
   }

@@ -51,16 +51,18 @@ __attribute__((always_inline)) inline __m512i Pairs(__m512i first, __m512i secon
   return _mm512_or_si512(_mm512_srli_epi32(first, 16), second);
 }
 
-// The three pieces of the pairs (first[i], second[i]). What rounding twice leaves has 8 bits, in
-// the upper half but for denormals, which tiles take for 0: their lower half must not get into the
-// pair.
+// The three pieces of the pairs (first[i], second[i]). The middle ones are cut off: what is left
+// has 8 bits, in the upper half but for denormals, which tiles take for 0: their lower half must
+// not get into the pair. Where the highest piece is rounded to infinity, the others are not
+// numbers.
 __attribute__((always_inline)) inline void SplitPairs(__m512 first, __m512 second, __m512i* high,
                                                       __m512i* middle, __m512i* low) {
   const __m512i first_high = Round(first), second_high = Round(second);
   *high = Pairs(first_high, second_high);
   first = _mm512_sub_ps(first, _mm512_castsi512_ps(first_high));
   second = _mm512_sub_ps(second, _mm512_castsi512_ps(second_high));
-  const __m512i first_middle = Round(first), second_middle = Round(second);
+  const __m512i first_middle = UpperHalf(_mm512_castps_si512(first));
+  const __m512i second_middle = UpperHalf(_mm512_castps_si512(second));
   *middle = Pairs(first_middle, second_middle);
   first = _mm512_sub_ps(first, _mm512_castsi512_ps(first_middle));
   second = _mm512_sub_ps(second, _mm512_castsi512_ps(second_middle));
@@ -101,49 +103,50 @@ inline void Transpose(const __m512i* from, __m512i* to) {
   }
 }
 
+// Pieces of a row of 16 pairs (first[i], second[i]) to the same row of a block's three tiles.
+__attribute__((always_inline)) inline void PackRow(__m512 first, __m512 second, char* row) {
+  __m512i high, middle, low;
+  SplitPairs(first, second, &high, &middle, &low);
+  _mm512_store_si512(row, high);
+  _mm512_store_si512(row + kTileBytes, middle);
+  _mm512_store_si512(row + 2 * kTileBytes, low);
+}
+
 // 16 lines x 32 steps, of which `lines` and `steps` exist, to the three tiles at `to`; the others
 // are 0. `by_line`: [line][pair], else [pair][line]. Has what lies `ahead` elements further
-// fetched. `largest`: of the magnitudes so far.
+// fetched.
 inline void PackBlock(const Lines& from, int64_t lines, int64_t steps, bool by_line, int64_t ahead,
-                      char* to, __m512i* largest) {
-  __m512i* const high = reinterpret_cast<__m512i*>(to);
-  __m512i* const middle = high + kLines;
-  __m512i* const low = middle + kLines;
+                      char* to) {
   const bool steps_adjoin = from.step_stride == 1;
   // Row i holds the steps of line i, or the lines of steps i and i + 16.
   const int64_t stride = steps_adjoin ? from.line_stride : from.step_stride;
-  const float* second = from.first + kPairs * from.step_stride;
-  __m512i of_one = *largest, of_other = of_one;
-  if (lines == kLines && steps == kSteps) {
-    for (int i = 0; i < kLines; ++i) {
-      const float* p = from.first + i * stride;
-      const float* q = second + i * stride;
-      __builtin_prefetch(p + ahead);
-      __builtin_prefetch(q + ahead);
-      const __m512 one = _mm512_loadu_ps(p), other = _mm512_loadu_ps(q);
-      of_one = _mm512_max_epi32(of_one, Magnitude(one));
-      of_other = _mm512_max_epi32(of_other, Magnitude(other));
-      SplitPairs(one, other, high + i, middle + i, low + i);
-    }
-  } else {
-    const int64_t first_rows = steps_adjoin ? lines : steps;
-    const int64_t second_rows = steps_adjoin ? lines : steps - kPairs;
-    const __mmask16 first_mask = FirstOf(steps_adjoin ? steps : lines);
-    const __mmask16 second_mask = FirstOf(steps_adjoin ? steps - kPairs : lines);
-    for (int i = 0; i < kLines; ++i) {
-      __m512 one = _mm512_setzero_ps(), other = one;
-      if (i < first_rows) one = _mm512_maskz_loadu_ps(first_mask, from.first + i * stride);
-      if (i < second_rows) other = _mm512_maskz_loadu_ps(second_mask, second + i * stride);
-      of_one = _mm512_max_epi32(of_one, Magnitude(one));
-      of_other = _mm512_max_epi32(of_other, Magnitude(other));
-      SplitPairs(one, other, high + i, middle + i, low + i);
-    }
+  const int64_t first_rows = steps_adjoin ? lines : steps;
+  const int64_t second_rows = steps_adjoin ? lines : steps - kPairs;
+  const __mmask16 first_mask = FirstOf(steps_adjoin ? steps : lines);
+  const __mmask16 second_mask = FirstOf(steps_adjoin ? steps - kPairs : lines);
+  const auto load_first = [&](int i) {
+    const float* p = from.first + i * stride;
+    __builtin_prefetch(p + ahead);
+    return _mm512_maskz_loadu_ps(i < first_rows ? first_mask : __mmask16{0}, p);
+  };
+  const auto load_second = [&](int i) {
+    const float* p = from.first + kPairs * from.step_stride + i * stride;
+    __builtin_prefetch(p + ahead);
+    return _mm512_maskz_loadu_ps(i < second_rows ? second_mask : __mmask16{0}, p);
+  };
+  if (steps_adjoin == by_line) {
+    for (int i = 0; i < kLines; ++i) PackRow(load_first(i), load_second(i), to + i * 64);
+    return;
   }
-  *largest = _mm512_max_epi32(of_one, of_other);
-  if (steps_adjoin != by_line) {
-    Transpose(high, high);
-    Transpose(middle, middle);
-    Transpose(low, low);
+  __m512i first[kLines], second[kLines];
+  for (int i = 0; i < kLines; ++i) {
+    first[i] = _mm512_castps_si512(load_first(i));
+    second[i] = _mm512_castps_si512(load_second(i));
+  }
+  Transpose(first, first);
+  Transpose(second, second);
+  for (int i = 0; i < kLines; ++i) {
+    PackRow(_mm512_castsi512_ps(first[i]), _mm512_castsi512_ps(second[i]), to + i * 64);
   }
 }
 

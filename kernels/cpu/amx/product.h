@@ -15,10 +15,10 @@ namespace lockstep::cpu::amx {
 bool HoldsAll(const float* first, int64_t lines, int64_t line_stride, int64_t steps,
               int64_t step_stride);
 
-// On the calling thread; of A's strides one is 1, so of B's. False, and any value in C, where
-// pieces do not hold an element of A or B. An element of C depends on its row of A, its column of B
-// and k alone. Pieces, products and sums below 1.2e-38 count as 0, so that elements below 1e-33
-// lose digits.
+// On the calling thread; of A's strides one is 1, so of B's. False, and any value in C, where a sum
+// is not finite: all of them are where pieces hold A and B and the sums are in range. An element of
+// C depends on its row of A, its column of B and k alone. Pieces, products and sums below 1.2e-38
+// count as 0, so that elements below 1e-33 lose digits.
 bool RunProduct(const gemm::Product<float>& product);
 
 }  // namespace lockstep::cpu::amx

@@ -9,31 +9,12 @@ namespace {
 
 using gemm::Product;
 
-constexpr int64_t kMaxDepth = 512;            // steps of k in one pass
-constexpr int64_t kPackedBytes = 768 * 1024;  // of A packed at once: stays in the L2 cache
+constexpr int64_t kMaxDepth = 1024;           // steps of k in one pass
+constexpr int64_t kPackedBytes = 400 * 1024;  // of A packed at once: stays in the L2 cache
 constexpr int64_t kMaxRows = 1024;            // of A packed at once
-constexpr int64_t kChunkSteps = 64;           // of B packed at once: stays in the L1 cache
 constexpr int64_t kAhead = 3;                 // blocks
-
-// Brings what is packed next to the L2 cache, a few lines with every product of tiles: `runs` runs
-// of `bytes` bytes, `stride` bytes apart.
-struct Fetch {
-  const char* run = nullptr;
-  int64_t runs = 0, stride = 0, bytes = 0;
-  int64_t lines = 0;  // at a time
-  int64_t offset = 0;
-
-  void Some() {
-    for (int64_t i = 0; i < lines && runs > 0; ++i) {
-      __builtin_prefetch(run + offset, 0, 2);
-      offset += 64;
-      if (offset < bytes) continue;
-      offset = 0;
-      run += stride;
-      --runs;
-    }
-  }
-};
+// Of a group: 32 lines of B, all of a pass.
+constexpr int64_t kGroupBytes = kEdge / kLines * (kMaxDepth / kSteps) * kBlockBytes;
 
 // One pass over k.
 struct Pass {
@@ -42,36 +23,36 @@ struct Pass {
 };
 
 // How a product runs. A's lines are resident: packed at once, they stay in the L2 cache. B's are
-// streamed: 32 at a time are packed where they stay in the L1 cache while they meet all of A's.
+// streamed: while 32 of them meet all of A's, the next ones are packed.
 struct Way {
   bool streams_rows;  // the streamed tiles are those of rows, [line][pair], so that sums are of C^T
   bool mirrored;      // the tiles of rows are of the caller's second operand
 };
 
 void StoreSquare(const Product<float>& p, const Pass& pass, int64_t i, int64_t rows, int64_t j,
-                 int64_t columns, const float* sums) {
+                 int64_t columns, const float* sums, __m512i* largest) {
   const bool accumulate = p.accumulate || !pass.first;
   const float* bias_m = pass.last && p.bias_m != nullptr ? p.bias_m + i : nullptr;
   const float* bias_n = pass.last && p.bias_n != nullptr ? p.bias_n + j : nullptr;
   const bool relu = pass.last && p.relu;
   float* const c = p.c + i * p.c_m + j * p.c_n;
   if (p.c_n == 1) {
-    Store({c, p.c_m, accumulate, bias_m, bias_n, relu}, sums, rows, columns);
+    Store({c, p.c_m, accumulate, bias_m, bias_n, relu}, sums, rows, columns, largest);
     return;
   }
   alignas(64) float transposed[kEdge * kEdge];
   TransposeSquare(sums, transposed);
-  Store({c, p.c_n, accumulate, bias_n, bias_m, relu}, transposed, columns, rows);
+  Store({c, p.c_n, accumulate, bias_n, bias_m, relu}, transposed, columns, rows, largest);
 }
 
 // `lines` lines of an operand, all steps of a pass, to panels of 16 that lie `panel` bytes apart.
 void PackPanels(const Lines& from, int64_t lines, int64_t depth, bool by_line, int64_t panel,
-                char* to, __m512i* largest) {
+                char* to) {
   const auto pack = [&](int64_t line, int64_t step, int64_t ahead) {
     const float* first = from.first + line * from.line_stride + step * from.step_stride;
     PackBlock({first, from.line_stride, from.step_stride}, Min(lines - line, kLines),
               Min(depth - step, kSteps), by_line, ahead,
-              to + line / kLines * panel + step / kSteps * kBlockBytes, largest);
+              to + line / kLines * panel + step / kSteps * kBlockBytes);
   };
   // Along memory.
   if (from.step_stride == 1) {
@@ -87,38 +68,6 @@ void PackPanels(const Lines& from, int64_t lines, int64_t depth, bool by_line, i
   }
 }
 
-// What lies at `lines`, to be fetched in `times` times.
-Fetch FetchOf(const Lines& from, int64_t lines, int64_t depth, int64_t times) {
-  constexpr int64_t kSize = sizeof(float);
-  Fetch fetch;
-  const bool steps_adjoin = from.step_stride == 1;
-  fetch.run = reinterpret_cast<const char*>(from.first);
-  fetch.runs = steps_adjoin ? lines : depth;
-  fetch.stride = (steps_adjoin ? from.line_stride : from.step_stride) * kSize;
-  fetch.bytes = (steps_adjoin ? depth : lines) * kSize;
-  fetch.lines = CeilDiv(fetch.runs * CeilDiv(fetch.bytes, 64), times);
-  return fetch;
-}
-
-// Steps of columns [j, j + width) of B.
-struct Piece {
-  int64_t j, width, step, steps;
-};
-
-Lines LinesOf(const Product<float>& p, const Pass& pass, const Piece& piece) {
-  return {p.b + piece.j * p.b_n + (pass.k0 + piece.step) * p.b_k, p.b_n, p.b_k};
-}
-
-// The piece that follows; of width 0 behind the last one.
-Piece NextPiece(const Product<float>& p, const Pass& pass, const Piece& piece) {
-  const int64_t step = piece.step + piece.steps;
-  if (step < pass.depth) {
-    return {piece.j, piece.width, step, Min(pass.depth - step, kChunkSteps)};
-  }
-  const int64_t j = piece.j + kEdge;
-  return {j, Min(p.n - j, kEdge), 0, Min(pass.depth, kChunkSteps)};
-}
-
 // Has the lines of a square of C brought to where they can be written.
 void FetchSquare(const Product<float>& p, int64_t i, int64_t j) {
   const float* c = p.c + i * p.c_m + j * p.c_n;
@@ -130,54 +79,183 @@ void FetchSquare(const Product<float>& p, int64_t i, int64_t j) {
   }
 }
 
-// All packed lines [i0, i0 + rows) of A against a packed piece of B.
-void MultiplyPiece(const Product<float>& p, const Pass& pass, Way way, int64_t i0, int64_t rows,
-                   const char* packed_a, const Piece& piece, const char* packed_b, Sums* sums) {
-  const int64_t panel = CeilDiv(pass.depth, kSteps) * kBlockBytes;
-  const int64_t blocks = CeilDiv(piece.steps, kSteps), piece_panel = blocks * kBlockBytes;
-  const bool first = piece.step == 0, last = piece.step + piece.steps == pass.depth;
-  const Piece next = NextPiece(p, pass, piece);
-  Fetch fetch;
-  if (next.width > 0) {
-    fetch =
-        FetchOf(LinesOf(p, pass, next), next.width, next.steps, CeilDiv(rows, kEdge) * blocks * 6);
-  }
-  const Product<float> transposed = Transposed(p);
-  for (int64_t i = 0; i < rows; i += kEdge, ++sums) {
-    const char* a = packed_a + i / kLines * panel + piece.step / kSteps * kBlockBytes;
-    const int64_t height = Min(rows - i, kEdge);
-    if (last) FetchSquare(p, i0 + i, piece.j);
-    if (way.streams_rows) {
-      MultiplyOf<Fetch>(piece.width, height, way.mirrored)(packed_b, piece_panel, a, panel, blocks,
-                                                           first, &fetch, sums->values);
-      if (last) {
-        StoreSquare(transposed, pass, piece.j, piece.width, i0 + i, height, sums->values);
-      }
-    } else {
-      MultiplyOf<Fetch>(height, piece.width, way.mirrored)(a, panel, packed_b, piece_panel, blocks,
-                                                           first, &fetch, sums->values);
-      if (last) StoreSquare(p, pass, i0 + i, height, piece.j, piece.width, sums->values);
+// Packs whole blocks of 32 lines x 32 steps beside products of tiles, as they lie, kPanels panels
+// of 16 lines with every block of products; with those that are too many, the last one again. There
+// are no branches: a wrongly predicted one among products of tiles takes as long as two blocks of
+// them (measured).
+template <int kPanels>
+class Packer {
+ public:
+  // `panel`: bytes between the two panels packed. What lies `ahead` elements behind is brought to
+  // the L2 cache.
+  Packer(const Lines& from, int64_t blocks, int64_t panel, char* to, int64_t ahead)
+      : from_(from.first),
+        to_(to),
+        left_(2 * blocks),
+        row_(from.step_stride == 1 ? from.line_stride : from.step_stride),
+        second_(kPairs * from.step_stride),
+        ahead_(ahead),
+        from_step_(kLines * from.line_stride),
+        from_both_(kSteps * from.step_stride),
+        to_step_(panel) {}
+
+  template <int kPart>
+  __attribute__((always_inline)) void Some() {
+    constexpr int kRows = kLines * kPanels, kParts = 6;
+#pragma GCC unroll 8
+    for (int row = kRows * kPart / kParts; row < kRows * (kPart + 1) / kParts; ++row) {
+      const float* const first = from_ + row % kLines * row_;
+      __builtin_prefetch(first + ahead_, 0, 2);
+      __builtin_prefetch(first + second_ + ahead_, 0, 2);
+      PackRow(_mm512_loadu_ps(first), _mm512_loadu_ps(first + second_), to_ + row % kLines * 64);
+      if (row % kLines == kLines - 1) NextPanel();
     }
   }
-}
 
-void RunPass(const Product<float>& p, const Pass& pass, Way way, __m512i* largest) {
+ private:
+  // By turns the other panel of a block, and the first one of the next block.
+  void NextPanel() {
+    const bool more = --left_ > 0;
+    from_ += more ? from_step_ : 0;
+    to_ += more ? to_step_ : 0;
+    from_step_ = from_both_ - from_step_;
+    to_step_ = kBlockBytes - to_step_;
+  }
+
+  const float* from_;
+  char* to_;
+  int64_t left_;  // panels
+  int64_t row_, second_, ahead_, from_step_, from_both_, to_step_;
+};
+
+// Lines of A against all of B, by squares. Each is stored behind the products of the next one, so
+// that storing need not wait for the tiles.
+class Run {
+ public:
+  Run(const Product<float>& p, const Pass& pass, Way way)
+      : p_(p), transposed_(Transposed(p)), pass_(pass), way_(way) {}
+
+  // Whether all sums are finite.
+  bool Rows(int64_t i0, int64_t rows, const char* packed_a) {
+    Pack(0, 0, packed_b_[0]);
+    for (int64_t j = 0, turn = 0; j < p_.n; j += kEdge, turn ^= 1) {
+      const Group group{i0, rows, packed_a, j, packed_b_[turn]};
+      const int64_t next = j + kEdge, whole = next < p_.n ? pass_.depth / kSteps : 0;
+      char* const to = packed_b_[turn ^ 1];
+      Nothing nothing;
+      if (whole == 0) {
+        MultiplySquares(group, 0, rows, &nothing);
+      } else if (rows > kEdge) {
+        Packer<1> packer = PackerOf<1>(next, whole, to);
+        MultiplySquares(group, 0, Min(rows, 2 * kEdge), &packer);
+        MultiplySquares(group, 2 * kEdge, rows, &nothing);
+      } else {
+        Packer<2> packer = PackerOf<2>(next, whole, to);
+        MultiplySquares(group, 0, rows, &packer);
+      }
+      if (next < p_.n) Pack(next, whole, to);
+    }
+    StorePending();
+    return AreFinite(largest_);
+  }
+
+ private:
+  // Lines [i0, i0 + rows) of A and [j, j + 32) of B.
+  struct Group {
+    int64_t i0, rows;
+    const char* packed_a;
+    int64_t j;
+    const char* packed_b;
+  };
+  // A square of sums that is still to be stored.
+  struct Square {
+    int64_t i, rows, j, columns;
+    const float* sums;  // null: none
+  };
+
+  int64_t blocks() const { return CeilDiv(pass_.depth, kSteps); }
+  int64_t panel() const { return blocks() * kBlockBytes; }
+  // The group of columns [j, ...) of B is packed from here on: where it would be narrow, columns of
+  // the one before are packed again.
+  int64_t PackedFrom(int64_t j) const { return j + kEdge <= p_.n ? j : p_.n - Min(p_.n, kEdge); }
+  Lines LinesOf(int64_t j) const {
+    return {p_.b + PackedFrom(j) * p_.b_n + pass_.k0 * p_.b_k, p_.b_n, p_.b_k};
+  }
+
+  template <int kPanels>
+  Packer<kPanels> PackerOf(int64_t j, int64_t blocks, char* to) const {
+    return {LinesOf(j), blocks, panel(), to, j + kEdge < p_.n ? kEdge * p_.b_n : 0};
+  }
+  // The group of columns [j, ...) of B, from block `block` on.
+  void Pack(int64_t j, int64_t block, char* to) const {
+    Lines lines = LinesOf(j);
+    lines.first += block * kSteps * lines.step_stride;
+    PackPanels(lines, Min(p_.n, kEdge), pass_.depth - block * kSteps, way_.streams_rows, panel(),
+               to + block * kBlockBytes);
+  }
+
+  // With lines [begin, end) of A's.
+  template <typename Side>
+  void MultiplySquares(const Group& group, int64_t begin, int64_t end, Side* side) {
+    // Those packed again come first; whole panels of them are left out.
+    int64_t again = group.j - PackedFrom(group.j);
+    const char* b = group.packed_b;
+    if (again >= kLines) again -= kLines, b += panel();
+    const int64_t columns = Min(p_.n - group.j, kEdge), packed = again + columns;
+    for (int64_t i = begin; i < end; i += kEdge) {
+      const int64_t rows = Min(end - i, kEdge);
+      const char* const a = group.packed_a + i / kLines * panel();
+      float* sums = sums_[turn_ ^= 1].values;
+      FetchSquare(p_, group.i0 + i, group.j);
+      if (way_.streams_rows) {
+        MultiplyOf<Side>(packed, rows, way_.mirrored)(b, panel(), a, panel(), blocks(), true, side,
+                                                      sums);
+        sums += again * kEdge;
+      } else {
+        MultiplyOf<Side>(rows, packed, way_.mirrored)(a, panel(), b, panel(), blocks(), true, side,
+                                                      sums);
+        sums += again;
+      }
+      StorePending();
+      pending_ = {group.i0 + i, rows, group.j, columns, sums};
+    }
+  }
+
+  void StorePending() {
+    const Square& s = pending_;
+    if (s.sums == nullptr) return;
+    if (way_.streams_rows) {
+      StoreSquare(transposed_, pass_, s.j, s.columns, s.i, s.rows, s.sums, &largest_);
+    } else {
+      StoreSquare(p_, pass_, s.i, s.rows, s.j, s.columns, s.sums, &largest_);
+    }
+    pending_.sums = nullptr;
+  }
+
+  const Product<float>& p_;
+  const Product<float> transposed_;
+  const Pass& pass_;
+  const Way way_;
+  __m512i largest_ = _mm512_setzero_si512();  // of the magnitudes of sums
+  int turn_ = 0;
+  Square pending_ = {};
+  Sums sums_[2];
+  alignas(64) char packed_b_[2][kGroupBytes];
+};
+
+// Whether all sums are finite.
+bool RunPass(const Product<float>& p, const Pass& pass, Way way) {
   alignas(64) char packed_a[kPackedBytes];
-  alignas(64) char packed_b[2 * kChunkSteps / kSteps * kBlockBytes];
-  Sums sums[kMaxRows / kEdge];
   const int64_t panel = CeilDiv(pass.depth, kSteps) * kBlockBytes;
   const int64_t max_rows = Min(kPackedBytes / (2 * panel) * kEdge, kMaxRows);
+  bool finite = true;
   for (int64_t i = 0; i < p.m; i += max_rows) {
     const int64_t rows = Min(p.m - i, max_rows);
     PackPanels({p.a + i * p.a_m + pass.k0 * p.a_k, p.a_m, p.a_k}, rows, pass.depth,
-               !way.streams_rows, panel, packed_a, largest);
-    Piece piece{0, Min(p.n, kEdge), 0, Min(pass.depth, kChunkSteps)};
-    for (; piece.width > 0; piece = NextPiece(p, pass, piece)) {
-      PackPanels(LinesOf(p, pass, piece), piece.width, piece.steps, way.streams_rows,
-                 CeilDiv(piece.steps, kSteps) * kBlockBytes, packed_b, largest);
-      MultiplyPiece(p, pass, way, i, rows, packed_a, piece, packed_b, sums);
-    }
+               !way.streams_rows, panel, packed_a);
+    finite = Run(p, pass, way).Rows(i, rows, packed_a) && finite;
   }
+  return finite;
 }
 
 // Whether the lines of A are streamed rather than those of B: the larger operand, but where there
@@ -213,14 +291,15 @@ bool RunProduct(const Product<float>& p) {
   const bool streams_rows = product.b_k == 1;
   const Way way{streams_rows, streams_rows != streams_a};
   _tile_loadconfig(&kTileConfig);
-  __m512i largest = _mm512_setzero_si512();
   const int64_t passes = CeilDiv(p.k, kMaxDepth);
   const int64_t depth = CeilDiv(CeilDiv(p.k, passes), kSteps) * kSteps;
+  bool finite = true;
   for (int64_t k0 = 0; k0 < p.k; k0 += depth) {
-    RunPass(product, {k0, Min(depth, p.k - k0), k0 == 0, k0 + depth >= p.k}, way, &largest);
+    const Pass pass{k0, Min(depth, p.k - k0), k0 == 0, k0 + depth >= p.k};
+    finite = RunPass(product, pass, way) && finite;
   }
   _tile_release();
-  return AreHeld(largest);
+  return finite;
 }
 
 }  // namespace lockstep::cpu::amx

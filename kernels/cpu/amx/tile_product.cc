@@ -31,7 +31,7 @@ bool SuitsTiles(int64_t n, int64_t k) { return k >= 32 && n * k >= 4096; }
 
 void RunTileProduct(const gemm::Product<float>& p,
                     void (*otherwise)(const gemm::Product<float>& product)) {
-  // Packing finds out; where that would be too late for C it is looked at before.
+  // The sums tell; where that would be too late for C the operands are looked at before.
   if (p.accumulate) {
     if (HoldsAll(p.a, p.m, p.a_m, p.k, p.a_k) && HoldsAll(p.b, p.n, p.b_n, p.k, p.b_k)) {
       RunProduct(p);

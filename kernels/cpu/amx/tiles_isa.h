@@ -55,19 +55,22 @@ __attribute__((always_inline)) inline void AddProducts() {
   if constexpr (kRowTiles > 1 && kColumnTiles > 1) _tile_dpbf16ps(3, 5, 7);
 }
 
+// What a product does beside its tiles, which leave the vector units time: six parts with every
+// block. Some<i>() is called behind the i-th sixth of a block's tile products.
+struct Nothing {
+  template <int kPart>
+  void Some() {}
+};
+
 // sums[32][32] = the products of packed panels. The pieces meet in the same order whichever operand
-// of the caller is A here: `mirrored` says that it is the second. side->Some() is called six times
-// a block, to do what the tiles leave time for.
+// of the caller is A here: `mirrored` says that it is the second.
 template <int kRowTiles, int kColumnTiles, bool kMirrored, typename Side>
 void Multiply(const char* a, int64_t a_panel, const char* b, int64_t b_panel, int64_t blocks,
-              bool first, Side* side, float* sums) {
+              bool first, Side* whole_side, float* sums) {
   constexpr int kHigh = 0, kMiddle = kTileBytes, kLow = 2 * kTileBytes;
   const auto load_a = [&](int piece) { LoadA<kRowTiles>(a + piece, a_panel); };
   const auto load_b = [&](int piece) { LoadB<kColumnTiles>(b + piece, b_panel); };
-  const auto add = [side] {
-    AddProducts<kRowTiles, kColumnTiles>();
-    side->Some();
-  };
+  Side side = *whole_side;        // in registers
   asm volatile("" ::: "memory");  // what was packed is in memory: GCC's tile loads do not say so
   constexpr int64_t kStride = kEdge * int64_t{sizeof(float)};
   if (first) {
@@ -81,24 +84,36 @@ void Multiply(const char* a, int64_t a_panel, const char* b, int64_t b_panel, in
     _tile_loadd(2, sums + kLines * kEdge, kStride);
     _tile_loadd(3, sums + kLines * kEdge + kLines, kStride);
   }
-  for (int64_t block = 0; block < blocks; ++block) {
-    if constexpr (kMirrored) {
-      load_b(kHigh), load_a(kLow), add();
-      load_a(kMiddle), add();
-      load_b(kMiddle), add();
-      load_a(kHigh), add();
-      load_b(kLow), add();
-      load_b(kHigh), add();
-    } else {
-      load_a(kHigh), load_b(kLow), add();
-      load_b(kMiddle), add();
-      load_a(kMiddle), add();
-      load_b(kHigh), add();
-      load_a(kLow), add();
-      load_a(kHigh), add();
+  // Short loops end where the processor expects it (see Packer on branches).
+  constexpr int64_t kShort = 4;
+  for (int64_t left = blocks; left > 0; left -= kShort) {
+    const int64_t some = left < kShort ? left : kShort;
+    for (int64_t block = 0; block < some; ++block) {
+      if constexpr (kMirrored) {
+        load_b(kHigh), load_a(kLow);
+      } else {
+        load_a(kHigh), load_b(kLow);
+      }
+      AddProducts<kRowTiles, kColumnTiles>();
+      side.template Some<0>();
+      kMirrored ? load_a(kMiddle) : load_b(kMiddle);
+      AddProducts<kRowTiles, kColumnTiles>();
+      side.template Some<1>();
+      kMirrored ? load_b(kMiddle) : load_a(kMiddle);
+      AddProducts<kRowTiles, kColumnTiles>();
+      side.template Some<2>();
+      kMirrored ? load_a(kHigh) : load_b(kHigh);
+      AddProducts<kRowTiles, kColumnTiles>();
+      side.template Some<3>();
+      kMirrored ? load_b(kLow) : load_a(kLow);
+      AddProducts<kRowTiles, kColumnTiles>();
+      side.template Some<4>();
+      kMirrored ? load_b(kHigh) : load_a(kHigh);
+      AddProducts<kRowTiles, kColumnTiles>();
+      side.template Some<5>();
+      a += kBlockBytes;
+      b += kBlockBytes;
     }
-    a += kBlockBytes;
-    b += kBlockBytes;
   }
   _tile_stored(0, sums, kStride);
   if constexpr (kColumnTiles > 1) _tile_stored(1, sums + kLines, kStride);
@@ -107,6 +122,7 @@ void Multiply(const char* a, int64_t a_panel, const char* b, int64_t b_panel, in
     _tile_stored(3, sums + kLines * kEdge + kLines, kStride);
   }
   asm volatile("" ::: "memory");
+  *whole_side = side;
 }
 
 template <typename Side>
@@ -139,7 +155,10 @@ struct Target {
   bool relu;
 };
 
-inline void Store(const Target& to, const float* sums, int64_t rows, int64_t columns) {
+// `largest`: of the magnitudes of sums so far, as bits.
+inline void Store(const Target& to, const float* sums, int64_t rows, int64_t columns,
+                  __m512i* largest) {
+  __m512i some = *largest;
   const __m512 zero = _mm512_setzero_ps();
   for (int64_t j = 0; j < columns; j += 16) {
     const __mmask16 mask = FirstOf(columns - j);
@@ -147,7 +166,8 @@ inline void Store(const Target& to, const float* sums, int64_t rows, int64_t col
         to.bias_of_columns != nullptr ? _mm512_maskz_loadu_ps(mask, to.bias_of_columns + j) : zero;
     for (int64_t i = 0; i < rows; ++i) {
       float* const c = to.c + i * to.stride + j;
-      __m512 sum = _mm512_add_ps(_mm512_load_ps(sums + i * kEdge + j), zero);  // -0 becomes +0
+      __m512 sum = _mm512_add_ps(_mm512_loadu_ps(sums + i * kEdge + j), zero);  // -0 becomes +0
+      some = _mm512_max_epi32(some, Magnitude(sum));
       if (to.accumulate) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, c), sum);
       if (to.bias_of_rows != nullptr) sum = _mm512_add_ps(sum, _mm512_set1_ps(to.bias_of_rows[i]));
       if (to.bias_of_columns != nullptr) sum = _mm512_add_ps(sum, column_bias);
@@ -157,13 +177,14 @@ inline void Store(const Target& to, const float* sums, int64_t rows, int64_t col
       _mm512_mask_storeu_ps(c, mask, sum);
     }
   }
+  *largest = some;
 }
 
 inline void TransposeSquare(const float* from, float* to) {
   __m512i block[kLines];
   for (int i = 0; i < kEdge; i += kLines) {
     for (int j = 0; j < kEdge; j += kLines) {
-      for (int r = 0; r < kLines; ++r) block[r] = _mm512_load_si512(from + (i + r) * kEdge + j);
+      for (int r = 0; r < kLines; ++r) block[r] = _mm512_loadu_si512(from + (i + r) * kEdge + j);
       Transpose(block, block);
       for (int r = 0; r < kLines; ++r) _mm512_store_si512(to + (j + r) * kEdge + i, block[r]);
     }
@@ -172,6 +193,10 @@ inline void TransposeSquare(const float* from, float* to) {
 
 inline bool AreHeld(__m512i largest) {
   return _mm512_cmpge_epi32_mask(largest, _mm512_set1_epi32(kTooLarge)) == 0;
+}
+
+inline bool AreFinite(__m512i largest) {
+  return _mm512_cmpge_epi32_mask(largest, _mm512_set1_epi32(0x7f800000)) == 0;
 }
 
 }  // namespace
