@@ -26,6 +26,7 @@ struct Segment {
 struct FilterVectors {
   const Segment* segments;
   const int64_t* first;
+  int64_t most;  // segments of a vector
 };
 
 // Weights as tiles [pair of steps][line], `lines` lines of `blocks` blocks. Element (line, step) is
@@ -56,7 +57,7 @@ bool SplitRowsInPairs(const PaddedRows& rows, const float* x, int64_t second, in
 struct TileForward {
   const uint16_t* planes;
   int64_t piece;
-  const int64_t* places;   // of every output pixel: what it reads first
+  const int64_t* places;   // of every output pixel: what it reads first; a multiple of 32 of them
   FilterVectors elements;  // of 32 steps
   const char* weights;     // filters x steps
   int64_t pixels, filters, blocks;

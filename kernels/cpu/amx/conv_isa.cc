@@ -1,5 +1,6 @@
 // Convolutions on AMX tiles.
 #include "kernels/cpu/amx/conv.h"
+#include "kernels/cpu/amx/lower_isa.h"
 #include "kernels/cpu/amx/tiles_isa.h"
 #include "kernels/cpu/gemm/shape_isa.h"
 
@@ -8,49 +9,7 @@ namespace {
 
 static_assert(kBlockSteps == kSteps && kPanelLines == kLines && kPackedBlockBytes == kBlockBytes);
 
-constexpr int64_t kChunkBlocks = 2;  // of lowered pixels packed at once: in the L1 cache
 constexpr int kSquareSize = kEdge * kEdge;
-
-// The lanes of a segment at p; the others stay.
-__m512i LoadLanes(__m512i other, uint32_t lanes, const uint32_t* p) {
-  return _mm512_mask_loadu_epi32(other, static_cast<__mmask16>(lanes), p);
-}
-__m512i LoadLanes(__m512i other, uint32_t lanes, const uint16_t* p) {
-  return _mm512_mask_loadu_epi16(other, lanes, p);
-}
-
-// Rows of a block, of all three pieces: row i is the vector that is found from `places[i]` on.
-// kSegments: how many segments make up the vector; 0: as many as are told.
-template <int kSegments, typename T>
-void LowerRows(const T* planes, int64_t piece, const int64_t* places, int64_t rows,
-               const Segment* segments, int64_t segment_count, char* to) {
-  const int64_t count = kSegments > 0 ? kSegments : segment_count;
-  for (int64_t i = 0; i < rows; ++i) {
-    const T* from = planes + places[i];
-    for (int part = 0; part < kPieces; ++part, from += piece) {
-      __m512i row = _mm512_setzero_si512();
-#pragma GCC unroll 2
-      for (int64_t s = 0; s < count; ++s) {
-        row = LoadLanes(row, segments[s].lanes, from + segments[s].offset);
-      }
-      _mm512_store_si512(to + part * kTileBytes + i * 64, row);
-    }
-  }
-}
-
-template <typename T>
-void LowerBlock(const T* planes, int64_t piece, const int64_t* places, int64_t rows,
-                const FilterVectors& vectors, int64_t vector, char* to) {
-  const Segment* segments = vectors.segments + vectors.first[vector];
-  const int64_t count = vectors.first[vector + 1] - vectors.first[vector];
-  if (count == 1) {
-    LowerRows<1>(planes, piece, places, rows, segments, count, to);
-  } else if (count == 2) {
-    LowerRows<2>(planes, piece, places, rows, segments, count, to);
-  } else {
-    LowerRows<0>(planes, piece, places, rows, segments, count, to);
-  }
-}
 
 struct Pieces {
   __m512i high, middle, low;
@@ -93,6 +52,97 @@ struct FilterTiles {
       : count(CeilDiv(filters, kLines)), height(CeilDiv(filters, count)) {}
 
   int64_t count, height;
+};
+
+// A forward pass, 32 pixels after another. While some blocks of these meet all filters the next
+// ones are lowered; each square of sums is stored behind the next products, so that storing need
+// not wait for the tiles.
+template <int kSegments>
+class Forward {
+ public:
+  explicit Forward(const TileForward& w) : w_(w) {}
+
+  void Run() {
+    Chunk chunk{0, 0, Min(w_.blocks, kChunkBlocks)};
+    int turn = 0;
+    Lowerer<kSegments, 2> first = LowererOf<2>(chunk, lowered_[turn]);
+    first.Finish();
+    for (; chunk.pixel < w_.pixels; turn ^= 1) {
+      const Chunk next = Next(chunk);
+      char* const to = lowered_[turn ^ 1];
+      if (next.pixel >= w_.pixels) {
+        Nothing nothing;
+        Multiply(chunk, lowered_[turn], 0, w_.filters, &nothing);
+      } else if (w_.filters > kEdge) {
+        Lowerer<kSegments, 1> lowerer = LowererOf<1>(next, to);
+        Nothing nothing;
+        Multiply(chunk, lowered_[turn], 0, Min(w_.filters, 2 * kEdge), &lowerer);
+        Multiply(chunk, lowered_[turn], 2 * kEdge, w_.filters, &nothing);
+        lowerer.Finish();
+      } else {
+        Lowerer<kSegments, 2> lowerer = LowererOf<2>(next, to);
+        Multiply(chunk, lowered_[turn], 0, w_.filters, &lowerer);
+        lowerer.Finish();
+      }
+      chunk = next;
+    }
+    StorePending();
+  }
+
+ private:
+  static constexpr int64_t kChunkBlocks = 16;  // lowered ones stay in the L2 cache
+  // Pixels [pixel, pixel + 32), blocks [block, block + blocks).
+  struct Chunk {
+    int64_t pixel, block, blocks;
+  };
+  // A square of sums that is still to be stored.
+  struct Square {
+    int64_t pixel, filter;
+    const float* sums;  // null: none
+  };
+
+  Chunk Next(const Chunk& chunk) const {
+    const int64_t block = chunk.block + chunk.blocks;
+    if (block >= w_.blocks) return {chunk.pixel + kEdge, 0, Min(w_.blocks, kChunkBlocks)};
+    return {chunk.pixel, block, Min(w_.blocks - block, kChunkBlocks)};
+  }
+
+  template <int kPanels>
+  Lowerer<kSegments, kPanels> LowererOf(const Chunk& chunk, char* to) const {
+    return {w_.planes,    w_.piece, w_.places + chunk.pixel, w_.elements, chunk.block,
+            chunk.blocks, to};
+  }
+
+  // With filters [begin, end).
+  template <typename Side>
+  void Multiply(const Chunk& chunk, const char* lowered, int64_t begin, int64_t end, Side* side) {
+    const int64_t panel = w_.blocks * kBlockBytes, pixels = Min(w_.pixels - chunk.pixel, kEdge);
+    for (int64_t k = begin; k < end; k += kEdge) {
+      float* const sums = sums_[chunk.pixel / kEdge % 2][k / kEdge].values;
+      MultiplyOf<Side>(pixels, end - k, false)(
+          lowered, chunk.blocks * kBlockBytes,
+          w_.weights + k / kLines * panel + chunk.block * kBlockBytes, panel, chunk.blocks,
+          chunk.block == 0, side, sums);
+      StorePending();
+      if (chunk.block + chunk.blocks == w_.blocks) pending_ = {chunk.pixel, k, sums};
+    }
+  }
+
+  void StorePending() {
+    if (pending_.sums == nullptr) return;
+    const int64_t k = pending_.filter;
+    __m512i largest = _mm512_setzero_si512();
+    Store({w_.y + pending_.pixel * w_.filters + k, w_.filters, false, nullptr,
+           w_.bias != nullptr ? w_.bias + k : nullptr, w_.relu},
+          pending_.sums, Min(w_.pixels - pending_.pixel, kEdge), Min(w_.filters - k, kEdge),
+          &largest);
+    pending_.sums = nullptr;
+  }
+
+  const TileForward& w_;
+  Square pending_ = {};
+  alignas(64) char lowered_[2][kEdge / kLines * kChunkBlocks * kBlockBytes];
+  Sums sums_[2][kMaxTileFilters / kEdge];
 };
 
 // The gradient of some filters at one block of pixels: [filter][pair].
@@ -196,32 +246,12 @@ bool SplitRowsInPairs(const PaddedRows& p, const float* x, int64_t second, int64
 
 void RunForward(const TileForward& w) {
   _tile_loadconfig(&kTileConfig);
-  alignas(64) char lowered[2 * kChunkBlocks * kBlockBytes];
-  Sums sums[kMaxTileFilters / kEdge];
-  const int64_t panel = w.blocks * kBlockBytes;
-  Nothing nothing;
-  for (int64_t pixel = 0; pixel < w.pixels; pixel += kEdge) {
-    const int64_t pixels = Min(w.pixels - pixel, kEdge);
-    for (int64_t block = 0; block < w.blocks; block += kChunkBlocks) {
-      const int64_t blocks = Min(w.blocks - block, kChunkBlocks);
-      for (int64_t line = 0; line < pixels; line += kLines) {
-        for (int64_t i = 0; i < blocks; ++i) {
-          LowerBlock(w.planes, w.piece, w.places + pixel + line, Min(pixels - line, kLines),
-                     w.elements, block + i, lowered + (line / kLines * blocks + i) * kBlockBytes);
-        }
-      }
-      for (int64_t k = 0; k < w.filters; k += kEdge) {
-        MultiplyOf<Nothing>(pixels, w.filters - k, false)(
-            lowered, blocks * kBlockBytes, w.weights + k / kLines * panel + block * kBlockBytes,
-            panel, blocks, block == 0, &nothing, sums[k / kEdge].values);
-      }
-    }
-    __m512i largest = _mm512_setzero_si512();
-    for (int64_t k = 0; k < w.filters; k += kEdge) {
-      const float* bias = w.bias != nullptr ? w.bias + k : nullptr;
-      Store({w.y + pixel * w.filters + k, w.filters, false, nullptr, bias, w.relu},
-            sums[k / kEdge].values, pixels, Min(w.filters - k, kEdge), &largest);
-    }
+  if (w.elements.most <= 2) {
+    Forward<2>(w).Run();
+  } else if (w.elements.most <= 5) {
+    Forward<5>(w).Run();
+  } else {
+    Forward<kAnySegments>(w).Run();
   }
   _tile_release();
 }

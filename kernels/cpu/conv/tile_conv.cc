@@ -16,9 +16,9 @@ namespace {
 using Offsets = std::vector<int64_t>;
 
 constexpr int64_t kResidentBytes = 1 << 20;  // packed weights, or sums: stay in the L2 cache
-constexpr int64_t kTaskPixels = 64;  // of pictures that are done at once, where they are small
-constexpr int64_t kSumPixels = 64;   // the same for a weight gradient
-constexpr int64_t kPieces = 3;       // of a float32
+constexpr int64_t kTaskPixels = 256;  // of pictures that are done at once, where they are small
+constexpr int64_t kSumPixels = 64;    // the same for a weight gradient
+constexpr int64_t kPieces = 3;        // of a float32
 constexpr int64_t kSplitBytes = 32 << 20;  // of pictures in pieces, for one thread
 constexpr int64_t kEdge = 2 * amx::kPanelLines;
 constexpr int64_t kFloatBytes = sizeof(float);
@@ -45,11 +45,11 @@ struct Geometry {
   amx::PaddedRows Rows() const { return {s.h, s.w * s.c, s.pad_w * s.c, s.pad_h}; }
   // What the filter reads first for output pixel (h, w).
   int64_t Place(int64_t h, int64_t w) const { return h * s.stride_h * row + w * s.stride_w * s.c; }
-  // For all output pixels of some pictures.
+  // For all output pixels of some pictures, and the last one's again for whole squares of them.
   Offsets Places(int64_t pictures) const {
     Offsets places;
-    for (int64_t i = 0; i < pictures * pixels; ++i) {
-      const int64_t pixel = i % pixels;
+    for (int64_t all = 0; all < RoundUp(pictures * pixels, kEdge); ++all) {
+      const int64_t i = std::min(all, pictures * pixels - 1), pixel = i % pixels;
       places.push_back(i / pixels * picture + Place(pixel / s.out_w(), pixel % s.out_w()));
     }
     return places;
@@ -97,12 +97,14 @@ class Vectors {
       segments_.back().lanes |= uint32_t{1} << lane;
     }
     first_.push_back(static_cast<int64_t>(segments_.size()));
+    for (size_t v = 1; v < first_.size(); ++v) most_ = std::max(most_, first_[v] - first_[v - 1]);
   }
-  amx::FilterVectors get() const { return {segments_.data(), first_.data()}; }
+  amx::FilterVectors get() const { return {segments_.data(), first_.data(), most_}; }
 
  private:
   std::vector<amx::Segment> segments_;
   Offsets first_;
+  int64_t most_ = 0;
 };
 
 // What forward and backward data share: pictures are done on their own, against packed weights.

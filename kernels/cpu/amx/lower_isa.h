@@ -1,0 +1,154 @@
+// Tiles of lowered pictures; include from files compiled for AMX only.
+#ifndef LOCKSTEP_KERNELS_CPU_AMX_LOWER_ISA_H_
+#define LOCKSTEP_KERNELS_CPU_AMX_LOWER_ISA_H_
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "kernels/cpu/amx/conv.h"
+#include "kernels/cpu/amx/pieces_isa.h"
+
+namespace lockstep::cpu::amx {
+namespace {
+
+static_assert(kBlockSteps == kSteps && kPanelLines == kLines && kPackedBlockBytes == kBlockBytes);
+
+// The lanes of a segment at p; the others stay.
+__attribute__((always_inline)) inline __m512i LoadLanes(__m512i other, uint32_t lanes,
+                                                        const uint32_t* p) {
+  return _mm512_mask_loadu_epi32(other, static_cast<__mmask16>(lanes), p);
+}
+__attribute__((always_inline)) inline __m512i LoadLanes(__m512i other, uint32_t lanes,
+                                                        const uint16_t* p) {
+  return _mm512_mask_loadu_epi16(other, lanes, p);
+}
+
+// As many segments a vector as there are: a loop.
+constexpr int kAnySegments = 0;
+
+// Lowers 32 pixels of which every vector has at most kSegments segments, some blocks, beside
+// products of tiles: kPanels panels of 16 pixels with every block of these; with those that are too
+// many, the last one again. There are no branches (see Packer in product_isa.cc).
+template <int kSegments, int kPanels>
+class Lowerer {
+ public:
+  // `places` of the pixels, vectors [vector, vector + blocks): to two panels at `to`.
+  Lowerer(const uint16_t* planes, int64_t piece, const int64_t* places,
+          const FilterVectors& vectors, int64_t vector, int64_t blocks, char* to)
+      : planes_(planes),
+        piece_(piece),
+        places_(places),
+        segments_(vectors.segments),
+        first_(vectors.first + vector),
+        left_(2 * blocks),
+        to_(to),
+        to_step_(blocks * kBlockBytes) {
+    TakeSegments();
+  }
+
+  template <int kPart>
+  __attribute__((always_inline)) void Some() {
+    constexpr int kRows = kLines * kPanels, kParts = 6;
+#pragma GCC unroll 8
+    for (int row = kRows * kPart / kParts; row < kRows * (kPart + 1) / kParts; ++row) {
+      LowerRow(places_[row % kLines], to_ + row % kLines * 64);
+      if (row % kLines == kLines - 1) NextPanel();
+    }
+  }
+
+  // What is left.
+  void Finish() {
+    while (left_ > 0) Some<0>(), Some<1>(), Some<2>(), Some<3>(), Some<4>(), Some<5>();
+  }
+
+ private:
+  static constexpr int kHeld = kSegments > 0 ? kSegments : 1;
+
+  __attribute__((always_inline)) void LowerRow(int64_t place, char* to) const {
+    const uint16_t* from = planes_ + place;
+#pragma GCC unroll 3
+    for (int part = 0; part < kPieces; ++part, from += piece_) {
+      __m512i row = _mm512_setzero_si512();
+      if constexpr (kSegments == kAnySegments) {
+        for (int64_t s = first_[0]; s < first_[1]; ++s) {
+          row = LoadLanes(row, segments_[s].lanes, from + segments_[s].offset);
+        }
+      } else {
+#pragma GCC unroll 8
+        for (int s = 0; s < kSegments; ++s) row = LoadLanes(row, lanes_[s], from + offsets_[s]);
+      }
+      _mm512_store_si512(to + part * kTileBytes, row);
+    }
+  }
+
+  // By turns the other panel of a block, and the first one of the next block.
+  void NextPanel() {
+    const bool more = --left_ > 0, other = left_ % 2 != 0;
+    places_ += more ? (other ? kLines : -kLines) : 0;
+    first_ += more && !other ? 1 : 0;
+    to_ += more ? to_step_ : 0;
+    to_step_ = kBlockBytes - to_step_;
+    TakeSegments();
+  }
+  // Of fewer the last one several times.
+  void TakeSegments() {
+    if constexpr (kSegments != kAnySegments) {
+      const int64_t last = first_[1] - 1;
+      for (int s = 0; s < kSegments; ++s) {
+        const Segment& segment = segments_[first_[0] + s < last ? first_[0] + s : last];
+        lanes_[s] = segment.lanes;
+        offsets_[s] = segment.offset;
+      }
+    }
+  }
+
+  const uint16_t* planes_;
+  int64_t piece_;
+  const int64_t* places_;
+  const Segment* segments_;
+  const int64_t* first_;
+  int64_t left_;  // panels
+  char* to_;
+  int64_t to_step_;
+  uint32_t lanes_[kHeld];
+  int64_t offsets_[kHeld];
+};
+
+// Rows of a block, of all three pieces: row i is the vector that is found from `places[i]` on.
+// kSegments: how many segments make up the vector, or kAnySegments.
+template <int kSegments, typename T>
+void LowerRows(const T* planes, int64_t piece, const int64_t* places, int64_t rows,
+               const Segment* segments, int64_t segment_count, char* to) {
+  const int64_t count = kSegments > 0 ? kSegments : segment_count;
+  for (int64_t i = 0; i < rows; ++i) {
+    const T* from = planes + places[i];
+    for (int part = 0; part < kPieces; ++part, from += piece) {
+      __m512i row = _mm512_setzero_si512();
+#pragma GCC unroll 2
+      for (int64_t s = 0; s < count; ++s) {
+        row = LoadLanes(row, segments[s].lanes, from + segments[s].offset);
+      }
+      _mm512_store_si512(to + part * kTileBytes + i * 64, row);
+    }
+  }
+}
+
+template <typename T>
+void LowerBlock(const T* planes, int64_t piece, const int64_t* places, int64_t rows,
+                const FilterVectors& vectors, int64_t vector, char* to) {
+  const Segment* segments = vectors.segments + vectors.first[vector];
+  const int64_t count = vectors.first[vector + 1] - vectors.first[vector];
+  if (count == 1) {
+    LowerRows<1>(planes, piece, places, rows, segments, count, to);
+  } else if (count == 2) {
+    LowerRows<2>(planes, piece, places, rows, segments, count, to);
+  } else {
+    LowerRows<kAnySegments>(planes, piece, places, rows, segments, count, to);
+  }
+}
+
+}  // namespace
+}  // namespace lockstep::cpu::amx
+
+#endif  // LOCKSTEP_KERNELS_CPU_AMX_LOWER_ISA_H_
