@@ -84,7 +84,7 @@ struct TileBackwardWeights {
   const uint32_t* planes;  // SplitRowsInPairs'
   int64_t piece;
   // Of each pair of pixels: what the first one reads first, its row of dy, and the second one's
-  // row, which is negative where there is none.
+  // row, which is negative where there is none. A multiple of 16 of places.
   const int64_t* places;
   const int64_t* first_rows;
   const int64_t* second_rows;
@@ -96,7 +96,7 @@ struct TileBackwardWeights {
   float* sums;   // by squares of at most 32 filters x 32 elements
   char* packed;  // scratch: filters x kMaxGradientBlocks blocks
 };
-constexpr int64_t kMaxGradientBlocks = 2;
+constexpr int64_t kMaxGradientBlocks = 8;
 // Whether pieces hold all elements of dy.
 bool AddToWeights(const TileBackwardWeights& work);
 // dw (filters, elements) of all sums.

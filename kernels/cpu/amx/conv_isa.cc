@@ -65,7 +65,7 @@ class Forward {
   void Run() {
     Chunk chunk{0, 0, Min(w_.blocks, kChunkBlocks)};
     int turn = 0;
-    Lowerer<kSegments, 2> first = LowererOf<2>(chunk, lowered_[turn]);
+    Lowerer<uint16_t, kSegments, 2> first = LowererOf<2>(chunk, lowered_[turn]);
     first.Finish();
     for (; chunk.pixel < w_.pixels; turn ^= 1) {
       const Chunk next = Next(chunk);
@@ -74,13 +74,13 @@ class Forward {
         Nothing nothing;
         Multiply(chunk, lowered_[turn], 0, w_.filters, &nothing);
       } else if (w_.filters > kEdge) {
-        Lowerer<kSegments, 1> lowerer = LowererOf<1>(next, to);
+        Lowerer<uint16_t, kSegments, 1> lowerer = LowererOf<1>(next, to);
         Nothing nothing;
         Multiply(chunk, lowered_[turn], 0, Min(w_.filters, 2 * kEdge), &lowerer);
         Multiply(chunk, lowered_[turn], 2 * kEdge, w_.filters, &nothing);
         lowerer.Finish();
       } else {
-        Lowerer<kSegments, 2> lowerer = LowererOf<2>(next, to);
+        Lowerer<uint16_t, kSegments, 2> lowerer = LowererOf<2>(next, to);
         Multiply(chunk, lowered_[turn], 0, w_.filters, &lowerer);
         lowerer.Finish();
       }
@@ -108,8 +108,9 @@ class Forward {
   }
 
   template <int kPanels>
-  Lowerer<kSegments, kPanels> LowererOf(const Chunk& chunk, char* to) const {
-    return {w_.planes,    w_.piece, w_.places + chunk.pixel, w_.elements, chunk.block,
+  Lowerer<uint16_t, kSegments, kPanels> LowererOf(const Chunk& chunk, char* to) const {
+    return {w_.planes,    w_.piece,    w_.places + chunk.pixel,
+            w_.elements,  chunk.block, kPanelsOfPixels,
             chunk.blocks, to};
   }
 
@@ -148,35 +149,117 @@ class Forward {
 // The gradient of some filters at one block of pixels: [filter][pair].
 void PackGradient(const TileBackwardWeights& w, int64_t filter, int64_t filter_count, int64_t block,
                   char* to, __m512i* largest) {
-  __m512i* const rows = reinterpret_cast<__m512i*>(to);
+  __m512i first[kPairs], second[kPairs];
   const __mmask16 filters = FirstOf(filter_count);
   for (int64_t i = 0; i < kPairs; ++i) {
     const int64_t pair = block * kPairs + i;
-    __m512 first = _mm512_setzero_ps(), second = first;
-    if (pair < w.pairs) {
-      const float* dy = w.dy + filter;
-      first = _mm512_maskz_loadu_ps(filters, dy + w.first_rows[pair] * w.filters);
-      if (w.second_rows[pair] >= 0) {
-        second = _mm512_maskz_loadu_ps(filters, dy + w.second_rows[pair] * w.filters);
-      }
-    }
-    StorePieces(Split(first, second, largest), to + i * 64, kTileBytes);
+    first[i] = second[i] = _mm512_setzero_si512();
+    if (pair >= w.pairs) continue;
+    const float* dy = w.dy + filter;
+    first[i] = _mm512_maskz_loadu_epi32(filters, dy + w.first_rows[pair] * w.filters);
+    if (w.second_rows[pair] < 0) continue;
+    second[i] = _mm512_maskz_loadu_epi32(filters, dy + w.second_rows[pair] * w.filters);
   }
-  for (int part = 0; part < kPieces; ++part) {
-    Transpose(rows + part * kLines, rows + part * kLines);
+  Transpose(first, first);
+  Transpose(second, second);
+  for (int64_t i = 0; i < kLines; ++i) {
+    StorePieces(Split(_mm512_castsi512_ps(first[i]), _mm512_castsi512_ps(second[i]), largest),
+                to + i * 64, kTileBytes);
   }
 }
 
-// The elements of 16 pairs of pixels: [pair][element].
-void LowerPairs(const TileBackwardWeights& w, int64_t block, int64_t vector, char* to) {
-  const int64_t pair = block * kPairs, pairs = Min(w.pairs - pair, kPairs);
-  LowerBlock(w.planes, w.piece, w.places + pair, pairs, w.vectors, vector, to);
-  for (int part = 0; part < kPieces && pairs < kPairs; ++part) {
-    for (int64_t i = pairs; i < kPairs; ++i) {
-      _mm512_store_si512(to + part * kTileBytes + i * 64, _mm512_setzero_si512());
+// A weight gradient: some pairs of pixels, 32 elements after another. While these meet all filters
+// the next ones are lowered.
+template <int kSegments>
+class Gradient {
+ public:
+  explicit Gradient(const TileBackwardWeights& w) : w_(w), tiles_(w.filters) {}
+
+  // Whether pieces hold all elements of dy.
+  bool Run() {
+    Chunk chunk{0, Min(blocks(), kMaxGradientBlocks), 0};
+    int turn = 0;
+    LowererOf<2>(chunk, lowered_[turn]).Finish();
+    for (; chunk.block < blocks(); turn ^= 1) {
+      if (chunk.element == 0) Pack(chunk);
+      const Chunk next = Next(chunk);
+      char* const to = lowered_[turn ^ 1];
+      if (next.block >= blocks()) {
+        Nothing nothing;
+        Multiply(chunk, lowered_[turn], 0, tiles_.count, &nothing);
+      } else if (tiles_.count > 2) {
+        auto lowerer = LowererOf<1>(next, to);
+        Nothing nothing;
+        Multiply(chunk, lowered_[turn], 0, Min(tiles_.count, 4), &lowerer);
+        Multiply(chunk, lowered_[turn], 4, tiles_.count, &nothing);
+        lowerer.Finish();
+      } else {
+        auto lowerer = LowererOf<2>(next, to);
+        Multiply(chunk, lowered_[turn], 0, tiles_.count, &lowerer);
+        lowerer.Finish();
+      }
+      chunk = next;
+    }
+    return AreHeld(largest_);
+  }
+
+ private:
+  // Blocks [block, block + blocks) of pairs, elements [element, element + 32).
+  struct Chunk {
+    int64_t block, blocks, element;
+  };
+
+  int64_t blocks() const { return CeilDiv(w_.pairs, kPairs); }
+  Chunk Next(const Chunk& chunk) const {
+    if (chunk.element + kEdge < w_.elements) {
+      return {chunk.block, chunk.blocks, chunk.element + kEdge};
+    }
+    const int64_t block = chunk.block + chunk.blocks;
+    return {block, Min(blocks() - block, kMaxGradientBlocks), 0};
+  }
+
+  template <int kPanels>
+  Lowerer<uint32_t, kSegments, kPanels> LowererOf(const Chunk& chunk, char* to) const {
+    PanelSteps steps = kPanelsOfElements;
+    if (w_.elements - chunk.element <= kLines) steps.other_vectors = steps.next_vectors = 0;
+    return {w_.planes,
+            w_.piece,
+            w_.places + chunk.block * kPairs,
+            w_.vectors,
+            chunk.element / kLines,
+            steps,
+            chunk.blocks,
+            to};
+  }
+
+  // The gradient of all filters.
+  void Pack(const Chunk& chunk) {
+    for (int64_t tile = 0; tile < tiles_.count; ++tile) {
+      const int64_t filter = tile * tiles_.height;
+      for (int64_t i = 0; i < chunk.blocks; ++i) {
+        PackGradient(w_, filter, Min(w_.filters - filter, tiles_.height), chunk.block + i,
+                     w_.packed + (tile * chunk.blocks + i) * kBlockBytes, &largest_);
+      }
     }
   }
-}
+
+  // With tiles [begin, end) of filters.
+  template <typename Side>
+  void Multiply(const Chunk& chunk, const char* lowered, int64_t begin, int64_t end, Side* side) {
+    const int64_t panel = chunk.blocks * kBlockBytes, elements = w_.elements - chunk.element;
+    float* const row = w_.sums + chunk.element / kEdge * CeilDiv(tiles_.count, 2) * kSquareSize;
+    for (int64_t tile = begin; tile < end; tile += 2) {
+      MultiplyOf<Side>(tile + 1 < tiles_.count ? kEdge : kLines, elements, false)(
+          w_.packed + tile * panel, panel, lowered, panel, chunk.blocks,
+          w_.first && chunk.block == 0, side, row + tile / 2 * kSquareSize);
+    }
+  }
+
+  const TileBackwardWeights& w_;
+  const FilterTiles tiles_;
+  __m512i largest_ = _mm512_setzero_si512();
+  alignas(64) char lowered_[2][kEdge / kLines * kMaxGradientBlocks * kBlockBytes];
+};
 
 // dx += a square of sums, of pixels from `pixel` and vectors of elements from `vector` on.
 void AddSquare(const TileBackwardData& w, int64_t pixel, int64_t pixels, int64_t vector,
@@ -284,39 +367,12 @@ void RunBackwardData(const TileBackwardData& w) {
 }
 
 bool AddToWeights(const TileBackwardWeights& w) {
-  const FilterTiles tiles(w.filters);
-  _tile_loadconfig(&kConfigsOfHeight[tiles.height - 1]);
-  alignas(64) char lowered[2 * kMaxGradientBlocks * kBlockBytes];
-  const int64_t all = CeilDiv(w.pairs, kPairs);
-  __m512i largest = _mm512_setzero_si512();
-  Nothing nothing;
-  for (int64_t block = 0; block < all; block += kMaxGradientBlocks) {
-    const int64_t blocks = Min(all - block, kMaxGradientBlocks), panel = blocks * kBlockBytes;
-    for (int64_t tile = 0; tile < tiles.count; ++tile) {
-      const int64_t filter = tile * tiles.height;
-      const int64_t filters = Min(w.filters - filter, tiles.height);
-      for (int64_t i = 0; i < blocks; ++i) {
-        PackGradient(w, filter, filters, block + i, w.packed + tile * panel + i * kBlockBytes,
-                     &largest);
-      }
-    }
-    float* sums = w.sums;
-    for (int64_t element = 0; element < w.elements; element += kEdge) {
-      const int64_t elements = Min(w.elements - element, kEdge);
-      for (int64_t v = 0; v < CeilDiv(elements, kLines); ++v) {
-        for (int64_t i = 0; i < blocks; ++i) {
-          LowerPairs(w, block + i, element / kLines + v, lowered + v * panel + i * kBlockBytes);
-        }
-      }
-      for (int64_t tile = 0; tile < tiles.count; tile += 2, sums += kSquareSize) {
-        const int64_t rows = tile + 1 < tiles.count ? kEdge : kLines;
-        MultiplyOf<Nothing>(rows, elements, false)(w.packed + tile * panel, panel, lowered, panel,
-                                                   blocks, w.first && block == 0, &nothing, sums);
-      }
-    }
-  }
+  _tile_loadconfig(&kConfigsOfHeight[FilterTiles(w.filters).height - 1]);
+  const bool held = w.vectors.most <= 2   ? Gradient<2>(w).Run()
+                    : w.vectors.most <= 4 ? Gradient<4>(w).Run()
+                                          : Gradient<kAnySegments>(w).Run();
   _tile_release();
-  return AreHeld(largest);
+  return held;
 }
 
 void StoreWeights(const float* sums, int64_t filters, int64_t elements, float* dw) {

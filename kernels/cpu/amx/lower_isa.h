@@ -27,20 +27,31 @@ __attribute__((always_inline)) inline __m512i LoadLanes(__m512i other, uint32_t 
 // As many segments a vector as there are: a loop.
 constexpr int kAnySegments = 0;
 
-// Lowers 32 pixels of which every vector has at most kSegments segments, some blocks, beside
-// products of tiles: kPanels panels of 16 pixels with every block of these; with those that are too
-// many, the last one again. There are no branches (see Packer in product_isa.cc).
-template <int kSegments, int kPanels>
+// From the panel of a block to its other one, and from there to the first one of the next block:
+// by how many places and vectors.
+struct PanelSteps {
+  int64_t other_places, other_vectors, next_places, next_vectors;
+};
+// Panels of 16 pixels, blocks of 32 elements.
+constexpr PanelSteps kPanelsOfPixels = {kLines, 0, -kLines, 1};
+// Panels of 16 elements, blocks of 16 pairs of pixels.
+constexpr PanelSteps kPanelsOfElements = {0, 1, kPairs, -1};
+
+// Lowers blocks of two panels, of which every vector has at most kSegments segments, beside
+// products of tiles: kPanels panels with every block of these; with those that are too many, the
+// last one again. There are no branches (see Packer in product_isa.cc).
+template <typename T, int kSegments, int kPanels>
 class Lowerer {
  public:
-  // `places` of the pixels, vectors [vector, vector + blocks): to two panels at `to`.
-  Lowerer(const uint16_t* planes, int64_t piece, const int64_t* places,
-          const FilterVectors& vectors, int64_t vector, int64_t blocks, char* to)
+  // To panels of `blocks` blocks at `to`, beginning with vector `vector` at the first 16 places.
+  Lowerer(const T* planes, int64_t piece, const int64_t* places, const FilterVectors& vectors,
+          int64_t vector, const PanelSteps& steps, int64_t blocks, char* to)
       : planes_(planes),
         piece_(piece),
         places_(places),
         segments_(vectors.segments),
         first_(vectors.first + vector),
+        steps_(steps),
         left_(2 * blocks),
         to_(to),
         to_step_(blocks * kBlockBytes) {
@@ -66,7 +77,7 @@ class Lowerer {
   static constexpr int kHeld = kSegments > 0 ? kSegments : 1;
 
   __attribute__((always_inline)) void LowerRow(int64_t place, char* to) const {
-    const uint16_t* from = planes_ + place;
+    const T* from = planes_ + place;
 #pragma GCC unroll 3
     for (int part = 0; part < kPieces; ++part, from += piece_) {
       __m512i row = _mm512_setzero_si512();
@@ -85,8 +96,8 @@ class Lowerer {
   // By turns the other panel of a block, and the first one of the next block.
   void NextPanel() {
     const bool more = --left_ > 0, other = left_ % 2 != 0;
-    places_ += more ? (other ? kLines : -kLines) : 0;
-    first_ += more && !other ? 1 : 0;
+    places_ += more ? (other ? steps_.other_places : steps_.next_places) : 0;
+    first_ += more ? (other ? steps_.other_vectors : steps_.next_vectors) : 0;
     to_ += more ? to_step_ : 0;
     to_step_ = kBlockBytes - to_step_;
     TakeSegments();
@@ -103,50 +114,18 @@ class Lowerer {
     }
   }
 
-  const uint16_t* planes_;
+  const T* planes_;
   int64_t piece_;
   const int64_t* places_;
   const Segment* segments_;
   const int64_t* first_;
+  PanelSteps steps_;
   int64_t left_;  // panels
   char* to_;
   int64_t to_step_;
   uint32_t lanes_[kHeld];
   int64_t offsets_[kHeld];
 };
-
-// Rows of a block, of all three pieces: row i is the vector that is found from `places[i]` on.
-// kSegments: how many segments make up the vector, or kAnySegments.
-template <int kSegments, typename T>
-void LowerRows(const T* planes, int64_t piece, const int64_t* places, int64_t rows,
-               const Segment* segments, int64_t segment_count, char* to) {
-  const int64_t count = kSegments > 0 ? kSegments : segment_count;
-  for (int64_t i = 0; i < rows; ++i) {
-    const T* from = planes + places[i];
-    for (int part = 0; part < kPieces; ++part, from += piece) {
-      __m512i row = _mm512_setzero_si512();
-#pragma GCC unroll 2
-      for (int64_t s = 0; s < count; ++s) {
-        row = LoadLanes(row, segments[s].lanes, from + segments[s].offset);
-      }
-      _mm512_store_si512(to + part * kTileBytes + i * 64, row);
-    }
-  }
-}
-
-template <typename T>
-void LowerBlock(const T* planes, int64_t piece, const int64_t* places, int64_t rows,
-                const FilterVectors& vectors, int64_t vector, char* to) {
-  const Segment* segments = vectors.segments + vectors.first[vector];
-  const int64_t count = vectors.first[vector + 1] - vectors.first[vector];
-  if (count == 1) {
-    LowerRows<1>(planes, piece, places, rows, segments, count, to);
-  } else if (count == 2) {
-    LowerRows<2>(planes, piece, places, rows, segments, count, to);
-  } else {
-    LowerRows<kAnySegments>(planes, piece, places, rows, segments, count, to);
-  }
-}
 
 }  // namespace
 }  // namespace lockstep::cpu::amx

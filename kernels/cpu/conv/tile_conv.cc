@@ -299,6 +299,8 @@ class TileBackwardWeightsConv : public ConvKernel {
       first_rows_.push_back(pixel);
       second_rows_.push_back(w + 1 < s.out_w() ? pixel + 1 : -1);
     }
+    places_.resize(static_cast<size_t>(RoundUp(std::ssize(places_), amx::kPanelLines)),
+                   places_.back());
   }
 
   size_t scratch_bytes() const override {
@@ -337,7 +339,11 @@ class TileBackwardWeightsConv : public ConvKernel {
 
   bool SumPart(const ConvBuffers& b, int64_t part, char* slot, float* dw) const {
     auto* const planes = reinterpret_cast<uint32_t*>(slot);
-    if (g_.padded) std::fill(planes, planes + kPieces * piece_, 0U);
+    const int64_t begin = g_.s.n * part / parts_, end = g_.s.n * (part + 1) / parts_;
+    // Where there are no pictures there are numbers: what is beside them is multiplied with 0.
+    if (g_.padded || (end - begin) % pictures_ != 0) {
+      std::fill(planes, planes + kPieces * piece_, 0U);
+    }
     amx::TileBackwardWeights work{};
     work.planes = planes;
     work.piece = piece_;
@@ -351,8 +357,7 @@ class TileBackwardWeightsConv : public ConvKernel {
     work.packed = slot + planes_bytes();
     work.sums = reinterpret_cast<float*>(work.packed + packed_bytes());
     bool held = true;
-    const int64_t end = g_.s.n * (part + 1) / parts_;
-    for (int64_t n = g_.s.n * part / parts_; n < end; n += pictures_) {
+    for (int64_t n = begin; n < end; n += pictures_) {
       const int64_t pictures = std::min(pictures_, end - n);
       for (int64_t i = 0; i < pictures; ++i) {
         const float* x = static_cast<const float*>(b.x) + (n + i) * g_.x_size;
