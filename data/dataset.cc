@@ -83,6 +83,9 @@ std::string ElementText(const Tensor& tensor, int64_t index) {
       return Text(tensor.values<int64_t>()[i]);
     case DType::kUint8:
       return Text(int{tensor.values<uint8_t>()[i]});
+    case DType::kFloat16:
+    case DType::kBfloat16:
+      break;
   }
   return {};
 }
@@ -152,6 +155,9 @@ Tensor Dataset::ClassesOf(const Tensor& labels) const {
       break;
     case DType::kUint8:
       bad = ConvertClasses(labels.values<uint8_t>(), to);
+      break;
+    case DType::kFloat16:
+    case DType::kBfloat16:
       break;
   }
   if (bad < 0) return classes;

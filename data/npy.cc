@@ -105,6 +105,9 @@ std::string NpyDescr(DType dtype) {
       return "<i8";
     case DType::kUint8:
       return "|u1";
+    case DType::kFloat16:
+    case DType::kBfloat16:
+      break;
   }
   return {};
 }

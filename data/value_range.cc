@@ -39,6 +39,9 @@ ValueRange RangeOf(const Tensor& tensor) {
       return Range<int64_t>(tensor);
     case DType::kUint8:
       return Range<uint8_t>(tensor);
+    case DType::kFloat16:
+    case DType::kBfloat16:
+      break;
   }
   return {};
 }

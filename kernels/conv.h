@@ -22,7 +22,7 @@ struct ConvShape {
   int64_t pad_h = 0, pad_w = 0;  // the same on both sides
   int64_t dilation_h = 1, dilation_w = 1;
   int64_t groups = 1;
-  DType dtype = DType::kFloat32;
+  DType dtype = DType::kFloat32;  // any floating one
 
   int64_t out_h() const { return (h + 2 * pad_h - dilation_h * (kh - 1) - 1) / stride_h + 1; }
   int64_t out_w() const { return (w + 2 * pad_w - dilation_w * (kw - 1) - 1) / stride_w + 1; }
@@ -45,7 +45,7 @@ struct ConvBuffers {
   void* x = nullptr;
   void* y = nullptr;
   const void* weights = nullptr;  // what PrepareWeights wrote; unused by kBackwardWeights
-  void* dw = nullptr;             // kBackwardWeights only
+  void* dw = nullptr;             // kBackwardWeights only; of AccumulatorOf(dtype)
   const void* bias = nullptr;     // (k,) or null; kForward only
   // kIdentity or kRelu, which lets NaN pass; kForward only.
   Activation activation = Activation::kIdentity;

@@ -8,7 +8,8 @@
 
 namespace lockstep {
 
-enum class DType : uint8_t { kFloat32, kFloat64, kInt32, kInt64, kUint8 };
+// Files and arrays of the host have none of the 16-bit floats: a plan computes in them.
+enum class DType : uint8_t { kFloat32, kFloat64, kInt32, kInt64, kUint8, kFloat16, kBfloat16 };
 
 constexpr size_t SizeOf(DType dtype) {
   switch (dtype) {
@@ -20,6 +21,9 @@ constexpr size_t SizeOf(DType dtype) {
       return 8;
     case DType::kUint8:
       return 1;
+    case DType::kFloat16:
+    case DType::kBfloat16:
+      return 2;
   }
   return 0;
 }
@@ -36,13 +40,24 @@ constexpr std::string_view Name(DType dtype) {
       return "int64";
     case DType::kUint8:
       return "uint8";
+    case DType::kFloat16:
+      return "float16";
+    case DType::kBfloat16:
+      return "bfloat16";
   }
   return "?";
 }
 
+// A float of 16 bits.
+constexpr bool IsHalf(DType dtype) { return dtype == DType::kFloat16 || dtype == DType::kBfloat16; }
+
 constexpr bool IsFloating(DType dtype) {
-  return dtype == DType::kFloat32 || dtype == DType::kFloat64;
+  return dtype == DType::kFloat32 || dtype == DType::kFloat64 || IsHalf(dtype);
 }
+
+// What sums over elements of a floating dtype are kept in, and so gradients of weights: float32 of
+// 16 bits, else the dtype itself. Parameters, their gradients and statistics have no 16 bits.
+constexpr DType AccumulatorOf(DType dtype) { return IsHalf(dtype) ? DType::kFloat32 : dtype; }
 
 template <typename T>
 constexpr DType DTypeOf();

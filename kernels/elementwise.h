@@ -17,7 +17,7 @@ struct PictureShape {
   int64_t n = 0, c = 0, h = 0, w = 0;
 };
 
-// All pointers are to elements of `dtype` (kFloat32 or kFloat64), aligned as those are: a network's
+// All pointers are to elements of `dtype` (any floating one), aligned as those are: a network's
 // inputs lie where the caller has them. An output may be the same buffer as an input of the same
 // size; partial overlap is not allowed.
 class ElementwiseKernels {
@@ -34,6 +34,9 @@ class ElementwiseKernels {
   virtual void Add(DType dtype, int64_t size, const void* a, const void* b, void* y) = 0;
   // y = scale * x.
   virtual void Scale(DType dtype, double scale, int64_t size, const void* x, void* y) = 0;
+  // y = x, rounded to the nearest value of `to`, ties to even. Two of kFloat32, kFloat16 and
+  // kBfloat16, one of them kFloat32; x and y must differ.
+  virtual void Cast(DType from, DType to, int64_t size, const void* x, void* y) = 0;
   // to = from where *condition is not 0; else nothing is written. Bytes of anything, a multiple
   // of 8.
   virtual void CopyIf(const int64_t* condition, size_t bytes, const void* from, void* to) = 0;

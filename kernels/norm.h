@@ -16,7 +16,7 @@ namespace lockstep {
 struct BatchNormShape {
   PictureShape picture;  // h = w = 1 for matrices
   Layout layout;
-  DType dtype = DType::kFloat32;
+  DType dtype = DType::kFloat32;  // any floating one
   // What is fused behind the normalisation: y = dropout(activation(bn(x))).
   Activation activation = Activation::kIdentity;  // kIdentity or kRelu
   DropoutArgs dropout;                            // ratio 0: none; needs kRelu when fused
@@ -42,7 +42,8 @@ struct NormParameters {
 };
 
 // The split into sums and applications is what lets lanes or ranks add their sums in between.
-// Statistics are double whatever the dtype; gamma, beta, x, y and their gradients have `dtype`.
+// Statistics are double whatever the dtype; x, y and their gradients have BatchNormShape::dtype,
+// gamma and beta AccumulatorOf that. Elsewhere `dtype` is kFloat32 or kFloat64.
 // All arrays, m among them, lie in the device's memory.
 class NormKernels {
  public:

@@ -64,7 +64,7 @@ class OptimizerKernels {
   // numbers->grad_scale = 1 / count, times clipping / norm where the gradients' mean has a larger
   // norm than `clipping`; 0: no limit.
   virtual void Prepare(double clipping, UpdateNumbers* numbers) = 0;
-  // p, s0, s1 updated in place; g and numbers read. s0 and s1 may be null where the rule names
+  // `dtype` is kFloat32 or kFloat64. p, s0, s1 updated in place; g and numbers read. s0 and s1 may be null where the rule names
   // none.
   virtual void Update(DType dtype, const UpdateArgs& args, const UpdateNumbers* numbers,
                       int64_t size, void* p, const void* g, void* s0, void* s1) = 0;

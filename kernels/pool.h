@@ -20,8 +20,8 @@ struct PoolShape {
   // kAverage: divide by kh * kw even where the window leaves the picture (Chainer's
   // average_pooling_2d, MXNet's default) or by the number of values inside it.
   bool count_include_pad = true;
-  Layout layout;  // of x and y
-  DType dtype = DType::kFloat32;
+  Layout layout;                  // of x and y
+  DType dtype = DType::kFloat32;  // any floating one
 
   // Output extent for one axis. `cover_all` is Chainer's round-up (every input is covered; its
   // max_pooling_2d default), otherwise the window must lie inside the padded input.

@@ -24,13 +24,14 @@ class RandomKernels {
  public:
   virtual ~RandomKernels() = default;
 
-  // Inverted dropout. Element e = (h * W + w) * C + c of sample s is kept when
-  // Philox(key, {e / 4, s, epoch})[e % 4] >= ratio * 2^32. y may be x.
+  // Inverted dropout. `dtype` is any floating one. Element e = (h * W + w) * C + c of sample s is
+  // kept when Philox(key, {e / 4, s, epoch})[e % 4] >= ratio * 2^32. y may be x.
   virtual void DropoutForward(DType dtype, const PictureShape& shape, Layout layout,
                               const DropoutArgs& args, const void* x, void* y) = 0;
   // dx = mask * dy / (1 - ratio); the same numbers are drawn again.
   virtual void DropoutBackward(DType dtype, const PictureShape& shape, Layout layout,
                                const DropoutArgs& args, const void* dy, void* dx) = 0;
+  // `dtype` is kFloat32 or kFloat64 here and below.
   // x[i] = mean + stddev * N(0, 1), element i from counter i / 4 (Box-Muller on its four words).
   virtual void FillNormal(DType dtype, uint64_t key, double mean, double stddev, int64_t size,
                           void* x) = 0;

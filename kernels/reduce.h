@@ -10,6 +10,7 @@
 
 namespace lockstep {
 
+// `dtype` is kFloat32 or kFloat64 unless said otherwise.
 class ReduceKernels {
  public:
   virtual ~ReduceKernels() = default;
@@ -17,6 +18,7 @@ class ReduceKernels {
   // *sum += the sum of x[i]^2, in the device's memory.
   virtual void AddSquares(DType dtype, int64_t size, const void* x, double* sum) = 0;
   // y[c] = sum over n, h, w of x: the gradient of a bias. A matrix is a picture with h = w = 1.
+  // `dtype` is any floating one and that of x; y has AccumulatorOf(dtype).
   virtual void ChannelSums(DType dtype, const PictureShape& shape, Layout layout, const void* x,
                            void* y) = 0;
   // The index of the first element that is not finite, or -1.

@@ -25,6 +25,7 @@ struct LossSums {
   }
 };
 
+// `dtype` is kFloat32 or kFloat64: of 16 bits a loss would not hold what steps change.
 class SoftmaxKernels {
  public:
   virtual ~SoftmaxKernels() = default;

@@ -26,6 +26,17 @@ std::string ConvolutionOf(const std::string& key) {
   return convolution;
 }
 
+// Numbers as they come: with zeros or denormals kernels would run at another speed.
+void FillOrdinary(Backend& backend, DType dtype, int64_t size, void* x) {
+  constexpr uint64_t kKey = 1;
+  const DType wide = AccumulatorOf(dtype);
+  if (wide == dtype) return backend.random().FillUniform(dtype, kKey, -1, 1, size, x);
+  const DeviceMemory numbers = AllocateOn(backend, static_cast<size_t>(size) * SizeOf(wide),
+                                          "trying convolution algorithms");
+  backend.random().FillUniform(wide, kKey, -1, 1, size, numbers.get());
+  backend.elementwise().Cast(wide, dtype, size, numbers.get(), x);
+}
+
 }  // namespace
 
 std::string ConvCase::Key() const {
@@ -116,7 +127,7 @@ AlgorithmCache::Choice AlgorithmChooser::Measure(const ConvCase& problem,
 double AlgorithmChooser::Time(const ConvCase& problem, const std::string& algorithm, double limit) {
   const ConvShape& s = problem.shape;
   const auto element = static_cast<int64_t>(SizeOf(s.dtype));
-  const int64_t weight_bytes = s.k * (s.c / s.groups) * s.kh * s.kw * element;
+  const int64_t weights_size = s.k * (s.c / s.groups) * s.kh * s.kw;
   const auto kernel =
       backend_.conv().Make(s, problem.pass, algorithm, problem.x_layout, problem.y_layout);
   const auto allocate = [&](auto bytes) {
@@ -124,14 +135,13 @@ double AlgorithmChooser::Time(const ConvCase& problem, const std::string& algori
   };
   const DeviceMemory x = allocate(s.n * s.c * s.h * s.w * element);
   const DeviceMemory y = allocate(s.n * s.k * s.out_h() * s.out_w() * element);
-  const DeviceMemory weights = allocate(weight_bytes);
+  const DeviceMemory weights = allocate(weights_size * element);
+  const DeviceMemory dw = allocate(weights_size * static_cast<int64_t>(sizeof(double)));
   const DeviceMemory prepared = allocate(kernel->prepared_bytes());
   const DeviceMemory scratch = allocate(kernel->scratch_bytes());
-  const uint64_t key = 1;  // any ordinary numbers: zeros or denormals would run at another speed
-  RandomKernels& random = backend_.random();
-  random.FillUniform(s.dtype, key, -1, 1, s.n * s.c * s.h * s.w, x.get());
-  random.FillUniform(s.dtype, key, -1, 1, s.n * s.k * s.out_h() * s.out_w(), y.get());
-  random.FillUniform(s.dtype, key, -1, 1, weight_bytes / element, weights.get());
+  FillOrdinary(backend_, s.dtype, s.n * s.c * s.h * s.w, x.get());
+  FillOrdinary(backend_, s.dtype, s.n * s.k * s.out_h() * s.out_w(), y.get());
+  FillOrdinary(backend_, s.dtype, weights_size, weights.get());
 
   double best = std::numeric_limits<double>::infinity();
   for (int i = 0; i < kTimings + 1; ++i) {
@@ -142,11 +152,8 @@ double AlgorithmChooser::Time(const ConvCase& problem, const std::string& algori
       kernel->PrepareWeights(weights.get(), prepared.get());
       used = prepared.get();
     }
-    kernel->Run({.x = x.get(),
-                 .y = y.get(),
-                 .weights = used,
-                 .dw = weights.get(),
-                 .scratch = scratch.get()});
+    kernel->Run(
+        {.x = x.get(), .y = y.get(), .weights = used, .dw = dw.get(), .scratch = scratch.get()});
     backend_.Synchronize();
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     if (i > 0) best = std::min(best, seconds.count());  // the first run also touches the memory

@@ -11,6 +11,10 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 
+[[noreturn]] void ThrowHalf() {
+  throw Error(ExitCode::kBug, "arrays of the host hold no 16-bit floats");
+}
+
 template <typename From, typename To>
 void CastValues(std::span<const From> from, std::span<To> to) {
   for (size_t i = 0; i < from.size(); ++i) to[i] = static_cast<To>(from[i]);
@@ -29,6 +33,9 @@ void CastFrom(const Tensor& from, Tensor* to) {
       return CastValues(from.values<From>(), to->values<int64_t>());
     case DType::kUint8:
       return CastValues(from.values<From>(), to->values<uint8_t>());
+    case DType::kFloat16:
+    case DType::kBfloat16:
+      ThrowHalf();
   }
 }
 
@@ -79,6 +86,9 @@ Tensor Tensor::Cast(DType dtype) const {
     case DType::kUint8:
       CastFrom<uint8_t>(*this, &to);
       break;
+    case DType::kFloat16:
+    case DType::kBfloat16:
+      ThrowHalf();
   }
   return to;
 }

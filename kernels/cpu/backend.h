@@ -16,6 +16,8 @@
 #include "kernels/cpu/random.h"
 #include "kernels/cpu/reduce.h"
 #include "kernels/cpu/softmax.h"
+#include "kernels/cpu/widening/conv.h"
+#include "kernels/cpu/widening/families.h"
 
 namespace lockstep::cpu {
 
@@ -45,15 +47,15 @@ class CpuBackend final : public Backend {
   void Enter() override;
   void ForEachLane(int lanes, const std::function<void(int lane)>& body) override;
 
-  ConvKernels& conv() override { return Entered(&conv_); }
-  ElementwiseKernels& elementwise() override { return Entered(&elementwise_); }
-  GemmKernels& gemm() override { return Entered(&gemm_); }
-  NormKernels& norm() override { return Entered(&norm_); }
+  ConvKernels& conv() override { return Entered(&widening_conv_); }
+  ElementwiseKernels& elementwise() override { return Entered(&widening_elementwise_); }
+  GemmKernels& gemm() override { return Entered(&widening_gemm_); }
+  NormKernels& norm() override { return Entered(&widening_norm_); }
   OptimizerKernels& optimizer() override { return Entered(&optimizer_); }
   PictureKernels& picture() override { return Entered(&picture_); }
-  PoolKernels& pool() override { return Entered(&pool_); }
-  RandomKernels& random() override { return Entered(&random_); }
-  ReduceKernels& reduce() override { return Entered(&reduce_); }
+  PoolKernels& pool() override { return Entered(&widening_pool_); }
+  RandomKernels& random() override { return Entered(&widening_random_); }
+  ReduceKernels& reduce() override { return Entered(&widening_reduce_); }
   SoftmaxKernels& softmax() override { return Entered(&softmax_); }
 
  private:
@@ -75,6 +77,14 @@ class CpuBackend final : public Backend {
   CpuRandom random_{&isa_};
   CpuReduce reduce_{&isa_};
   CpuSoftmax softmax_{&isa_};
+  // The families that take 16-bit floats, too.
+  WideningConv widening_conv_{&conv_, &elementwise_};
+  WideningElementwise widening_elementwise_{&elementwise_};
+  WideningGemm widening_gemm_{&gemm_, &elementwise_};
+  WideningNorm widening_norm_{&norm_, &elementwise_};
+  WideningPool widening_pool_{&pool_, &elementwise_};
+  WideningRandom widening_random_{&random_, &elementwise_};
+  WideningReduce widening_reduce_{&reduce_, &elementwise_};
 };
 
 }  // namespace lockstep::cpu

@@ -54,6 +54,21 @@ void CpuElementwise::Scale(DType dtype, double scale, int64_t size, const void* 
   });
 }
 
+void CpuElementwise::Cast(DType from, DType to, int64_t size, const void* x, void* y) {
+  const CastLoops& loops = isa_->cast;
+  const auto cast = [&]<typename From, typename To>(void (*loop)(int64_t, const From*, To*)) {
+    ParallelElements(size, kGrain, [&](int64_t begin, int64_t end) {
+      loop(end - begin, static_cast<const From*>(x) + begin, static_cast<To*>(y) + begin);
+    });
+  };
+  if (from == DType::kFloat32 && to == DType::kFloat16) return cast(loops.narrow_half);
+  if (from == DType::kFloat32 && to == DType::kBfloat16) return cast(loops.narrow_bfloat16);
+  if (from == DType::kFloat16 && to == DType::kFloat32) return cast(loops.widen_half);
+  if (from == DType::kBfloat16 && to == DType::kFloat32) return cast(loops.widen_bfloat16);
+  throw Error(ExitCode::kBug, "cpu cast from " + std::string(Name(from)) + " to " +
+                                  std::string(Name(to)) + ", wanted float32 and one of 16 bits");
+}
+
 void CpuElementwise::CopyIf(const int64_t* condition, size_t bytes, const void* from, void* to) {
   if (*condition != 0 && bytes > 0) std::memcpy(to, from, bytes);
 }

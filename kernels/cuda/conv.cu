@@ -1,5 +1,6 @@
 // Convolutions by cuDNN, and the direct one. Only algorithms that give the same bits every time.
 #include <array>
+#include <type_traits>
 #include <utility>
 
 #include "kernels/cuda/cudnn.h"
@@ -7,6 +8,7 @@
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/error.h"
+#include "kernels/math/maps.h"
 
 namespace lockstep::cuda {
 namespace {
@@ -45,6 +47,19 @@ void ForAlgorithms(ConvPass pass, const Fn& fn) {
   if (pass == ConvPass::kBackwardWeights) all(kBackwardWeights);
 }
 
+cudnnDataType_t TypeOf(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat64:
+      return CUDNN_DATA_DOUBLE;
+    case DType::kFloat16:
+      return CUDNN_DATA_HALF;
+    case DType::kBfloat16:
+      return CUDNN_DATA_BFLOAT16;
+    default:
+      return CUDNN_DATA_FLOAT;
+  }
+}
+
 // cuDNN's descriptors of one convolution, with weights in plain order.
 class Descriptors {
  public:
@@ -67,8 +82,7 @@ class Descriptors {
  private:
   void Describe(const ConvShape& s, Layout x_layout, Layout y_layout) {
     const char* const what = "describing a convolution";
-    const bool is_double = s.dtype == DType::kFloat64;
-    const cudnnDataType_t type = is_double ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT;
+    const cudnnDataType_t type = TypeOf(s.dtype);
     const auto i = [](int64_t v) { return static_cast<int>(v); };
     const auto tensor = [&](cudnnTensorDescriptor_t* d, int64_t c, int64_t h, int64_t w, Layout l) {
       dnn_.Check(dnn_.CreateTensorDescriptor(d), what);
@@ -85,12 +99,15 @@ class Descriptors {
                                           i(s.kh), i(s.kw)),
                what);
     dnn_.Check(dnn_.CreateConvolutionDescriptor(&conv), what);
-    dnn_.Check(dnn_.SetConvolution2dDescriptor(conv, i(s.pad_h), i(s.pad_w), i(s.stride_h),
-                                               i(s.stride_w), i(s.dilation_h), i(s.dilation_w),
-                                               CUDNN_CROSS_CORRELATION, type),
+    dnn_.Check(dnn_.SetConvolution2dDescriptor(
+                   conv, i(s.pad_h), i(s.pad_w), i(s.stride_h), i(s.stride_w), i(s.dilation_h),
+                   i(s.dilation_w), CUDNN_CROSS_CORRELATION, TypeOf(AccumulatorOf(s.dtype))),
                what);
     dnn_.Check(dnn_.SetConvolutionGroupCount(conv, i(s.groups)), what);
-    dnn_.Check(dnn_.SetConvolutionMathType(conv, CUDNN_FMA_MATH), what);
+    // Of float32 no product is rounded to TF32; those of 16 bits are exact.
+    dnn_.Check(
+        dnn_.SetConvolutionMathType(conv, IsHalf(s.dtype) ? CUDNN_TENSOR_OP_MATH : CUDNN_FMA_MATH),
+        what);
   }
   void Destroy() {
     if (x != nullptr) dnn_.DestroyTensorDescriptor(x);
@@ -154,21 +171,47 @@ class CudnnConv final : public ConvKernel {
                       "' for this convolution");
   }
 
-  size_t scratch_bytes() const override { return workspace_; }
+  size_t scratch_bytes() const override { return NarrowOffset() + NarrowBytes(); }
   size_t prepared_bytes() const override { return 0; }
   void PrepareWeights(const void*, void*) override {}
 
   void Run(const ConvBuffers& b) override {
-    if (shape_.dtype == DType::kFloat64) {
-      RunAs(b, 1.0, 0.0);
-    } else {
-      RunAs(b, 1.0F, 0.0F);
-    }
+    WithAnyFloat(shape_.dtype, [&](auto t) { RunAs<decltype(t)>(b); });
   }
 
  private:
+  // cuDNN rounds dw to the 16 bits of its operands: it lies behind the workspace then.
+  size_t NarrowOffset() const { return (workspace_ + 255) / 256 * 256; }
+  size_t NarrowBytes() const {
+    if (pass_ != ConvPass::kBackwardWeights || !IsHalf(shape_.dtype)) return 0;
+    return static_cast<size_t>(WeightsSize()) * SizeOf(shape_.dtype);
+  }
+  int64_t WeightsSize() const {
+    return shape_.k * (shape_.c / shape_.groups) * shape_.kh * shape_.kw;
+  }
+
   template <typename T>
-  void RunAs(const ConvBuffers& b, T one, T zero) {
+  void RunBackwardWeights(const ConvBuffers& b) {
+    const Cudnn& dnn = open_.dnn;
+    const Descriptors& d = descriptors_;
+    const math::Accumulator<T> one = 1, zero = 0;
+    constexpr bool kNarrow = !std::is_same_v<T, math::Accumulator<T>>;
+    void* const dw = kNarrow ? static_cast<char*>(b.scratch) + NarrowOffset() : b.dw;
+    dnn.Check(dnn.ConvolutionBackwardFilter(
+                  open_.handle, &one, d.x, b.x, d.y, b.y, d.conv,
+                  static_cast<cudnnConvolutionBwdFilterAlgo_t>(algorithm_.number), b.scratch,
+                  workspace_, &zero, d.w, dw),
+              "a convolution's dw");
+    if constexpr (kNarrow) {
+      stream_->ForPacks(
+          "cast of a convolution's dw", WeightsSize(),
+          math::CastMap<T, float>{static_cast<const T*>(dw), static_cast<float*>(b.dw)});
+    }
+  }
+
+  template <typename T>
+  void RunAs(const ConvBuffers& b) {
+    const math::Accumulator<T> one = 1, zero = 0;
     const Cudnn& dnn = open_.dnn;
     const Descriptors& d = descriptors_;
     const cudnnHandle_t handle = open_.handle;
@@ -190,11 +233,7 @@ class CudnnConv final : public ConvKernel {
                              b.scratch, workspace_, &zero, d.x, b.x),
                          "a convolution's dx");
       case ConvPass::kBackwardWeights:
-        return dnn.Check(dnn.ConvolutionBackwardFilter(
-                             handle, &one, d.x, b.x, d.y, b.y, d.conv,
-                             static_cast<cudnnConvolutionBwdFilterAlgo_t>(algorithm_.number),
-                             b.scratch, workspace_, &zero, d.w, b.dw),
-                         "a convolution's dw");
+        return RunBackwardWeights<T>(b);
     }
   }
 

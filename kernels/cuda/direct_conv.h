@@ -21,7 +21,7 @@ class DirectConv final : public ConvKernel {
 
   void Run(const ConvBuffers& b) override {
     const ConvShape& s = pictures_.shape;
-    WithType(s.dtype, [&](auto t) {
+    WithAnyFloat(s.dtype, [&](auto t) {
       using T = decltype(t);
       switch (pass_) {
         case ConvPass::kForward:
@@ -36,7 +36,8 @@ class DirectConv final : public ConvKernel {
         case ConvPass::kBackwardWeights:
           return stream_->ForBlocks(
               "direct convolution's dw", s.k * (s.c / s.groups) * s.kh * s.kw,
-              math::ConvBackwardWeightsBlocks<T>{pictures_, As(b.x, t), As(b.y, t), As(b.dw, t)});
+              math::ConvBackwardWeightsBlocks<T>{pictures_, As(b.x, t), As(b.y, t),
+                                                 static_cast<math::Accumulator<T>*>(b.dw)});
       }
     });
   }

@@ -17,6 +17,7 @@
 
 #include "kernels/dtype.h"
 #include "kernels/error.h"
+#include "kernels/math/half.h"
 
 namespace lockstep::cuda {
 
@@ -32,6 +33,27 @@ decltype(auto) WithType(DType dtype, Fn&& fn) {
       throw Error(ExitCode::kBug, "cuda kernel called with dtype " + std::string(Name(dtype)) +
                                       ", wanted float32 or float64");
   }
+}
+
+// The same for floats of 16 bits.
+template <typename Fn>
+decltype(auto) WithHalf(DType dtype, Fn&& fn) {
+  switch (dtype) {
+    case DType::kFloat16:
+      return fn(math::Half{});
+    case DType::kBfloat16:
+      return fn(math::Bfloat16{});
+    default:
+      throw Error(ExitCode::kBug, "cuda kernel called with dtype " + std::string(Name(dtype)) +
+                                      ", wanted float16 or bfloat16");
+  }
+}
+
+// The same for all floats.
+template <typename Fn>
+void WithAnyFloat(DType dtype, Fn&& fn) {
+  if (IsHalf(dtype)) return WithHalf(dtype, fn);
+  WithType(dtype, fn);
 }
 
 template <typename T>

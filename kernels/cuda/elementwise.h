@@ -34,10 +34,11 @@ class CudaElementwise final : public ElementwiseKernels {
 
   void ActivationForward(DType dtype, Activation f, double slope, int64_t size, const void* x,
                          void* y) override {
-    WithType(dtype, [&](auto t) {
+    WithAnyFloat(dtype, [&](auto t) {
       using T = decltype(t);
-      WithRule(f, static_cast<T>(slope), [&](auto rule) {
-        using Rule = math::ForwardRule<T, decltype(rule)>;
+      using A = math::Accumulator<T>;
+      WithRule(f, static_cast<A>(slope), [&](auto rule) {
+        using Rule = math::ForwardRule<A, decltype(rule)>;
         stream_->ForPacks("activation", size,
                           math::UnaryMap<T, Rule>{Rule{rule}, As(x, t), As(y, t)});
       });
@@ -46,10 +47,11 @@ class CudaElementwise final : public ElementwiseKernels {
 
   void ActivationBackward(DType dtype, Activation f, double slope, int64_t size, const void* y,
                           const void* dy, void* dx) override {
-    WithType(dtype, [&](auto t) {
+    WithAnyFloat(dtype, [&](auto t) {
       using T = decltype(t);
-      WithRule(f, static_cast<T>(slope), [&](auto rule) {
-        using Rule = math::BackwardRule<T, decltype(rule)>;
+      using A = math::Accumulator<T>;
+      WithRule(f, static_cast<A>(slope), [&](auto rule) {
+        using Rule = math::BackwardRule<A, decltype(rule)>;
         stream_->ForPacks("activation's gradient", size,
                           math::BinaryMap<T, Rule>{Rule{rule}, As(y, t), As(dy, t), As(dx, t)});
       });
@@ -57,19 +59,32 @@ class CudaElementwise final : public ElementwiseKernels {
   }
 
   void Add(DType dtype, int64_t size, const void* a, const void* b, void* y) override {
-    WithType(dtype, [&](auto t) {
-      using Rule = math::AddRule<decltype(t)>;
+    WithAnyFloat(dtype, [&](auto t) {
+      using Rule = math::AddRule<math::Accumulator<decltype(t)>>;
       stream_->ForPacks("sum", size,
                         math::BinaryMap<decltype(t), Rule>{Rule{}, As(a, t), As(b, t), As(y, t)});
     });
   }
 
   void Scale(DType dtype, double scale, int64_t size, const void* x, void* y) override {
-    WithType(dtype, [&](auto t) {
-      using Rule = math::ScaleRule<decltype(t)>;
-      const Rule rule{static_cast<decltype(t)>(scale)};
+    WithAnyFloat(dtype, [&](auto t) {
+      using A = math::Accumulator<decltype(t)>;
+      using Rule = math::ScaleRule<A>;
+      const Rule rule{static_cast<A>(scale)};
       stream_->ForPacks("scaling", size,
                         math::UnaryMap<decltype(t), Rule>{rule, As(x, t), As(y, t)});
+    });
+  }
+
+  void Cast(DType from, DType to, int64_t size, const void* x, void* y) override {
+    const bool narrows = to != DType::kFloat32;
+    WithHalf(narrows ? to : from, [&](auto t) {
+      using Half = decltype(t);
+      if (narrows) {
+        stream_->ForPacks("cast", size, math::CastMap<float, Half>{As(x, 0.0F), As(y, t)});
+      } else {
+        stream_->ForPacks("cast", size, math::CastMap<Half, float>{As(x, t), As(y, 0.0F)});
+      }
     });
   }
 
@@ -91,7 +106,7 @@ class CudaElementwise final : public ElementwiseKernels {
     // Neighbouring threads write neighbours: along channels where y has those last, else along
     // rows.
     const Layout order{y_layout.block == 1 ? 1 : channels};
-    WithType(dtype, [&](auto t) {
+    WithAnyFloat(dtype, [&](auto t) {
       stream_->ForEach("layout copy", part.n * part.c * part.h * part.w,
                        math::CopyChannelsMap<decltype(t)>{math::PictureIndex(part, order),
                                                           math::PictureIndex(x_shape, x_layout),

@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/column_major.h"
 #include "kernels/cuda/cublaslt.h"
+#include "kernels/cuda/dispatch.h"
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/error.h"
@@ -18,8 +19,8 @@ namespace {
 constexpr size_t kWorkspace = size_t{32} << 20;
 
 // What algorithm and descriptors depend on.
-using Key = std::tuple<DType, bool, bool, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int,
-                       std::array<uint32_t, 3>>;
+using Key = std::tuple<DType, DType, bool, bool, int64_t, int64_t, int64_t, int64_t, int64_t,
+                       int64_t, int, std::array<uint32_t, 3>>;
 
 struct Product {
   cublasLtMatmulDesc_t desc = nullptr;
@@ -45,23 +46,34 @@ class CudaGemm final : public GemmKernels {
 
   void Gemm(DType dtype, const GemmArgs& args) override {
     if (args.m <= 0 || args.n <= 0) return;
-    if (dtype != DType::kFloat32 && dtype != DType::kFloat64) {
+    if (!IsFloating(dtype)) {
       throw Error(ExitCode::kBug, "cuda product called with dtype " + std::string(Name(dtype)) +
-                                      ", wanted float32 or float64");
+                                      ", wanted a floating one");
     }
     // cuBLASLt has no epilogues in double.
-    const bool fused = dtype == DType::kFloat32 && args.k > 0;
+    const bool fused = dtype != DType::kFloat64 && args.k > 0;
     if (args.k > 0) Multiply(dtype, args, fused ? EpilogueOf(args) : CUBLASLT_EPILOGUE_DEFAULT);
     const bool rest = args.bias != nullptr || args.activation != Activation::kIdentity;
     if (args.k > 0 && (fused || !rest)) return;
-    if (dtype == DType::kFloat32) {
-      Finish<float>(args);
-    } else {
-      Finish<double>(args);
-    }
+    WithAnyFloat(ResultOf(dtype, args), [&](auto t) { Finish<decltype(t)>(args); });
   }
 
  private:
+  static DType ResultOf(DType dtype, const GemmArgs& args) {
+    return args.wide_c ? AccumulatorOf(dtype) : dtype;
+  }
+  static cudaDataType_t TypeOf(DType dtype) {
+    switch (dtype) {
+      case DType::kFloat64:
+        return CUDA_R_64F;
+      case DType::kFloat16:
+        return CUDA_R_16F;
+      case DType::kBfloat16:
+        return CUDA_R_16BF;
+      default:
+        return CUDA_R_32F;
+    }
+  }
   static cublasLtEpilogue_t EpilogueOf(const GemmArgs& args) {
     const bool relu = args.activation == Activation::kRelu;
     if (args.bias != nullptr) return relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
@@ -87,20 +99,15 @@ class CudaGemm final : public GemmKernels {
   void Multiply(DType dtype, const GemmArgs& args, cublasLtEpilogue_t epilogue) {
     Open();
     void* const workspace = stream_->Scratch(kWorkspace);
-    const Key key{dtype,
-                  args.trans_a,
-                  args.trans_b,
-                  args.m,
-                  args.n,
-                  args.k,
-                  args.lda,
-                  args.ldb,
-                  args.ldc,
-                  epilogue,
-                  {AlignmentOf(args.a), AlignmentOf(args.b), AlignmentOf(args.c)}};
+    const Key key{dtype,        ResultOf(dtype, args),
+                  args.trans_a, args.trans_b,
+                  args.m,       args.n,
+                  args.k,       args.lda,
+                  args.ldb,     args.ldc,
+                  epilogue,     {AlignmentOf(args.a), AlignmentOf(args.b), AlignmentOf(args.c)}};
     auto found = products_.find(key);
     if (found == products_.end()) {
-      found = products_.emplace(key, Make(dtype, args, epilogue, std::get<10>(key))).first;
+      found = products_.emplace(key, Make(dtype, args, epilogue, std::get<11>(key))).first;
     }
     const Product& p = found->second;
     if (args.bias != nullptr && epilogue != CUBLASLT_EPILOGUE_DEFAULT) {
@@ -142,19 +149,19 @@ class CudaGemm final : public GemmKernels {
   Product Make(DType dtype, const GemmArgs& g, cublasLtEpilogue_t epilogue,
                const std::array<uint32_t, 3>& alignment) {
     const bool is_double = dtype == DType::kFloat64;
-    const cudaDataType_t type = is_double ? CUDA_R_64F : CUDA_R_32F;
+    const cudaDataType_t type = TypeOf(dtype), result = TypeOf(ResultOf(dtype, g));
     Product p;
     try {
-      lt_.Check(
-          lt_.MatmulDescCreate(&p.desc, is_double ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F, type),
-          "describing a product");
+      lt_.Check(lt_.MatmulDescCreate(&p.desc, is_double ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
+                                     is_double ? CUDA_R_64F : CUDA_R_32F),
+                "describing a product");
       const ColumnMajorProduct product = ColumnMajorOf(g);
       Set(p.desc, CUBLASLT_MATMUL_DESC_TRANSA, OpOf(product.left));
       Set(p.desc, CUBLASLT_MATMUL_DESC_TRANSB, OpOf(product.right));
       Set(p.desc, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
       p.a = LayoutOf(type, product.left);
       p.b = LayoutOf(type, product.right);
-      p.c = LayoutOf(type, product.result);
+      p.c = LayoutOf(result, product.result);
       Choose(&p, alignment);
     } catch (...) {
       Destroy(p);

@@ -21,11 +21,11 @@ class CudaNorm final : public NormKernels {
     const math::ChannelTiles tiles = TilesOf(s);
     double* const parts = TwoParts(tiles);
     double* const second = parts + tiles.parts * tiles.channels;
-    WithType(s.dtype, [&](auto t) {
+    WithAnyFloat(s.dtype, [&](auto t) {
       using Term = math::MomentTerm<decltype(t)>;
-      stream_->ForBlocks(
-          "moments", tiles.blocks(),
-          math::ChannelSumParts<decltype(t), Term>{tiles, Term{As(x, t)}, parts, second});
+      stream_->ForBlocks("moments", tiles.blocks(),
+                         math::ChannelSumParts<math::Accumulator<decltype(t)>, Term>{
+                             tiles, Term{As(x, t)}, parts, second});
     });
     stream_->ForBlocks("moments' parts", tiles.channels,
                        math::MergeMomentParts{tiles, parts, second, mean, m2});
@@ -34,17 +34,18 @@ class CudaNorm final : public NormKernels {
   void Normalize(const BatchNormShape& s, const void* x, const double* mean, const double* inv_std,
                  const void* gamma, const void* beta, void* y) override {
     CheckFusion(s);
-    WithType(s.dtype, [&](auto t) {
+    WithAnyFloat(s.dtype, [&](auto t) {
       using T = decltype(t);
-      auto* const constants = Constants<math::NormalizeConstants<T>>(s.picture.c);
-      stream_->ForEach(
-          "normalisation's constants", s.picture.c,
-          math::NormalizeConstantsMap<T>{mean, inv_std, As(gamma, t), As(beta, t), constants});
+      using A = math::Accumulator<T>;
+      auto* const constants = Constants<math::NormalizeConstants<A>>(s.picture.c);
+      stream_->ForEach("normalisation's constants", s.picture.c,
+                       math::NormalizeConstantsMap<A>{mean, inv_std, static_cast<const A*>(gamma),
+                                                      static_cast<const A*>(beta), constants});
       if (s.dropout.ratio > 0) {
         using Rule = math::NormalizeKeepRule<T>;
         const math::FourGroups groups(s.picture, s.layout);
         stream_->ForEach("normalisation and dropout", s.picture.n * groups.groups(),
-                         math::DropoutMap<T, Rule>{groups, MaskOf(s.dropout),
+                         math::DropoutMap<A, Rule>{groups, MaskOf(s.dropout),
                                                    Rule{constants, As(x, t), As(y, t)}});
         return;
       }
@@ -63,14 +64,15 @@ class CudaNorm final : public NormKernels {
     const math::ChannelTiles tiles = TilesOf(s);
     double* const parts = TwoParts(tiles);
     double* const second = parts + tiles.parts * tiles.channels;
-    WithType(s.dtype, [&](auto t) {
+    WithAnyFloat(s.dtype, [&](auto t) {
       using T = decltype(t);
+      using A = math::Accumulator<T>;
       using Term = math::GradientTerm<T>;
-      const Term term{As(x, t), As(y, t), As(dy, t), mean, KeepScale<T>(s), IsFused(s)};
+      const Term term{As(x, t), As(y, t), As(dy, t), mean, KeepScale<A>(s), IsFused(s)};
       stream_->ForBlocks("normalisation's sums", tiles.blocks(),
-                         math::ChannelSumParts<T, Term>{tiles, term, parts, second});
+                         math::ChannelSumParts<A, Term>{tiles, term, parts, second});
       stream_->ForBlocks("normalisation's parts", tiles.channels,
-                         math::AddGradientParts<T>{tiles.channels, tiles.parts, parts, second, mean,
+                         math::AddGradientParts<A>{tiles.channels, tiles.parts, parts, second, mean,
                                                    inv_std, sum_dz, sum_dz_xhat});
     });
   }
@@ -80,16 +82,17 @@ class CudaNorm final : public NormKernels {
                      const double* sum_dz, const double* sum_dz_xhat, const double* m,
                      void* dx) override {
     CheckFusion(s);
-    WithType(s.dtype, [&](auto t) {
+    WithAnyFloat(s.dtype, [&](auto t) {
       using T = decltype(t);
-      auto* const constants = Constants<math::GradientConstants<T>>(s.picture.c);
+      using A = math::Accumulator<T>;
+      auto* const constants = Constants<math::GradientConstants<A>>(s.picture.c);
       stream_->ForEach("normalisation's gradient's constants", s.picture.c,
-                       math::GradientConstantsMap<T>{mean, inv_std, As(gamma, t), sum_dz,
-                                                     sum_dz_xhat, m, constants});
+                       math::GradientConstantsMap<A>{mean, inv_std, static_cast<const A*>(gamma),
+                                                     sum_dz, sum_dz_xhat, m, constants});
       const math::PictureIndex index(s.picture, s.layout);
       stream_->ForPacks("normalisation's gradient", SizeOf(s),
                         math::GradientMap<T>{index, index.ChannelStep(math::kPackElements<T>),
-                                             constants, IsFused(s), KeepScale<T>(s), As(x, t),
+                                             constants, IsFused(s), KeepScale<A>(s), As(x, t),
                                              As(y, t), As(dy, t), As(dx, t)});
     });
   }

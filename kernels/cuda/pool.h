@@ -14,7 +14,7 @@ class CudaPool final : public PoolKernels {
   explicit CudaPool(Stream* stream) : stream_(stream) {}
 
   void Forward(const PoolShape& s, const void* x, void* y) override {
-    WithType(s.dtype, [&](auto t) {
+    WithAnyFloat(s.dtype, [&](auto t) {
       stream_->ForEach("pooling", s.x.n * s.x.c * s.out_h * s.out_w,
                        math::PoolForwardMap<decltype(t)>{s, In(s), Out(s), As(x, t), As(y, t)});
     });
@@ -22,7 +22,7 @@ class CudaPool final : public PoolKernels {
 
   void Backward(const PoolShape& s, const void* x, const void* y, const void* dy,
                 void* dx) override {
-    WithType(s.dtype, [&](auto t) {
+    WithAnyFloat(s.dtype, [&](auto t) {
       stream_->ForEach("pooling's gradient", s.x.n * s.x.c * s.x.h * s.x.w,
                        math::PoolBackwardMap<decltype(t)>{
                            s, In(s), Out(s), math::Divisor(s.stride_h), math::Divisor(s.stride_w),

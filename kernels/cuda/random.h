@@ -32,11 +32,12 @@ class CudaRandom final : public RandomKernels {
       return;
     }
     const math::FourGroups groups(shape, layout);
-    WithType(dtype, [&](auto t) {
+    WithAnyFloat(dtype, [&](auto t) {
       using T = decltype(t);
       using Rule = math::KeepRule<T>;
-      stream_->ForEach("dropout", shape.n * groups.groups(),
-                       math::DropoutMap<T, Rule>{groups, mask, Rule{As(x, t), As(y, t)}});
+      stream_->ForEach(
+          "dropout", shape.n * groups.groups(),
+          math::DropoutMap<math::Accumulator<T>, Rule>{groups, mask, Rule{As(x, t), As(y, t)}});
     });
   }
 

@@ -30,16 +30,17 @@ class CudaReduce final : public ReduceKernels {
 
   void ChannelSums(DType dtype, const PictureShape& shape, Layout layout, const void* x,
                    void* y) override {
-    WithType(dtype, [&](auto t) {
+    WithAnyFloat(dtype, [&](auto t) {
       using T = decltype(t);
+      using A = math::Accumulator<T>;
       const math::ChannelTiles tiles(shape.n, shape.c, shape.h * shape.w, layout.block);
       double* const parts = static_cast<double*>(
           stream_->Scratch(static_cast<size_t>(tiles.parts * shape.c) * sizeof(double)));
       stream_->ForBlocks(
           "sums of channels", tiles.blocks(),
-          math::ChannelSumParts<T, math::ValueTerm<T>>{tiles, {As(x, t)}, parts, nullptr});
+          math::ChannelSumParts<A, math::ValueTerm<T>>{tiles, {As(x, t)}, parts, nullptr});
       stream_->ForBlocks("sums of channels' parts", shape.c,
-                         math::AddChannelParts<T>{shape.c, tiles.parts, parts, As(y, t)});
+                         math::AddChannelParts<A>{shape.c, tiles.parts, parts, static_cast<A*>(y)});
     });
   }
 

@@ -8,6 +8,7 @@
 
 #include "kernels/math/block.h"
 #include "kernels/math/divisor.h"
+#include "kernels/math/half.h"
 #include "kernels/math/host_device.h"
 #include "kernels/math/sums.h"
 
@@ -79,6 +80,7 @@ struct AddBoth {
 inline constexpr int kFlushTerms = 16;
 
 // parts_a[k * channels + c] and parts_b[...], unless that is null, = the sums of a channel's terms.
+// T is what terms are added in.
 // term.Start(c, positions' begin, end, offset function) gives what the channel's terms share;
 // term.Add(shared, offset, &a, &b) gives one term; term.End(shared, count, sums) the results.
 template <typename T, typename Term>
@@ -141,9 +143,9 @@ struct ValueTerm {
   LOCKSTEP_FORMULA Shared Start(const ChannelTiles&, int64_t, int64_t, int64_t, int64_t) const {
     return {};
   }
-  LOCKSTEP_FORMULA void Add(Shared, int64_t offset, T* a, T* b) const {
+  LOCKSTEP_FORMULA void Add(Shared, int64_t offset, Accumulator<T>* a, Accumulator<T>* b) const {
     *a = x[offset];
-    *b = T(0);
+    *b = 0;
   }
   LOCKSTEP_FORMULA TwoSums End(Shared, int64_t, double, const TwoSums& sums) const { return sums; }
 };

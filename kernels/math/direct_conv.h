@@ -7,6 +7,7 @@
 
 #include "kernels/conv.h"
 #include "kernels/math/divisor.h"
+#include "kernels/math/half.h"
 #include "kernels/math/host_device.h"
 #include "kernels/math/picture_index.h"
 
@@ -83,7 +84,7 @@ struct ConvForwardMap {
         }
       }
     }
-    y[i] = static_cast<T>(relu && sum < 0 ? 0.0 : sum);
+    y[i] = T(static_cast<Accumulator<T>>(relu && sum < 0 ? 0.0 : sum));
   }
 };
 
@@ -112,7 +113,7 @@ struct ConvBackwardDataMap {
         }
       }
     }
-    dx[i] = static_cast<T>(sum);
+    dx[i] = T(static_cast<Accumulator<T>>(sum));
   }
 };
 
@@ -122,7 +123,7 @@ struct ConvBackwardWeightsBlocks {
   ConvPictures pictures;
   const T* x;
   const T* dy;
-  T* dw;
+  Accumulator<T>* dw;
 
   template <typename Block>
   LOCKSTEP_FORMULA void operator()(const Block& block, int64_t i) const {
@@ -141,7 +142,7 @@ struct ConvBackwardWeightsBlocks {
              static_cast<double>(dy[p.y.Offset({n, k, at})]);
     }
     sum = block.Sum(sum);
-    if (block.rank() == 0) dw[i] = static_cast<T>(sum);
+    if (block.rank() == 0) dw[i] = static_cast<Accumulator<T>>(sum);
   }
 };
 
@@ -153,8 +154,9 @@ struct ConvEpilogueMap {
   bool relu;
   T* y;
   LOCKSTEP_FORMULA void operator()(int64_t i) const {
-    const T v = bias == nullptr ? y[i] : y[i] + bias[index.Point(i).c];
-    y[i] = relu && v < T(0) ? T(0) : v;
+    Accumulator<T> v = y[i];
+    if (bias != nullptr) v += Accumulator<T>(bias[index.Point(i).c]);
+    y[i] = T(relu && v < 0 ? 0 : v);
   }
 };
 

@@ -7,6 +7,7 @@
 
 #include "kernels/math/box_muller.h"
 #include "kernels/math/divisor.h"
+#include "kernels/math/half.h"
 #include "kernels/math/host_device.h"
 #include "kernels/math/philox.h"
 #include "kernels/math/picture_index.h"
@@ -81,12 +82,12 @@ template <typename T>
 struct KeepRule {
   const T* x;
   T* y;
-  LOCKSTEP_FORMULA void operator()(int64_t offset, int64_t, T keep) const {
-    y[offset] = x[offset] * keep;
+  LOCKSTEP_FORMULA void operator()(int64_t offset, int64_t, Accumulator<T> keep) const {
+    y[offset] = T(Accumulator<T>(x[offset]) * keep);
   }
 };
 
-// rule(memory offset, channel, keep factor) for every element of group i.
+// rule(memory offset, channel, keep factor of T) for every element of group i.
 template <typename T, typename Rule>
 struct DropoutMap {
   FourGroups groups;

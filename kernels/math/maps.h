@@ -4,13 +4,14 @@
 
 #include <cstdint>
 
+#include "kernels/math/half.h"
 #include "kernels/math/host_device.h"
 #include "kernels/math/optimizer_rules.h"
 #include "kernels/math/pack.h"
 
 namespace lockstep::math {
 
-// y = rule(x).
+// y = rule(x); rules compute in Accumulator<T>.
 template <typename T, typename Rule>
 struct UnaryMap {
   using Element = T;
@@ -22,7 +23,7 @@ struct UnaryMap {
   template <int N>
   LOCKSTEP_FORMULA void Run(int64_t i) const {
     Pack<T, N> out = LoadPack<N>(x + i);
-    for (int k = 0; k < N; ++k) out.v[k] = rule(out.v[k]);
+    for (int k = 0; k < N; ++k) out.v[k] = T(rule(Accumulator<T>(out.v[k])));
     StorePack(y + i, out);
   }
 };
@@ -42,7 +43,26 @@ struct BinaryMap {
     const Pack<T, N> left = LoadPack<N>(a + i);
     const Pack<T, N> right = LoadPack<N>(b + i);
     Pack<T, N> out;
-    for (int k = 0; k < N; ++k) out.v[k] = rule(left.v[k], right.v[k]);
+    for (int k = 0; k < N; ++k) {
+      out.v[k] = T(rule(Accumulator<T>(left.v[k]), Accumulator<T>(right.v[k])));
+    }
+    StorePack(y + i, out);
+  }
+};
+
+// y = x in another format; one of the two is float.
+template <typename From, typename To>
+struct CastMap {
+  using Element = float;
+  const From* x;
+  To* y;
+
+  LOCKSTEP_FORMULA bool IsAligned() const { return ArePackAligned(x, y); }
+  template <int N>
+  LOCKSTEP_FORMULA void Run(int64_t i) const {
+    const Pack<From, N> in = LoadPack<N>(x + i);
+    Pack<To, N> out;
+    for (int k = 0; k < N; ++k) out.v[k] = To(in.v[k]);
     StorePack(y + i, out);
   }
 };

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/math/divisor.h"
+#include "kernels/math/half.h"
 #include "kernels/math/host_device.h"
 
 namespace lockstep::math {
@@ -24,9 +25,9 @@ struct MatrixEpilogueMap {
     int64_t column;
     const int64_t row = by_n.Divide(i, &column);
     T* const at = c + row * ldc + column;
-    T v = kept ? *at : T(0);
-    if (bias != nullptr) v += bias[column];
-    *at = relu && v < T(0) ? T(0) : v;
+    Accumulator<T> v = kept ? Accumulator<T>(*at) : 0;
+    if (bias != nullptr) v += Accumulator<T>(bias[column]);
+    *at = T(relu && v < 0 ? 0 : v);
   }
 };
 

@@ -7,6 +7,7 @@
 
 #include "kernels/math/block.h"
 #include "kernels/math/channel_sums.h"
+#include "kernels/math/half.h"
 #include "kernels/math/host_device.h"
 
 namespace lockstep::math {
@@ -32,8 +33,9 @@ struct MergeMoments {
 // data far from zero.
 template <typename T>
 struct MomentTerm {
+  using Sum = Accumulator<T>;
   struct Shared {
-    T shift;
+    Sum shift;
   };
   const T* x;
 
@@ -41,14 +43,14 @@ struct MomentTerm {
   LOCKSTEP_FORMULA Shared Start(const ChannelTiles& tiles, int64_t c, int64_t lane, int64_t begin,
                                 int64_t end) const {
     const int64_t count = end - begin < 8 ? end - begin : 8;
-    T shift = 0;
+    Sum shift = 0;
     for (int64_t i = 0; i < count; ++i) {
-      shift += x[tiles.Offset(begin + i, c, lane)] / static_cast<T>(count);
+      shift += Sum(x[tiles.Offset(begin + i, c, lane)]) / static_cast<Sum>(count);
     }
     return {shift};
   }
-  LOCKSTEP_FORMULA void Add(const Shared& shared, int64_t offset, T* a, T* b) const {
-    const T d = x[offset] - shared.shift;
+  LOCKSTEP_FORMULA void Add(const Shared& shared, int64_t offset, Sum* a, Sum* b) const {
+    const Sum d = Sum(x[offset]) - shared.shift;
     *a = d;
     *b = d * d;
   }
@@ -95,24 +97,25 @@ LOCKSTEP_FORMULA T GradientBehind(bool is_fused, T keep_scale, T y, T dy) {
 // Sums of dz and of dz * (x - high), high being the mean rounded to T.
 template <typename T>
 struct GradientTerm {
+  using Sum = Accumulator<T>;
   struct Shared {
-    T high;
+    Sum high;
   };
   const T* x;
   const T* y;
   const T* dy;
   const double* mean;
-  T keep_scale;
+  Sum keep_scale;
   bool is_fused;
 
   LOCKSTEP_FORMULA Shared Start(const ChannelTiles&, int64_t c, int64_t, int64_t, int64_t) const {
-    return {static_cast<T>(mean[c])};
+    return {static_cast<Sum>(mean[c])};
   }
-  LOCKSTEP_FORMULA void Add(const Shared& shared, int64_t offset, T* a, T* b) const {
-    const T out = is_fused ? y[offset] : T(0);  // y may be null otherwise
-    const T dz = GradientBehind(is_fused, keep_scale, out, dy[offset]);
+  LOCKSTEP_FORMULA void Add(const Shared& shared, int64_t offset, Sum* a, Sum* b) const {
+    const Sum out = is_fused ? Sum(y[offset]) : Sum(0);  // y may be null otherwise
+    const Sum dz = GradientBehind(is_fused, keep_scale, out, Sum(dy[offset]));
     *a = dz;
-    *b = dz * (x[offset] - shared.high);
+    *b = dz * (Sum(x[offset]) - shared.high);
   }
   LOCKSTEP_FORMULA TwoSums End(const Shared&, int64_t, double, const TwoSums& sums) const {
     return sums;

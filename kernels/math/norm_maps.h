@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/math/batch_norm.h"
+#include "kernels/math/half.h"
 #include "kernels/math/host_device.h"
 #include "kernels/math/moments.h"
 #include "kernels/math/pack.h"
@@ -86,7 +87,7 @@ struct NormalizeMap {
   using Element = T;
   PictureIndex index;
   int step;
-  const NormalizeConstants<T>* constants;
+  const NormalizeConstants<Accumulator<T>>* constants;
   bool relu;
   const T* x;
   T* y;
@@ -96,7 +97,9 @@ struct NormalizeMap {
   LOCKSTEP_FORMULA void Run(int64_t i) const {
     const int64_t c = index.Point(i).c;
     Pack<T, N> v = LoadPack<N>(x + i);
-    for (int k = 0; k < N; ++k) v.v[k] = NormalizeOne(constants[c + k * step], relu, v.v[k]);
+    for (int k = 0; k < N; ++k) {
+      v.v[k] = T(NormalizeOne(constants[c + k * step], relu, Accumulator<T>(v.v[k])));
+    }
     StorePack(y + i, v);
   }
 };
@@ -104,11 +107,11 @@ struct NormalizeMap {
 // The rule of DropoutMap with a normalisation and ReLU in front.
 template <typename T>
 struct NormalizeKeepRule {
-  const NormalizeConstants<T>* constants;
+  const NormalizeConstants<Accumulator<T>>* constants;
   const T* x;
   T* y;
-  LOCKSTEP_FORMULA void operator()(int64_t offset, int64_t c, T keep) const {
-    y[offset] = NormalizeOne(constants[c], true, x[offset]) * keep;
+  LOCKSTEP_FORMULA void operator()(int64_t offset, int64_t c, Accumulator<T> keep) const {
+    y[offset] = T(NormalizeOne(constants[c], true, Accumulator<T>(x[offset])) * keep);
   }
 };
 
@@ -117,9 +120,9 @@ struct GradientMap {
   using Element = T;
   PictureIndex index;
   int step;
-  const GradientConstants<T>* constants;
+  const GradientConstants<Accumulator<T>>* constants;
   bool is_fused;
-  T keep_scale;
+  Accumulator<T> keep_scale;
   const T* x;
   const T* y;
   const T* dy;
@@ -135,10 +138,11 @@ struct GradientMap {
     const Pack<T, N> gradient = LoadPack<N>(dy + i);
     Pack<T, N> out = {};
     if (is_fused) out = LoadPack<N>(y + i);
+    using A = Accumulator<T>;
     for (int k = 0; k < N; ++k) {
-      const GradientConstants<T> of = constants[c + k * step];
-      const T dz = GradientBehind(is_fused, keep_scale, out.v[k], gradient.v[k]);
-      out.v[k] = dz * of.dz_factor - of.offset - (in.v[k] - of.high) * of.x_factor;
+      const GradientConstants<A> of = constants[c + k * step];
+      const A dz = GradientBehind(is_fused, keep_scale, A(out.v[k]), A(gradient.v[k]));
+      out.v[k] = T(dz * of.dz_factor - of.offset - (A(in.v[k]) - of.high) * of.x_factor);
     }
     StorePack(dx + i, out);
   }

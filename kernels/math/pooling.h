@@ -6,6 +6,7 @@
 
 #include "kernels/math/divisor.h"
 #include "kernels/math/extremum.h"
+#include "kernels/math/half.h"
 #include "kernels/math/host_device.h"
 #include "kernels/pool.h"
 
@@ -71,11 +72,12 @@ struct PoolForwardMap {
     const PoolPoint at = out.Point(i);
     const PoolWindow k = WindowOf(shape, at.h, at.w);
     const bool is_max = shape.kind == PoolKind::kMax;
-    T top = -static_cast<T>(__builtin_inf());
-    T sum = 0;
+    using Sum = Accumulator<T>;
+    Sum top = -static_cast<Sum>(__builtin_inf());
+    Sum sum = 0;
     for (int64_t h = k.h0; h < k.h1; ++h) {
       for (int64_t w = k.w0; w < k.w1; ++w) {
-        const T v = x[in.Offset(at, h, w)];
+        const Sum v = x[in.Offset(at, h, w)];
         if (is_max) {
           top = Larger(top, v);
         } else {
@@ -83,13 +85,14 @@ struct PoolForwardMap {
         }
       }
     }
-    y[i] = is_max ? top : sum / static_cast<T>(k.count);
+    y[i] = T(is_max ? top : sum / static_cast<Sum>(k.count));
   }
 };
 
 // One element of dx, which collects what the windows over it give: no two threads write the same.
 template <typename T>
 struct PoolBackwardMap {
+  using Sum = Accumulator<T>;
   PoolShape shape;
   PoolIndex in, out;
   Divisor by_stride_h, by_stride_w;
@@ -100,14 +103,14 @@ struct PoolBackwardMap {
 
   LOCKSTEP_FORMULA void operator()(int64_t i) const {
     const PoolPoint at = in.Point(i);
-    T sum = 0;
+    Sum sum = 0;
     const int64_t oh1 = LastWindow(by_stride_h, at.h + shape.pad_h, shape.out_h);
     const int64_t ow1 = LastWindow(by_stride_w, at.w + shape.pad_w, shape.out_w);
     const int64_t ow0 = FirstWindow(by_stride_w, at.w + shape.pad_w, shape.kw);
     for (int64_t oh = FirstWindow(by_stride_h, at.h + shape.pad_h, shape.kh); oh < oh1; ++oh) {
       for (int64_t ow = ow0; ow < ow1; ++ow) sum += Part(at, i, oh, ow);
     }
-    dx[i] = sum;
+    dx[i] = T(sum);
   }
 
  private:
@@ -120,15 +123,16 @@ struct PoolBackwardMap {
     return end < out ? end : out;
   }
 
-  LOCKSTEP_FORMULA T Part(const PoolPoint& at, int64_t i, int64_t oh, int64_t ow) const {
+  LOCKSTEP_FORMULA Sum Part(const PoolPoint& at, int64_t i, int64_t oh, int64_t ow) const {
     const PoolWindow k = WindowOf(shape, oh, ow);
     const int64_t o = out.Offset(at, oh, ow);
-    if (shape.kind == PoolKind::kAverage) return dy[o] / static_cast<T>(k.count);
-    if (!IsTop(x[i], y[o])) return T(0);
+    if (shape.kind == PoolKind::kAverage) return Sum(dy[o]) / static_cast<Sum>(k.count);
+    const Sum top = y[o];
+    if (!IsTop(Sum(x[i]), top)) return Sum(0);
     for (int64_t h = k.h0; h <= at.h; ++h) {  // the first maximum wins
       const int64_t end = h < at.h ? k.w1 : at.w;
       for (int64_t w = k.w0; w < end; ++w) {
-        if (IsTop(x[in.Offset(at, h, w)], y[o])) return T(0);
+        if (IsTop(Sum(x[in.Offset(at, h, w)]), top)) return Sum(0);
       }
     }
     return dy[o];

@@ -76,6 +76,9 @@ class FarElementwise : public FarFamily<ElementwiseKernels> {
   void Scale(DType dtype, double scale, int64_t size, const void* x, void* y) override {
     device_.Begin({x, y}, [=, this] { base_.Scale(dtype, scale, size, x, y); });
   }
+  void Cast(DType from, DType to, int64_t size, const void* x, void* y) override {
+    device_.Begin({x, y}, [=, this] { base_.Cast(from, to, size, x, y); });
+  }
   void CopyIf(const int64_t* condition, size_t bytes, const void* from, void* to) override {
     device_.Begin({condition, from, to}, [=, this] { base_.CopyIf(condition, bytes, from, to); });
   }

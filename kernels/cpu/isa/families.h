@@ -6,6 +6,7 @@
 
 namespace lockstep::cpu::LOCKSTEP_ISA {
 
+void GetCast(CastLoops* loops);
 void GetElementwise(ElementwiseLoops<float>* f32, ElementwiseLoops<double>* f64);
 void GetNorm(NormLoops<float>* f32, NormLoops<double>* f64);
 void GetOptimizer(OptimizerLoops<float>* f32, OptimizerLoops<double>* f64);

@@ -120,6 +120,14 @@ struct OptimizerLoops {
                  const T* g, T* s0, T* s1);
 };
 
+// To and from math::Half and math::Bfloat16; float32 rounds to nearest, ties to even.
+struct CastLoops {
+  void (*widen_half)(int64_t size, const uint16_t* x, float* y);
+  void (*narrow_half)(int64_t size, const float* x, uint16_t* y);
+  void (*widen_bfloat16)(int64_t size, const uint16_t* x, float* y);
+  void (*narrow_bfloat16)(int64_t size, const float* x, uint16_t* y);
+};
+
 template <typename T>
 struct Loops {
   ElementwiseLoops<T> elementwise;
@@ -135,6 +143,7 @@ struct IsaTable {
   const char* name;
   Loops<float> f32;
   Loops<double> f64;
+  CastLoops cast;
 };
 
 }  // namespace lockstep::cpu

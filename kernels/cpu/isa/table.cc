@@ -10,6 +10,7 @@ IsaTable Table();
 IsaTable Table() {
   IsaTable t{};
   t.name = LOCKSTEP_STRING(LOCKSTEP_ISA);
+  GetCast(&t.cast);
   GetElementwise(&t.f32.elementwise, &t.f64.elementwise);
   GetNorm(&t.f32.norm, &t.f64.norm);
   GetOptimizer(&t.f32.optimizer, &t.f64.optimizer);
