@@ -20,7 +20,7 @@
 namespace lockstep {
 
 // Arrays are plain (pictures NCHW) and of the types Infer was asked about and answered; floating
-// ones have the dtype of the plan, float32 or float64. They are views: good during the call only.
+// ones have the dtype of parameters, float32 or float64. They are views: good during the call only.
 // Runs on the CPU. May feed other ops, not be the loss itself.
 class CustomOp : public Op {
  public:
@@ -43,6 +43,7 @@ class CustomOp : public Op {
   void Forward(Lowering& lowering, const NodeView& node) const final;
   void Backward(Lowering& lowering, const NodeView& node) const final;
   bool is_loss() const final { return false; }
+  Operand operand(size_t) const final { return Operand::kFull; }
 };
 
 }  // namespace lockstep

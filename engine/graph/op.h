@@ -2,6 +2,8 @@
 #ifndef LOCKSTEP_ENGINE_GRAPH_OP_H_
 #define LOCKSTEP_ENGINE_GRAPH_OP_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,6 +15,13 @@ namespace lockstep {
 
 class Lowering;
 struct NodeView;
+
+// How an op takes an input where a plan computes in another dtype than parameters have: 16 bits.
+enum class Operand : uint8_t {
+  kActivation,  // in the dtype of the computation, and so is its gradient
+  kWeight,      // the same, but its gradient is a sum over the batch: in the dtype of parameters
+  kFull,        // in the dtype of parameters, and so is its gradient
+};
 
 // Immutable; shared by graphs and plans, used from any thread. The built-in ops are made by the
 // functions of engine/graph/layers.h; to add your own, derive from CustomOp
@@ -26,6 +35,8 @@ class Op {
   // Types of the outputs; dimension 0 of inputs that are not parameters is the batch. Throws
   // ShapeError saying what was found and wanted; the caller adds the node's name.
   virtual std::vector<TensorType> Infer(std::span<const TensorType> inputs) const = 0;
+  // What instructions of 16 bits are made for; of an input beyond them, too.
+  virtual Operand operand(size_t /*input*/) const { return Operand::kActivation; }
   // Appends the instructions that compute the outputs from the inputs.
   virtual void Forward(Lowering& lowering, const NodeView& node) const = 0;
   // Appends the instructions that turn the gradients of the outputs into contributions to those of

@@ -157,6 +157,8 @@ class Fuser {
   }
 
   void FoldNorm(ConvForward* conv) {
+    // Folded weights of 16 bits would be rounded twice.
+    if (IsHalf(lowering_.type(conv->outputs[0]).dtype)) return;
     auto* norm = OnlyReader<BatchNormInference>(conv->outputs[0]);
     if (norm == nullptr) return;
     conv->FoldBatchNorm(norm->inputs[1], norm->inputs[2], norm->inputs[3], norm->inputs[4],

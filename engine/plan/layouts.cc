@@ -58,7 +58,7 @@ class ReorderInserter {
   }
 
   std::unique_ptr<Instruction> MakeReorder(const Instruction& user, ValueId from, ValueId to) {
-    auto reorder = std::make_unique<ReorderInstruction>(lowering_.dtype(), from, to);
+    auto reorder = std::make_unique<ReorderInstruction>(lowering_.type(from).dtype, from, to);
     reorder->node = user.node;
     reorder->node_name = user.node_name;
     reorder->phase = user.phase;

@@ -7,7 +7,10 @@
 namespace lockstep {
 
 Lowering::Lowering(const Graph& graph, const LoweringOptions& options)
-    : value_of(graph.values().size(), -1), graph_(graph), options_(options) {}
+    : value_of(graph.values().size(), -1),
+      graph_(graph),
+      options_(options),
+      operands_(graph.nodes().size()) {}
 
 ValueId Lowering::AddValue(PlanValue value) {
   values.push_back(std::move(value));
@@ -26,12 +29,57 @@ void Lowering::Emit(std::unique_ptr<Instruction> instruction) {
   instructions.push_back(std::move(instruction));
 }
 
+ValueId Lowering::CastTo(ValueId id, DType dtype) {
+  if (type(id).dtype == dtype) return id;
+  auto [found, is_new] = cast_of_.try_emplace({id, dtype}, -1);
+  if (!is_new) return found->second;
+  const PlanValue from = values[static_cast<size_t>(id)];
+  const ValueId to = found->second = Temporary(from.name, {from.type.shape, dtype});
+  needs_gradient_[static_cast<size_t>(to)] = NeedsGradient(id);
+  Emit(std::make_unique<CastInstruction>(from.type.dtype, dtype, id, to));
+  casts_.push_back({id, to, current_node_});
+  return to;
+}
+
+// Its gradient is that of the weight, so that no sum over a batch is rounded to 16 bits.
+ValueId Lowering::CopyOfWeight(ValueId id) {
+  auto [found, is_new] = copy_of_weight_.try_emplace(id, -1);
+  if (!is_new) return found->second;
+  const PlanValue from = values[static_cast<size_t>(id)];
+  const DType dtype = options_.compute_dtype;
+  const ValueId to = found->second = Temporary(from.name, {from.type.shape, dtype});
+  needs_gradient_[static_cast<size_t>(to)] = NeedsGradient(id);
+  Emit(std::make_unique<CastInstruction>(from.type.dtype, dtype, id, to));
+  weight_of_[to] = id;
+  return to;
+}
+
+ValueId Lowering::OperandOf(ValueId id, Operand use) {
+  if (options_.compute_dtype == options_.dtype || !IsFloating(type(id).dtype)) return id;
+  if (use == Operand::kActivation) return CastTo(id, options_.compute_dtype);
+  const ValueId full = CastTo(id, options_.dtype);
+  return use == Operand::kFull ? full : CopyOfWeight(full);
+}
+
+void Lowering::LowerCastsBackward(int node) {
+  current_node_ = node;
+  for (size_t i = casts_.size(); i-- > 0;) {
+    const CastOf cast = casts_[i];
+    const ValueId dy = GradientOf(cast.to);
+    if (cast.node != node || dy < 0 || !NeedsGradient(cast.from)) continue;
+    const ValueId dx = NewGradient(cast.from);
+    Emit(std::make_unique<CastInstruction>(type(dy).dtype, type(dx).dtype, dy, dx));
+    Contribute(cast.from, dx);
+  }
+}
+
 ValueId Lowering::GradientOf(ValueId id) const {
-  const auto found = gradient_of_.find(id);
+  const auto found = gradient_of_.find(GradientOwner(id));
   return found == gradient_of_.end() ? -1 : found->second;
 }
 
 ValueId Lowering::NewGradient(ValueId id) {
+  id = GradientOwner(id);
   const PlanValue& value = values[static_cast<size_t>(id)];
   PlanValue gradient{.name = value.name + "/grad", .type = value.type, .layout = {}};
   if (value.storage == Storage::kVariable && GradientOf(id) < 0 && !options_.fold_gradients) {
@@ -44,6 +92,7 @@ ValueId Lowering::NewGradient(ValueId id) {
 }
 
 void Lowering::Contribute(ValueId id, ValueId gradient) {
+  id = GradientOwner(id);
   const ValueId sum = GradientOf(id);
   if (sum < 0) {
     const bool misplaced = !options_.fold_gradients &&
@@ -51,7 +100,7 @@ void Lowering::Contribute(ValueId id, ValueId gradient) {
                            values[static_cast<size_t>(gradient)].storage != Storage::kGradient;
     if (misplaced) {
       const ValueId buffer = NewGradient(id);
-      Emit(std::make_unique<ScaleInstruction>(dtype(), 1.0, gradient, buffer));
+      Emit(std::make_unique<ScaleInstruction>(type(buffer).dtype, 1.0, gradient, buffer));
       gradient = buffer;
     }
     gradient_of_[id] = gradient;
@@ -61,13 +110,13 @@ void Lowering::Contribute(ValueId id, ValueId gradient) {
   const bool parameter = values[static_cast<size_t>(sum)].storage == Storage::kGradient;
   const ValueId total =
       parameter ? sum : Temporary(values[static_cast<size_t>(sum)].name, type(id));
-  Emit(std::make_unique<AddInstruction>(dtype(), sum, gradient, total));
+  Emit(std::make_unique<AddInstruction>(type(total).dtype, sum, gradient, total));
   gradient_of_[id] = total;
 }
 
 NodeView Lowering::View(int node) const {
   NodeView view{node, graph_.nodes()[static_cast<size_t>(node)], {}, {}};
-  for (const int id : view.node.inputs) view.in.push_back(value_of[static_cast<size_t>(id)]);
+  view.in = operands_[static_cast<size_t>(node)];
   for (const int id : view.node.outputs) view.out.push_back(value_of[static_cast<size_t>(id)]);
   return view;
 }
@@ -115,9 +164,11 @@ void Lowering::LowerForward(const std::vector<bool>& needed) {
     current_node_ = static_cast<int>(n);
     std::vector<TensorType> inputs;
     bool needs_gradient = false;
-    for (const int id : node.inputs) {
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const int id = node.inputs[i];
       if (value_of[static_cast<size_t>(id)] < 0) AddLeaf(id);
-      const ValueId value = value_of[static_cast<size_t>(id)];
+      const ValueId value = OperandOf(value_of[static_cast<size_t>(id)], node.op->operand(i));
+      operands_[n].push_back(value);
       inputs.push_back(type(value));
       needs_gradient = needs_gradient || NeedsGradient(value);
     }
@@ -142,15 +193,20 @@ void Lowering::LowerBackward(const std::vector<bool>& needed) {
   phase_ = Phase::kBackward;
   for (size_t n = needed.size(); n-- > 0;) {
     if (!needed[n]) continue;
-    const NodeView view = View(static_cast<int>(n));
-    bool wanted = false;
-    for (const ValueId id : view.in) wanted = wanted || NeedsGradient(id);
-    bool given = graph_.values()[static_cast<size_t>(graph_.loss())].node == static_cast<int>(n);
-    for (const ValueId id : view.out) given = given || GradientOf(id) >= 0;
-    if (!wanted || !given) continue;
-    current_node_ = static_cast<int>(n);
-    view.node.op->Backward(*this, view);
+    LowerNodeBackward(static_cast<int>(n));
+    LowerCastsBackward(static_cast<int>(n));
   }
+}
+
+void Lowering::LowerNodeBackward(int node) {
+  const NodeView view = View(node);
+  bool wanted = false;
+  for (const ValueId id : view.in) wanted = wanted || NeedsGradient(id);
+  bool given = graph_.values()[static_cast<size_t>(graph_.loss())].node == node;
+  for (const ValueId id : view.out) given = given || GradientOf(id) >= 0;
+  if (!wanted || !given) return;
+  current_node_ = node;
+  view.node.op->Backward(*this, view);
 }
 
 // Behind the instruction that completes a parameter's gradient comes the one that adds it to the
@@ -187,7 +243,12 @@ void Lowering::LowerAll() {
   if (options_.mode != Mode::kTrain) {
     // An output that no node computes: the input itself.
     const int output = graph_.output();
-    if (output >= 0 && value_of[static_cast<size_t>(output)] < 0) AddLeaf(output);
+    if (output < 0) return;
+    if (value_of[static_cast<size_t>(output)] < 0) AddLeaf(output);
+    const ValueId value = value_of[static_cast<size_t>(output)];
+    if (IsFloating(type(value).dtype)) {
+      value_of[static_cast<size_t>(output)] = CastTo(value, options_.dtype);
+    }
     return;
   }
   LowerBackward(needed);

@@ -29,7 +29,8 @@ struct NodeView {
 
 struct LoweringOptions {
   Mode mode = Mode::kTrain;
-  DType dtype = DType::kFloat32;
+  DType dtype = DType::kFloat32;          // of inputs, parameters and states
+  DType compute_dtype = DType::kFloat32;  // `dtype`, or 16 bits beside kFloat32
   int64_t batch = 1;
   bool input_gradients = false;  // also derive gradients of floating inputs
   LaneNorm lane_norm = LaneNorm::kSync;
@@ -46,13 +47,12 @@ class Lowering {
   void LowerAll();
 
   Mode mode() const { return options_.mode; }
-  DType dtype() const { return options_.dtype; }
   LaneNorm lane_norm() const { return options_.lane_norm; }
   // Copies: `values` grows while ops are lowered.
   TensorType type(ValueId id) const { return values[static_cast<size_t>(id)].type; }
   Shape shape(ValueId id) const { return values[static_cast<size_t>(id)].type.shape; }
 
-  // A parameter or state.
+  // A parameter or state itself, no copy of 16 bits.
   bool is_variable(ValueId id) const {
     return values[static_cast<size_t>(id)].storage == Storage::kVariable;
   }
@@ -73,7 +73,8 @@ class Lowering {
   // The sum of the contributions so far, or -1.
   ValueId GradientOf(ValueId id) const;
   // A value for the next contribution to the gradient of `id`: the gradient buffer itself for the
-  // first one to a parameter. To be written completely, then handed to Contribute.
+  // first one to a parameter, or to its copy of 16 bits (Operand::kWeight). To be written
+  // completely, then handed to Contribute.
   ValueId NewGradient(ValueId id);
   void Contribute(ValueId id, ValueId gradient);
 
@@ -92,14 +93,35 @@ class Lowering {
   void AddLeaf(int graph_value);
   void LowerForward(const std::vector<bool>& needed);
   void LowerBackward(const std::vector<bool>& needed);
+  void LowerNodeBackward(int node);
   NodeView View(int node) const;
   void FoldGradients();
+
+  // Mixed precision: the value as an input takes it. Each is converted once.
+  ValueId OperandOf(ValueId id, Operand use);
+  ValueId CastTo(ValueId id, DType dtype);
+  ValueId CopyOfWeight(ValueId id);
+  // From the values that the node cast first to those they were cast from.
+  void LowerCastsBackward(int node);
+  // Whose gradient that of `id` is.
+  ValueId GradientOwner(ValueId id) const {
+    const auto found = weight_of_.find(id);
+    return found == weight_of_.end() ? id : found->second;
+  }
 
   const Graph& graph_;
   LoweringOptions options_;
   std::vector<bool> needs_gradient_;  // by ValueId
   std::map<ValueId, ValueId> gradient_of_;
   std::map<std::pair<int, std::string>, ValueId> saved_;
+  struct CastOf {
+    ValueId from = -1, to = -1;
+    int node = -1;  // that was the first to want it
+  };
+  std::vector<CastOf> casts_;
+  std::map<std::pair<ValueId, DType>, ValueId> cast_of_;
+  std::map<ValueId, ValueId> copy_of_weight_, weight_of_;  // and back
+  std::vector<std::vector<ValueId>> operands_;             // by node
   int current_node_ = -1;
   Phase phase_ = Phase::kForward;
 };

@@ -32,6 +32,7 @@ Plan::~Plan() = default;
 Lowering Plan::Lower() const {
   Lowering lowering(graph_, {.mode = options_.mode,
                              .dtype = variables_.dtype(),
+                             .compute_dtype = options_.compute_dtype.value_or(variables_.dtype()),
                              .batch = options_.batch,
                              .input_gradients = options_.input_gradients,
                              .lane_norm = options_.lane_norm,
@@ -362,6 +363,7 @@ std::string Plan::ValueText(ValueId id) const {
     text += value.layout.block == value.type.shape[1] ? " nhwc"
                                                       : " c" + std::to_string(value.layout.block);
   }
+  if (IsHalf(value.type.dtype)) text += " " + std::string(Name(value.type.dtype));
   return text;
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -28,6 +29,8 @@ namespace lockstep {
 struct PlanOptions {
   Mode mode = Mode::kTrain;
   int64_t batch = 1;
+  // Mixed precision: kFloat16 or kBfloat16 beside variables of kFloat32; none: their dtype.
+  std::optional<DType> compute_dtype = {};
   bool input_gradients = false;  // derive gradients of floating inputs too
   bool fuse = true;
   // Of a plan that runs one lane of a batch: see LoweringOptions.

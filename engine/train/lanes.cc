@@ -68,6 +68,7 @@ Plan* LaneRunner::PlanFor(Mode mode, size_t slot, int64_t rows) {
       plan = std::make_unique<Plan>(graph_, variables_, backend_, *arenas_[slot], chooser_,
                                     PlanOptions{.mode = mode,
                                                 .batch = rows,
+                                                .compute_dtype = options_.compute_dtype,
                                                 .lane_norm = options_.norm,
                                                 .fold_gradients = mode == Mode::kTrain});
     });

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <tuple>
@@ -28,6 +29,7 @@ struct LaneOptions {
   // where the network joins lanes (batch normalisation). The bits are the same.
   int accumulate = 1;
   bool exact_math = false;
+  std::optional<DType> compute_dtype = {};  // NetworkOptions
 };
 
 // A batch of B rows is cut into contiguous lanes of B / lanes rows (some one more). Each lane runs

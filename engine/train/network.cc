@@ -30,6 +30,13 @@ std::function<std::shared_ptr<void>(size_t)> GradientMemory(RankGroup& group, in
   return [&group](size_t bytes) { return group.Allocate(bytes); };
 }
 
+void RequireMixable(const NetworkOptions& options) {
+  const DType compute = options.compute_dtype.value_or(options.dtype);
+  if (compute == options.dtype || (options.dtype == DType::kFloat32 && IsHalf(compute))) return;
+  throw ConfigError("a network of " + std::string(Name(options.dtype)) + " does not compute in " +
+                    std::string(Name(compute)) + "; one of float32 does in float16 and bfloat16");
+}
+
 std::string TypeText(const Shape& row, DType dtype) {
   return std::string(Name(dtype)) + " " + row.ToString();
 }
@@ -51,6 +58,7 @@ Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
                 .fixed = options_.lanes > 0,
                 .should_hurry = options_.should_hurry}) {
   if (!options_.algorithm_file.empty()) cache_.Parse(ReadIfThere(options_.algorithm_file));
+  RequireMixable(options_);
   if (options_.accumulate < 1) throw ConfigError("--accumulate must be at least 1");
   variables_.Initialize(options_.seed);
   if (options_.lanes > 0) {
@@ -58,7 +66,8 @@ Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
                                           LaneOptions{.lanes = options_.lanes,
                                                       .norm = options_.lane_norm,
                                                       .accumulate = options_.accumulate,
-                                                      .exact_math = options_.exact_math},
+                                                      .exact_math = options_.exact_math,
+                                                      .compute_dtype = options_.compute_dtype},
                                           *group_);
     return;
   }
@@ -71,8 +80,9 @@ Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
 Plan& Network::plan(Mode mode, int64_t rows) {
   auto& slot = plans_[{mode, rows}];
   if (!slot) {
-    slot = std::make_unique<Plan>(graph_, variables_, backend_, arena_, chooser_,
-                                  PlanOptions{.mode = mode, .batch = rows});
+    slot = std::make_unique<Plan>(
+        graph_, variables_, backend_, arena_, chooser_,
+        PlanOptions{.mode = mode, .batch = rows, .compute_dtype = options_.compute_dtype});
     RememberAlgorithms();
   }
   return *slot;

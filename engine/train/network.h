@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -26,6 +27,10 @@ namespace lockstep {
 
 struct NetworkOptions {
   DType dtype = DType::kFloat32;  // kFloat32 or kFloat64
+  // Mixed precision: kFloat16 or kBfloat16 for activations, their gradients and copies of weights.
+  // Inputs, parameters, their gradients, states and the loss stay kFloat32, and so do sums. None:
+  // all is of `dtype`.
+  std::optional<DType> compute_dtype = {};
   uint64_t seed = 0;
   std::set<std::string> frozen = {};  // parameters that are not trained
   // The reproducible mode: batches run as this many lanes (engine/train/lanes.h); 0: the fast one.

@@ -11,9 +11,14 @@ namespace lockstep {
 namespace {
 
 constexpr std::string_view kVariables = "variables/";
+constexpr const char* kComputeDType = "network/compute_dtype";
 constexpr const char* kFingerprint = "data/fingerprint";
 // Of two, between the least and the largest double.
 constexpr int64_t kMostExponent = 2200;
+
+std::string ComputeDTypeText(const NetworkOptions& options) {
+  return std::string(Name(options.compute_dtype.value_or(options.dtype)));
+}
 
 std::string StateKey(const std::string& state, const std::string& parameter) {
   return "optimizer/" + state + "/" + parameter;
@@ -125,6 +130,20 @@ void RestoreLanes(const CheckpointContents& contents, LaneRunner* lanes) {
   const Tensor& stored = contents.Array("lanes/exponents", {Shape({size}), DType::kInt64});
   const auto values = stored.values<int64_t>();
   lanes->gradient_sums().set_exponents({values.begin(), values.end()});
+}
+
+void SaveComputeDType(const NetworkOptions& options, CheckpointContents* contents) {
+  contents->values[kComputeDType] = ComputeDTypeText(options);
+}
+
+void CheckComputeDType(const CheckpointContents& contents, const NetworkOptions& options) {
+  const std::string here = ComputeDTypeText(options);
+  const std::string stored = contents.values.contains(kComputeDType)
+                                 ? contents.Text(kComputeDType)
+                                 : std::string(Name(options.dtype));
+  if (stored == here) return;
+  throw ShapeError("the checkpoint was computed in " + Printable(stored) +
+                   ", this job computes in " + here + "; go on with the same --dtype");
 }
 
 void SaveFingerprint(const BatchSource& source, CheckpointContents* contents) {

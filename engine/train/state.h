@@ -10,6 +10,7 @@
 #include "engine/train/batch_source.h"
 #include "engine/train/checkpoint_contents.h"
 #include "engine/train/lanes.h"
+#include "engine/train/network.h"
 
 namespace lockstep {
 
@@ -32,6 +33,11 @@ void RestoreUpdater(const CheckpointContents& contents, const Variables& variabl
 void SaveLanes(LaneRunner* lanes, CheckpointContents* contents);
 void CheckLanes(const CheckpointContents& contents, LaneRunner* lanes);
 void RestoreLanes(const CheckpointContents& contents, LaneRunner* lanes);
+
+// "network/compute_dtype": what is computed in, see NetworkOptions. Checkpoints written before there
+// was mixed precision have none: there it was that of the variables.
+void SaveComputeDType(const NetworkOptions& options, CheckpointContents* contents);
+void CheckComputeDType(const CheckpointContents& contents, const NetworkOptions& options);
 
 // "data/fingerprint", 16 hexadecimal digits. Checkpoints written before there were any have none,
 // and are taken.

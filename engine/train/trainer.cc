@@ -361,6 +361,7 @@ CheckpointContents Trainer::State() {
   SaveUpdater(updater_, network_.variables(), &contents);
   SaveLanes(network_.lanes(), &contents);
   if (const SyncState* const state = sync_.state()) state->Save(&contents);
+  SaveComputeDType(network_.options(), &contents);
   SaveFingerprint(source_, &contents);
   auto& values = contents.values;
   values["graph/hash"] = std::to_string(network_.graph().Hash());
@@ -385,6 +386,7 @@ void Trainer::Restore(const CheckpointContents& contents) {
   RequireSame(contents, "data/size", source_.size(), "samples in the training data");
   RequireSame(contents, "data/batch_size", source_.batch_size(), "samples in a batch");
   RequireSame(contents, "network/seed", static_cast<int64_t>(network_.options().seed), "--seed");
+  CheckComputeDType(contents, network_.options());
   CheckVariables(contents, network_.variables());
   if (contents.Text("graph/hash") != std::to_string(network_.graph().Hash())) {
     throw ShapeError("the checkpoint is of another network: same arrays, other operations");

@@ -16,6 +16,10 @@ class BatchNormOp : public Op {
             {"unbiased_running_variance", Text(o_.unbiased_running_variance)}};
   }
 
+  Operand operand(size_t input) const override {
+    return input == 0 ? Operand::kActivation : Operand::kFull;
+  }
+
   std::vector<TensorType> Infer(std::span<const TensorType> inputs) const override {
     const Shape& x = inputs[0].shape;
     if (x.ndim() != 2 && x.ndim() != 4) {
@@ -30,15 +34,15 @@ class BatchNormOp : public Op {
 
   void Forward(Lowering& lowering, const NodeView& node) const override {
     if (lowering.mode() != Mode::kTrain) {
-      lowering.Emit(
-          std::make_unique<BatchNormInference>(lowering.dtype(), o_.eps, node.in, node.out[0]));
+      lowering.Emit(std::make_unique<BatchNormInference>(lowering.type(node.in[0]).dtype, o_.eps,
+                                                         node.in, node.out[0]));
       return;
     }
     const auto statistics = [&](const char* what) {
       return lowering.Temporary(node.node.name + "/" + what,
                                 {lowering.shape(node.in[1]), DType::kFloat64});
     };
-    const DType dtype = lowering.dtype();
+    const DType dtype = lowering.type(node.in[0]).dtype;
     const ValueId x = node.in[0];
     const ValueId lane_mean = statistics("lane_mean"), lane_m2 = statistics("lane_m2");
     const ValueId mean = statistics("mean"), inv_std = statistics("inv_std");
@@ -60,7 +64,7 @@ class BatchNormOp : public Op {
     const auto wanted = [&](ValueId id) {
       return lowering.NeedsGradient(id) ? lowering.NewGradient(id) : -1;
     };
-    const DType dtype = lowering.dtype();
+    const DType dtype = lowering.type(node.in[0]).dtype;
     const Shape& channels = lowering.shape(node.in[1]);
     const ValueId x = node.in[0], gamma = node.in[1], beta = node.in[2];
     const ValueId dy = lowering.GradientOf(node.out[0]);

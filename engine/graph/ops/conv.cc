@@ -21,6 +21,10 @@ class ConvolutionOp : public Op {
             {"bias", Text(o_.bias)}};
   }
 
+  Operand operand(size_t input) const override {
+    return input == 0 ? Operand::kActivation : Operand::kWeight;
+  }
+
   std::vector<TensorType> Infer(std::span<const TensorType> inputs) const override {
     const ConvShape shape = MakeShape(inputs[0]);
     const Shape wanted({shape.k, shape.c / shape.groups, shape.kh, shape.kw});
@@ -44,7 +48,7 @@ class ConvolutionOp : public Op {
     const ValueId dy = lowering.GradientOf(node.out[0]);
     if (o_.bias && lowering.NeedsGradient(node.in[2])) {
       const ValueId db = lowering.NewGradient(node.in[2]);
-      lowering.Emit(std::make_unique<BiasBackward>(lowering.dtype(), dy, db));
+      lowering.Emit(std::make_unique<BiasBackward>(lowering.type(dy).dtype, dy, db));
       lowering.Contribute(node.in[2], db);
     }
     if (lowering.NeedsGradient(w)) {

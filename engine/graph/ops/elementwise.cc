@@ -19,13 +19,14 @@ class ActivationOp : public Op {
     return {inputs[0]};
   }
   void Forward(Lowering& lowering, const NodeView& node) const override {
-    lowering.Emit(std::make_unique<ActivationForward>(lowering.dtype(), function_, slope_,
-                                                      node.in[0], node.out[0]));
+    lowering.Emit(std::make_unique<ActivationForward>(lowering.type(node.in[0]).dtype, function_,
+                                                      slope_, node.in[0], node.out[0]));
   }
   void Backward(Lowering& lowering, const NodeView& node) const override {
     const ValueId dx = lowering.NewGradient(node.in[0]);
-    lowering.Emit(std::make_unique<ActivationBackward>(
-        lowering.dtype(), function_, slope_, node.out[0], lowering.GradientOf(node.out[0]), dx));
+    lowering.Emit(std::make_unique<ActivationBackward>(lowering.type(dx).dtype, function_, slope_,
+                                                       node.out[0],
+                                                       lowering.GradientOf(node.out[0]), dx));
     lowering.Contribute(node.in[0], dx);
   }
 
@@ -47,8 +48,8 @@ class DropoutOp : public Op {
     if (lowering.mode() != Mode::kTrain || ratio_ == 0.0) {
       lowering.Emit(std::make_unique<IdentityInstruction>(node.in[0], node.out[0]));
     } else {
-      lowering.Emit(std::make_unique<DropoutInstruction>(lowering.dtype(), ratio_, hash_,
-                                                         node.in[0], node.out[0], false));
+      lowering.Emit(std::make_unique<DropoutInstruction>(lowering.type(node.in[0]).dtype, ratio_,
+                                                         hash_, node.in[0], node.out[0], false));
     }
   }
   void Backward(Lowering& lowering, const NodeView& node) const override {
@@ -59,7 +60,7 @@ class DropoutOp : public Op {
     }
     const ValueId dx = lowering.NewGradient(node.in[0]);
     lowering.Emit(
-        std::make_unique<DropoutInstruction>(lowering.dtype(), ratio_, hash_, dy, dx, true));
+        std::make_unique<DropoutInstruction>(lowering.type(dx).dtype, ratio_, hash_, dy, dx, true));
     lowering.Contribute(node.in[0], dx);
   }
 
@@ -79,8 +80,8 @@ class AddOp : public Op {
     return {inputs[0]};
   }
   void Forward(Lowering& lowering, const NodeView& node) const override {
-    lowering.Emit(
-        std::make_unique<AddInstruction>(lowering.dtype(), node.in[0], node.in[1], node.out[0]));
+    lowering.Emit(std::make_unique<AddInstruction>(lowering.type(node.out[0]).dtype, node.in[0],
+                                                   node.in[1], node.out[0]));
   }
   // Both sides get dy itself; sums of contributions never write into it.
   void Backward(Lowering& lowering, const NodeView& node) const override {

@@ -14,6 +14,10 @@ class LinearOp : public Op {
   std::string type() const override { return "LinearFunction"; }
   Attributes attributes() const override { return {{"bias", Text(bias_)}}; }
 
+  Operand operand(size_t input) const override {
+    return input == 0 ? Operand::kActivation : Operand::kWeight;
+  }
+
   std::vector<TensorType> Infer(std::span<const TensorType> inputs) const override {
     const int64_t features = inputs[0].shape.row_size();
     if (inputs[1].shape.ndim() != 2 || inputs[1].shape[1] != features) {
@@ -36,7 +40,7 @@ class LinearOp : public Op {
     const ValueId dy = lowering.GradientOf(node.out[0]);
     if (bias_ && lowering.NeedsGradient(node.in[2])) {
       const ValueId db = lowering.NewGradient(node.in[2]);
-      lowering.Emit(std::make_unique<BiasBackward>(lowering.dtype(), dy, db));
+      lowering.Emit(std::make_unique<BiasBackward>(lowering.type(dy).dtype, dy, db));
       lowering.Contribute(node.in[2], db);
     }
     if (lowering.NeedsGradient(w)) {
@@ -54,7 +58,7 @@ class LinearOp : public Op {
  private:
   static LinearShape MakeShape(const Lowering& lowering, const NodeView& node) {
     const Shape& x = lowering.shape(node.in[0]);
-    return {x[0], x.row_size(), lowering.shape(node.in[1])[0], lowering.dtype()};
+    return {x[0], x.row_size(), lowering.shape(node.in[1])[0], lowering.type(node.in[0]).dtype};
   }
 
   bool bias_;

@@ -61,8 +61,8 @@ class ConcatOp : public Op {
       ranges.push_back({0, offset, channels});
       offset += channels;
     }
-    lowering.Emit(
-        std::make_unique<ChannelCopy>(lowering.dtype(), node.in, std::move(ranges), node.out[0]));
+    lowering.Emit(std::make_unique<ChannelCopy>(lowering.type(node.out[0]).dtype, node.in,
+                                                std::move(ranges), node.out[0]));
   }
   void Backward(Lowering& lowering, const NodeView& node) const override {
     const ValueId dy = lowering.GradientOf(node.out[0]);
@@ -72,7 +72,7 @@ class ConcatOp : public Op {
       if (lowering.NeedsGradient(in)) {
         const ValueId dx = lowering.NewGradient(in);
         lowering.Emit(std::make_unique<ChannelCopy>(
-            lowering.dtype(), std::vector<ValueId>{dy},
+            lowering.type(dy).dtype, std::vector<ValueId>{dy},
             std::vector<ChannelCopy::Range>{{offset, 0, channels}}, dx));
         lowering.Contribute(in, dx);
       }

@@ -10,6 +10,7 @@ namespace {
 class SoftmaxOp : public Op {
  public:
   std::string type() const override { return "Softmax"; }
+  Operand operand(size_t) const override { return Operand::kFull; }
   std::vector<TensorType> Infer(std::span<const TensorType> inputs) const override {
     if (inputs[0].shape.ndim() != 2) {
       throw ShapeError("wants (n, classes), got " + inputs[0].shape.ToString());
@@ -18,14 +19,15 @@ class SoftmaxOp : public Op {
   }
   void Forward(Lowering& lowering, const NodeView& node) const override {
     const Shape& x = lowering.shape(node.in[0]);
-    lowering.Emit(
-        std::make_unique<SoftmaxForward>(lowering.dtype(), x[0], x[1], node.in[0], node.out[0]));
+    lowering.Emit(std::make_unique<SoftmaxForward>(lowering.type(node.in[0]).dtype, x[0], x[1],
+                                                   node.in[0], node.out[0]));
   }
   void Backward(Lowering& lowering, const NodeView& node) const override {
     const Shape& x = lowering.shape(node.in[0]);
     const ValueId dx = lowering.NewGradient(node.in[0]);
-    lowering.Emit(std::make_unique<SoftmaxBackward>(lowering.dtype(), x[0], x[1], node.out[0],
-                                                    lowering.GradientOf(node.out[0]), dx));
+    lowering.Emit(std::make_unique<SoftmaxBackward>(lowering.type(node.in[0]).dtype, x[0], x[1],
+                                                    node.out[0], lowering.GradientOf(node.out[0]),
+                                                    dx));
     lowering.Contribute(node.in[0], dx);
   }
 };
@@ -39,6 +41,7 @@ class LossOp : public Op {
   std::string type() const override {
     return CrossEntropy() ? "SoftmaxCrossEntropy" : "MeanSquaredError";
   }
+  Operand operand(size_t) const override { return Operand::kFull; }
   std::vector<TensorType> Infer(std::span<const TensorType> inputs) const override {
     const TensorType& x = inputs[0];
     const TensorType& target = inputs[1];
@@ -55,8 +58,9 @@ class LossOp : public Op {
   }
   void Forward(Lowering& lowering, const NodeView& node) const override {
     const Shape& x = lowering.shape(node.in[0]);
-    auto loss = std::make_unique<LossInstruction>(kind_, lowering.dtype(), x[0], x.row_size(),
-                                                  node.in[0], node.in[1], node.out[0]);
+    auto loss =
+        std::make_unique<LossInstruction>(kind_, lowering.type(node.in[0]).dtype, x[0],
+                                          x.row_size(), node.in[0], node.in[1], node.out[0]);
     const bool wanted = lowering.NeedsGradient(node.in[0]) || TargetNeedsGradient(lowering, node);
     if (lowering.mode() == Mode::kTrain && wanted) {
       const ValueId dx =
@@ -75,7 +79,8 @@ class LossOp : public Op {
     if (!TargetNeedsGradient(lowering, node)) return;
     // Of (x - target)^2 the opposite.
     const ValueId dtarget = lowering.NewGradient(target);
-    lowering.Emit(std::make_unique<ScaleInstruction>(lowering.dtype(), -1.0, dx, dtarget));
+    lowering.Emit(
+        std::make_unique<ScaleInstruction>(lowering.type(node.in[0]).dtype, -1.0, dx, dtarget));
     lowering.Contribute(target, dtarget);
   }
 

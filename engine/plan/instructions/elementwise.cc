@@ -39,6 +39,19 @@ void ScaleInstruction::Run(const RunContext& context) {
                                        context.at(outputs[0]));
 }
 
+void CastInstruction::DescribeLayouts(LayoutGroups& groups) const {
+  groups.Tie(inputs[0], outputs[0]);
+}
+
+void CastInstruction::Prepare(const PrepareContext& context) {
+  size_ = SizeOfValue(context, outputs[0]);
+}
+
+void CastInstruction::Run(const RunContext& context) {
+  context.backend->elementwise().Cast(from_, to_, size_, context.at(inputs[0]),
+                                      context.at(outputs[0]));
+}
+
 void ReorderInstruction::Resolve(const std::vector<PlanValue>& values) {
   const PlanValue& from = values[static_cast<size_t>(inputs[0])];
   shape_ = PictureOf(from.type.shape);

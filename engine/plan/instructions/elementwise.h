@@ -42,6 +42,21 @@ class ScaleInstruction : public Instruction {
   int64_t size_ = 0;
 };
 
+// y = x in another floating format.
+class CastInstruction : public Instruction {
+ public:
+  CastInstruction(DType from, DType to, ValueId x, ValueId y)
+      : Instruction({x}, {y}), from_(from), to_(to) {}
+  std::string kind() const override { return "cast"; }
+  void DescribeLayouts(LayoutGroups& groups) const override;
+  void Prepare(const PrepareContext& context) override;
+  void Run(const RunContext& context) override;
+
+ private:
+  DType from_, to_;
+  int64_t size_ = 0;
+};
+
 // The same picture in another layout.
 class ReorderInstruction : public Instruction {
  public:

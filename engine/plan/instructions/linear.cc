@@ -54,6 +54,7 @@ void LinearBackwardWeights::Run(const RunContext& context) {
                                               .lda = shape_.out,
                                               .b = context.at(inputs[0]),
                                               .ldb = shape_.in,
+                                              .wide_c = true,
                                               .c = context.at(outputs[0]),
                                               .ldc = shape_.in});
 }

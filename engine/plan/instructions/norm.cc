@@ -55,7 +55,7 @@ void BatchNormMoments::Run(const RunContext& context) {
 
 MomentsUse BatchNormJoin::UseOf(double count) const {
   return {.channels = channels(),
-          .dtype = shape_.dtype,
+          .dtype = AccumulatorOf(shape_.dtype),
           .count = count,
           .eps = eps_,
           .decay = running_.decay,
@@ -151,8 +151,8 @@ size_t BatchNormInference::scratch_bytes() const {
 void BatchNormInference::Run(const RunContext& context) {
   double* mean = static_cast<double*>(context.scratch);
   double* inv_std = mean + channels();
-  context.backend->norm().LoadRunning(shape_.dtype, channels(), eps_, context.at(inputs[3]),
-                                      context.at(inputs[4]), mean, inv_std);
+  context.backend->norm().LoadRunning(AccumulatorOf(shape_.dtype), channels(), eps_,
+                                      context.at(inputs[3]), context.at(inputs[4]), mean, inv_std);
   context.backend->norm().Normalize(shape_, context.at(inputs[0]), mean, inv_std,
                                     context.at(inputs[1]), context.at(inputs[2]),
                                     context.at(outputs[0]));
@@ -190,7 +190,7 @@ void BatchNormGradientJoin::GiveToJoin(const RunContext& lane, double* given) co
 
 void BatchNormGradientJoin::Run(const RunContext& context) {
   context.backend->norm().FinishGradientSums(
-      shape_.dtype, channels(), CountOf(context), context.at<double>(inputs[0]),
+      AccumulatorOf(shape_.dtype), channels(), CountOf(context), context.at<double>(inputs[0]),
       context.at<double>(inputs[1]), context.at<double>(outputs[0]), context.at<double>(outputs[1]),
       context.at<double>(outputs[2]), Gradient(context, dgamma_), Gradient(context, dbeta_));
 }
