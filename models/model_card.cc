@@ -137,6 +137,13 @@ void CheckTraining(const ModelCard& card, const std::string& name) {
   CheckOneOf(card.mode, "fast", "reproducible", where + "\"mode\"");
   const bool lanes = card.mode == "reproducible";
   CheckRange(card.lanes, lanes ? 1 : 0, lanes ? kMostLanes : 0, where + "\"lanes\"");
+  if (!card.compute_dtype.empty()) {
+    CheckOneOf(card.compute_dtype, "float16", "bfloat16", where + "\"compute_dtype\"");
+    if (card.dtype != "float32") {
+      throw FormatError(where + "\"compute_dtype\" is \"" + card.compute_dtype +
+                        "\" beside arrays of " + card.dtype + ", wanted float32");
+    }
+  }
   if (card.wire != "as-is") CheckOneOf(card.wire, "float16", "bfloat16", where + "\"wire\"");
   CheckRange(card.gradient_delay, 0, 1, where + "\"gradient_delay\"");
   CheckRange(card.iterations, 0, kMostIterations, where + "\"iterations\"");
@@ -188,6 +195,7 @@ std::string ToJson(const ModelCard& card) {
       {"training",
        {{"mode", card.mode},
         {"lanes", card.lanes},
+        {"compute_dtype", card.compute_dtype.empty() ? card.dtype : card.compute_dtype},
         {"wire", card.wire},
         {"gradient_delay", card.gradient_delay},
         {"seed", card.seed},
@@ -225,6 +233,8 @@ ModelCard ParseModelCard(const std::string& text, const std::string& name) {
   const CardReader training = card.At("training");
   training.Read("mode", &result.mode);
   training.Read("lanes", &result.lanes);
+  training.ReadIfThere("compute_dtype", &result.compute_dtype);
+  if (result.compute_dtype == result.dtype) result.compute_dtype.clear();
   training.ReadIfThere("wire", &result.wire);
   training.ReadIfThere("gradient_delay", &result.gradient_delay);
   training.Read("seed", &result.seed);

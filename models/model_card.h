@@ -24,10 +24,12 @@ struct InputTransform {
 struct ModelCard {
   ModelSpec spec = {};
   InputTransform input = {};
-  std::string dtype = "float32";
+  std::string dtype = "float32";  // of the arrays
   // How it was trained: "fast", or "reproducible" with `lanes` lanes.
   std::string mode = "fast";
   int64_t lanes = 0;
+  // What it was computed in: "float16" or "bfloat16" beside float32; empty: `dtype`.
+  std::string compute_dtype = {};
   // How gradients travelled between processes: "as-is", "float16" or "bfloat16"; and by how many
   // steps they were used late.
   std::string wire = "as-is";

@@ -26,6 +26,7 @@
 #include "tools/console.h"
 #include "tools/device.h"
 #include "tools/failure.h"
+#include "tools/job_data.h"
 #include "tools/job_ranks.h"
 #include "tools/limits.h"
 #include "tools/options.h"
@@ -52,6 +53,7 @@ struct BenchOptions {
   int64_t threads = 0;
   int64_t lanes = 0;
   double width = 1.0;
+  std::string dtype = "float32";
   bool exact = false;
   bool json = false;
   bool profile = false;
@@ -137,7 +139,8 @@ class Bench {
                                        .as_stored = !backend_->shares_host_memory()}),
         model_(MakeModel(options, source_.sample_type().shape)),
         network_(*model_.graph, *backend_,
-                 {.lanes = static_cast<int>(options.lanes),
+                 {.compute_dtype = ComputeDTypeOf(options.dtype),
+                  .lanes = static_cast<int>(options.lanes),
                   .accumulate = options.accumulate,
                   .exact_math = options.exact,
                   .group = &ranks_.group(),
@@ -262,10 +265,11 @@ std::string FirstStepText(const BenchOptions& options, const Backend& backend, d
   if (options.json) {
     std::snprintf(text, sizeof text,
                   "{\"engine\": \"lockstep\", \"device\": \"%s\", \"threads\": %d, "
-                  "\"model\": \"%s\", \"batch_size\": %lld, \"first_step_ms\": %.1f, "
+                  "\"model\": \"%s\", \"dtype\": \"%s\", \"batch_size\": %lld, "
+                  "\"first_step_ms\": %.1f, "
                   "\"peak_rss_mb\": %.1f}\n",
-                  backend.fingerprint().c_str(), backend.threads(), options.model.c_str(), batch,
-                  ms, PeakMegabytes());
+                  backend.fingerprint().c_str(), backend.threads(), options.model.c_str(),
+                  options.dtype.c_str(), batch, ms, PeakMegabytes());
   } else {
     std::snprintf(text, sizeof text,
                   "%s, %s: %s, batch %lld\n  first step done %.0f ms after the start of the "
@@ -282,12 +286,13 @@ std::string Json(const BenchOptions& options, const Backend& backend, int proces
   char text[512];
   std::snprintf(text, sizeof text,
                 "{\"engine\": \"lockstep\", \"device\": \"%s\", \"processes\": %d, \"threads\": "
-                "%d, \"model\": \"%s\", \"batch_size\": %lld, \"steps\": %zu, \"median_ms\": %.5f, "
+                "%d, \"model\": \"%s\", \"dtype\": \"%s\", \"batch_size\": %lld, \"steps\": %zu, "
+                "\"median_ms\": %.5f, "
                 "\"min_ms\": "
                 "%.5f, \"images_per_s\": %.2f, \"peak_rss_mb\": %.1f}\n",
                 backend.fingerprint().c_str(), processes, backend.threads(), options.model.c_str(),
-                static_cast<long long>(options.batch_size), times.size(), median,
-                *std::min_element(times.begin(), times.end()),
+                options.dtype.c_str(), static_cast<long long>(options.batch_size), times.size(),
+                median, *std::min_element(times.begin(), times.end()),
                 static_cast<double>(options.batch_size) / median * 1e3, PeakMegabytes());
   return text;
 }
@@ -297,10 +302,10 @@ std::string Summary(const BenchOptions& options, const Backend& backend, int pro
   const double median = Median(times);
   char text[256];
   std::snprintf(text, sizeof text,
-                "%s, batch %lld, float32, %s, %s%s\n  step   %.3f ms median of %zu (min "
+                "%s, batch %lld, %s, %s, %s%s\n  step   %.3f ms median of %zu (min "
                 "%.3f)\n  speed  %.1f samples/s\n  memory %.0f MB peak\n",
                 options.model.c_str(), static_cast<long long>(options.batch_size),
-                backend.fingerprint().c_str(),
+                options.dtype.c_str(), backend.fingerprint().c_str(),
                 processes > 1 ? (std::to_string(processes) + " processes of ").c_str() : "",
                 Counted(backend.threads(), "thread").c_str(), median, times.size(),
                 *std::min_element(times.begin(), times.end()),
@@ -360,6 +365,8 @@ int BenchTrain(std::span<const std::string> arguments) {
            "what all processes did when, for chrome://tracing or ui.perfetto.dev")
       .ValueName("FILE");
   options.Add("trace-steps", &bench.trace_steps, "only these steps, e.g. 10-20").ValueName("STEPS");
+  options.Add("dtype", &bench.dtype, "of arithmetic; weights are float32")
+      .OneOf({"float32", "bfloat16"});
   options.Add("exact", &bench.exact, "no Winograd convolutions");
   options.Add("json", &bench.json, "print one JSON object");
   options.Add("profile", &bench.profile, "print every line of the plan with its share of the peak");

@@ -120,7 +120,8 @@ std::string CardText(const ModelCard& card) {
   if (!input.stddev.empty()) text += ", stddev " + Numbers(input.stddev);
   if (input.padding > 0) text += ", pad " + std::to_string(input.padding);
   if (input.crop > 0) text += ", crop " + std::to_string(input.crop);
-  text += "\ntrained: " + Counted(card.iterations, "iteration") + ", " + card.dtype + ", seed " +
+  text += "\ntrained: " + Counted(card.iterations, "iteration") + ", " +
+          (card.compute_dtype.empty() ? card.dtype : card.compute_dtype) + ", seed " +
           std::to_string(card.seed) + ", " + card.mode;
   if (card.lanes > 0) text += " with " + Counted(card.lanes, "lane");
   if (card.wire != "as-is") text += ", gradients travelled as " + OneLine(card.wire, 100);

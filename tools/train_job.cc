@@ -180,6 +180,7 @@ class TrainJob::Impl {
   void BuildNetwork() {
     network_ = std::make_unique<Network>(*model_.graph, *backend_,
                                          NetworkOptions{.dtype = DTypeOf(o_),
+                                                        .compute_dtype = ComputeDTypeOf(o_.dtype),
                                                         .seed = o_.seed,
                                                         .frozen = frozen_,
                                                         .lanes = o_.reproducible ? o_.lanes : 0,
@@ -417,9 +418,10 @@ class TrainJob::Impl {
     const auto start = Clock::now();
     ModelCard card{.spec = model_.spec,
                    .input = Input(),
-                   .dtype = o_.dtype,
+                   .dtype = std::string(Name(DTypeOf(o_))),
                    .mode = o_.reproducible ? "reproducible" : "fast",
                    .lanes = o_.reproducible ? o_.lanes : 0,
+                   .compute_dtype = ComputeDTypeOf(o_.dtype) ? o_.dtype : "",
                    .wire = ranks_.size() > 1 ? o_.wire : kWireAsIs,
                    .gradient_delay = o_.double_buffering ? 1 : 0,
                    .seed = o_.seed,

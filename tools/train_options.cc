@@ -142,7 +142,10 @@ void DeclareTraining(Options& options, TrainOptions* o) {
   options.Add("decay", &o->decay, "Keras's decay: rate / (1 + decay * step)").Min(0);
   options.Add("warm-up", &o->warm_up, "steps of linear warm-up").Min(0).Max(kMostIterations);
   options.Add("seed", &o->seed, "of start values, order, dropout and cropping");
-  options.Add("dtype", &o->dtype, "of weights and arithmetic").OneOf({"float32", "float64"});
+  options
+      .Add("dtype", &o->dtype,
+           "of weights and arithmetic; bfloat16: mixed precision, weights of float32")
+      .OneOf({"float32", "float64", "bfloat16"});
   AddDeviceOption(options, &o->device);
   options.Add("threads", &o->threads, "kernel threads; 0: one a core that is this process's")
       .Min(0)
