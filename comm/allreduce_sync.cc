@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/train/seconds.h"
+#include "kernels/error.h"
 
 namespace lockstep {
 namespace {
@@ -32,6 +33,11 @@ int64_t SizeOfStates(const Variables& variables) {
 
 void AllreduceSync::Prepare(Variables& variables) {
   if (std::exchange(prepared_, true)) return;
+  if (options_.double_buffering && variables.loss_scale() != nullptr) {
+    throw ConfigError(
+        "double buffering uses gradients a step late, by when the loss scale of float16 may be "
+        "another; compute in bfloat16 or float32");
+  }
   const auto size = static_cast<size_t>(variables.flat_size());
   const size_t element = SizeOf(variables.dtype());
   flat_ = {Shape({variables.flat_size()}), variables.dtype()};

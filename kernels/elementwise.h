@@ -34,6 +34,8 @@ class ElementwiseKernels {
   virtual void Add(DType dtype, int64_t size, const void* a, const void* b, void* y) = 0;
   // y = scale * x.
   virtual void Scale(DType dtype, double scale, int64_t size, const void* x, void* y) = 0;
+  // y = *scale * x with a number in the device's memory; kFloat32 or kFloat64.
+  virtual void ScaleBy(DType dtype, const double* scale, int64_t size, const void* x, void* y) = 0;
   // y = x, rounded to the nearest value of `to`, ties to even. Two of kFloat32, kFloat16 and
   // kBfloat16, one of them kFloat32; x and y must differ.
   virtual void Cast(DType from, DType to, int64_t size, const void* x, void* y) = 0;

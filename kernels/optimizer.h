@@ -41,10 +41,26 @@ struct UpdateArgs {
 struct UpdateNumbers {
   double lr = 0.01;
   int64_t count = 1;     // of the samples that gradients are sums over
-  double squares = 0.0;  // the sum of all gradients' squares, where they are clipped
+  double squares = 0.0;  // the sum of all gradients' squares, where they are clipped or scaled
   // What Prepare makes of these: 1 / count and the clipping rate.
   double grad_scale = 1.0;
-  int64_t skipped = 0;  // not 0: nothing is updated
+  int64_t skipped = 0;      // not 0: nothing is updated
+  double loss_scale = 1.0;  // that gradients are multiplied by
+};
+
+// Dynamic loss scaling (Micikevicius et al., 2018): gradients are those of the loss times a scale,
+// so that small ones are not lost in float16. The numbers are those of torch.amp.GradScaler.
+struct LossScaling {
+  double growth = 2.0;  // behind so many steps without an overflow:
+  int64_t growth_interval = 2000;
+  double backoff = 0.5;  // behind an overflow, whose step is left out
+};
+
+// Where it stands; in the device's memory.
+struct LossScale {
+  double scale = 65536.0;
+  int64_t good_steps = 0;  // since it last changed
+  int64_t overflows = 0;   // steps left out so far
 };
 
 // What steps came to that nobody waited for; in the device's memory. All zero in the beginning.
@@ -61,11 +77,16 @@ class OptimizerKernels {
   // Behind the passes of a step: notes its sums. A step fails whose loss is not finite or that
   // counts nothing. numbers->count = sums->count; skipped where this step failed or one before it.
   virtual void NoteStep(const LossSums* sums, StepLog* log, UpdateNumbers* numbers) = 0;
-  // numbers->grad_scale = 1 / count, times clipping / norm where the gradients' mean has a larger
-  // norm than `clipping`; 0: no limit.
+  // Behind the gradients of a step, whose squares are in numbers: where those are not finite the
+  // update is skipped. numbers->loss_scale = the scale of this step; that of the next one follows.
+  // A step that is skipped already leaves the scale alone.
+  virtual void FollowOverflow(const LossScaling& rule, UpdateNumbers* numbers,
+                              LossScale* scale) = 0;
+  // numbers->grad_scale = 1 / (count * loss_scale), times clipping / norm where the gradients' mean
+  // has a larger norm than `clipping`; 0: no limit.
   virtual void Prepare(double clipping, UpdateNumbers* numbers) = 0;
-  // `dtype` is kFloat32 or kFloat64. p, s0, s1 updated in place; g and numbers read. s0 and s1 may be null where the rule names
-  // none.
+  // `dtype` is kFloat32 or kFloat64. p, s0, s1 updated in place; g and numbers read. s0 and s1 may
+  // be null where the rule names none.
   virtual void Update(DType dtype, const UpdateArgs& args, const UpdateNumbers* numbers,
                       int64_t size, void* p, const void* g, void* s0, void* s1) = 0;
 };

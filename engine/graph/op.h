@@ -16,7 +16,8 @@ namespace lockstep {
 class Lowering;
 struct NodeView;
 
-// How an op takes an input where a plan computes in another dtype than parameters have: 16 bits.
+// How an op takes an input where a plan computes in 16 bits and parameters are float32: plans
+// convert what lies there otherwise. Instructions are made of the types of values (Lowering::type).
 enum class Operand : uint8_t {
   kActivation,  // in the dtype of the computation, and so is its gradient
   kWeight,      // the same, but its gradient is a sum over the batch: in the dtype of parameters
@@ -35,7 +36,7 @@ class Op {
   // Types of the outputs; dimension 0 of inputs that are not parameters is the batch. Throws
   // ShapeError saying what was found and wanted; the caller adds the node's name.
   virtual std::vector<TensorType> Infer(std::span<const TensorType> inputs) const = 0;
-  // What instructions of 16 bits are made for; of an input beyond them, too.
+  // How each input is taken.
   virtual Operand operand(size_t /*input*/) const { return Operand::kActivation; }
   // Appends the instructions that compute the outputs from the inputs.
   virtual void Forward(Lowering& lowering, const NodeView& node) const = 0;

@@ -40,6 +40,13 @@ void Updater::Update(int64_t count, double learning_rate) {
   if (count == 0) return;
   Begin(learning_rate, count);
   Apply();
+  if (variables_.loss_scale() != nullptr && WasSkipped()) --updates_;
+}
+
+bool Updater::WasSkipped() const {
+  UpdateNumbers numbers;
+  backend_.Download(numbers_.get(), &numbers, sizeof numbers);
+  return numbers.skipped != 0;
 }
 
 UpdateNumbers* Updater::Begin(double learning_rate) { return Begin(learning_rate, 0); }
@@ -53,12 +60,16 @@ UpdateNumbers* Updater::Begin(double learning_rate, int64_t count) {
 void Updater::Apply() {
   auto* const numbers = static_cast<UpdateNumbers*>(numbers_.get());
   const DType dtype = variables_.dtype();
-  if (hooks_.gradient_clipping > 0.0) {
+  LossScale* const loss_scale = variables_.loss_scale();
+  if (hooks_.gradient_clipping > 0.0 || loss_scale != nullptr) {
     for (const Range& range : ranges_) {
       backend_.reduce().AddSquares(dtype, range.end - range.begin,
                                    At(variables_.gradients(), range.begin, dtype),
                                    &numbers->squares);
     }
+  }
+  if (loss_scale != nullptr) {
+    backend_.optimizer().FollowOverflow(variables_.loss_scaling(), numbers, loss_scale);
   }
   backend_.optimizer().Prepare(hooks_.gradient_clipping, numbers);
   UpdateArgs args = optimizer_->Arguments();

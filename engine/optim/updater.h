@@ -29,7 +29,9 @@ class Updater {
   Updater& operator=(const Updater&) = delete;
 
   // One step: gradients hold the sum over `count` samples. A count of 0 changes nothing and is not
-  // counted as a step, so that a batch of ignored labels leaves no trace.
+  // counted as a step, so that a batch of ignored labels leaves no trace. Nor is a step counted
+  // that loss scaling leaves out since gradients overflowed (Variables::ScaleLoss), which is waited
+  // for.
   void Update(int64_t count, double learning_rate);
 
   // The same in two halves. Begin counts the step and returns its numbers in the device's memory,
@@ -55,6 +57,7 @@ class Updater {
   };
   void* StatePointer(const std::string& parameter, const std::string& state) const;
   UpdateNumbers* Begin(double learning_rate, int64_t count);
+  bool WasSkipped() const;
 
   Variables& variables_;
   Backend& backend_;

@@ -36,6 +36,8 @@ struct LoweringOptions {
   LaneNorm lane_norm = LaneNorm::kSync;
   bool fold_gradients = false;        // lanes: gradients of parameters go to GradientSums
   std::set<std::string> frozen = {};  // parameters that get no gradient
+  // In the device's memory: what gradients of the loss are multiplied by; null: by nothing.
+  const LossScale* loss_scale = nullptr;
 };
 
 // The growing program. Ops append to it; passes rewrite it afterwards.
@@ -47,6 +49,7 @@ class Lowering {
   void LowerAll();
 
   Mode mode() const { return options_.mode; }
+  const LossScale* loss_scale() const { return options_.loss_scale; }
   LaneNorm lane_norm() const { return options_.lane_norm; }
   // Copies: `values` grows while ops are lowered.
   TensorType type(ValueId id) const { return values[static_cast<size_t>(id)].type; }

@@ -37,7 +37,8 @@ Lowering Plan::Lower() const {
                              .input_gradients = options_.input_gradients,
                              .lane_norm = options_.lane_norm,
                              .fold_gradients = options_.fold_gradients,
-                             .frozen = variables_.frozen()});
+                             .frozen = variables_.frozen(),
+                             .loss_scale = variables_.loss_scale()});
   lowering.LowerAll();
   if (options_.fuse) Fuse(lowering, Kept(lowering));
   return lowering;

@@ -80,6 +80,22 @@ void Variables::StoreGradients() {
                   static_cast<size_t>(flat_size_) * SizeOf(dtype_));
 }
 
+void Variables::ScaleLoss(const LossScaling& rule) {
+  loss_scaling_ = rule;
+  loss_scale_ = AllocateOn(backend_, sizeof(LossScale), "the loss scale");
+  SetLossScale({});
+}
+
+LossScale Variables::GetLossScale() const {
+  LossScale scale;
+  backend_.Download(loss_scale_.get(), &scale, sizeof scale);
+  return scale;
+}
+
+void Variables::SetLossScale(const LossScale& scale) {
+  backend_.Upload(&scale, loss_scale_.get(), sizeof scale);
+}
+
 void Variables::Initialize(uint64_t seed) {
   for (const Entry& entry : entries_) {
     entry.initializer.Fill(backend_, entry.type.dtype, entry.type.shape, seed, entry.name,

@@ -65,6 +65,16 @@ class Variables {
 
   Backend& backend() const { return backend_; }
 
+  // Loss scaling: from now on gradients are those of the loss times LossScale::scale, which lies in
+  // the device's memory and follows overflows. For plans that compute in float16; before any plan
+  // is made.
+  void ScaleLoss(const LossScaling& rule);
+  const LossScaling& loss_scaling() const { return loss_scaling_; }
+  // In the device's memory; null where gradients are those of the loss itself.
+  LossScale* loss_scale() const { return static_cast<LossScale*>(loss_scale_.get()); }
+  LossScale GetLossScale() const;
+  void SetLossScale(const LossScale& scale);
+
   // The flat blocks: flat_size() elements of dtype().
   int64_t flat_size() const { return flat_size_; }
   DType dtype() const { return dtype_; }
@@ -94,7 +104,9 @@ class Variables {
   std::vector<int> entry_of_;  // by graph value
   int64_t flat_size_ = 0;
   size_t state_bytes_ = 0;
+  LossScaling loss_scaling_;
   DeviceMemory parameters_, states_;
+  DeviceMemory loss_scale_;  // null without loss scaling
   std::shared_ptr<void> gradients_;
   std::shared_ptr<void> host_gradients_;  // null where the device shares the host's memory
 };

@@ -32,6 +32,11 @@ std::function<std::shared_ptr<void>(size_t)> GradientMemory(RankGroup& group, in
 
 void RequireMixable(const NetworkOptions& options) {
   const DType compute = options.compute_dtype.value_or(options.dtype);
+  if (compute == DType::kFloat16 && options.lanes > 0) {
+    throw ConfigError(
+        "the reproducible mode takes no float16, whose loss scale would follow what each lane "
+        "overflows; compute in bfloat16 or float32");
+  }
   if (compute == options.dtype || (options.dtype == DType::kFloat32 && IsHalf(compute))) return;
   throw ConfigError("a network of " + std::string(Name(options.dtype)) + " does not compute in " +
                     std::string(Name(compute)) + "; one of float32 does in float16 and bfloat16");
@@ -61,6 +66,7 @@ Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
   RequireMixable(options_);
   if (options_.accumulate < 1) throw ConfigError("--accumulate must be at least 1");
   variables_.Initialize(options_.seed);
+  if (options_.compute_dtype == DType::kFloat16) variables_.ScaleLoss(options_.loss_scaling);
   if (options_.lanes > 0) {
     lanes_ = std::make_unique<LaneRunner>(graph, variables_, backend, cache_,
                                           LaneOptions{.lanes = options_.lanes,

@@ -31,6 +31,7 @@ struct NetworkOptions {
   // Inputs, parameters, their gradients, states and the loss stay kFloat32, and so do sums. None:
   // all is of `dtype`.
   std::optional<DType> compute_dtype = {};
+  LossScaling loss_scaling = {};  // kFloat16 only, and always there
   uint64_t seed = 0;
   std::set<std::string> frozen = {};  // parameters that are not trained
   // The reproducible mode: batches run as this many lanes (engine/train/lanes.h); 0: the fast one.

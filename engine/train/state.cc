@@ -24,6 +24,18 @@ std::string StateKey(const std::string& state, const std::string& parameter) {
   return "optimizer/" + state + "/" + parameter;
 }
 
+// FormatError (65) for one that no training leaves.
+LossScale LossScaleOf(const CheckpointContents& contents) {
+  const char* const key = "optimizer/loss_scale";
+  const LossScale scale{
+      .scale = FiniteReal(contents, key),
+      .good_steps = IntegerIn(contents, "optimizer/loss_scale_good_steps", kMostSteps),
+      .overflows = IntegerIn(contents, "optimizer/loss_scale_overflows", kMostSteps)};
+  if (scale.scale > 0.0) return scale;
+  throw FormatError("the checkpoint's value \"" + std::string(key) + "\" is " + Text(scale.scale) +
+                    ", wanted a positive number; the file is damaged");
+}
+
 std::string Settings(const Updater& updater, const Variables& variables) {
   std::string text = updater.optimizer().settings() +
                      " weight_decay=" + Text(updater.hooks().weight_decay) +
@@ -71,6 +83,12 @@ void RestoreVariables(const CheckpointContents& contents, Variables* variables) 
 void SaveUpdater(const Updater& updater, const Variables& variables, CheckpointContents* contents) {
   contents->values["optimizer/settings"] = Settings(updater, variables);
   contents->values["optimizer/updates"] = updater.updates();
+  if (variables.loss_scale() != nullptr) {
+    const LossScale scale = variables.GetLossScale();
+    contents->values["optimizer/loss_scale"] = scale.scale;
+    contents->values["optimizer/loss_scale_good_steps"] = scale.good_steps;
+    contents->values["optimizer/loss_scale_overflows"] = scale.overflows;
+  }
   ForEachState(updater, variables, [&](const std::string& state, const Variables::Entry& entry) {
     contents->tensors[StateKey(state, entry.name)] = updater.StateView(entry.name, state);
   });
@@ -87,10 +105,11 @@ void CheckUpdater(const CheckpointContents& contents, const Variables& variables
     contents.Array(StateKey(state, entry.name), entry.type);
   });
   IntegerIn(contents, "optimizer/updates", kMostSteps);
+  if (variables.loss_scale() != nullptr) LossScaleOf(contents);
 }
 
-void RestoreUpdater(const CheckpointContents& contents, const Variables& variables,
-                    Updater* updater) {
+void RestoreUpdater(const CheckpointContents& contents, Variables& variables, Updater* updater) {
+  if (variables.loss_scale() != nullptr) variables.SetLossScale(LossScaleOf(contents));
   ForEachState(*updater, variables, [&](const std::string& state, const Variables::Entry& entry) {
     updater->SetState(entry.name, state, contents.Array(StateKey(state, entry.name), entry.type));
   });

@@ -22,20 +22,20 @@ void SaveVariables(const Variables& variables, CheckpointContents* contents);
 void CheckVariables(const CheckpointContents& contents, const Variables& variables);
 void RestoreVariables(const CheckpointContents& contents, Variables* variables);
 
-// "optimizer/<state>/<parameter>", and the settings, which must be the same on restore.
+// "optimizer/<state>/<parameter>", the loss scale where there is one, and the settings, which must
+// be the same on restore.
 void SaveUpdater(const Updater& updater, const Variables& variables, CheckpointContents* contents);
 void CheckUpdater(const CheckpointContents& contents, const Variables& variables,
                   const Updater& updater);
-void RestoreUpdater(const CheckpointContents& contents, const Variables& variables,
-                    Updater* updater);
+void RestoreUpdater(const CheckpointContents& contents, Variables& variables, Updater* updater);
 
 // "lanes/...", of a network in the reproducible mode: lanes and their statistics must be the same.
 void SaveLanes(LaneRunner* lanes, CheckpointContents* contents);
 void CheckLanes(const CheckpointContents& contents, LaneRunner* lanes);
 void RestoreLanes(const CheckpointContents& contents, LaneRunner* lanes);
 
-// "network/compute_dtype": what is computed in, see NetworkOptions. Checkpoints written before there
-// was mixed precision have none: there it was that of the variables.
+// "network/compute_dtype": what is computed in, see NetworkOptions. Checkpoints written before
+// there was mixed precision have none: there it was that of the variables.
 void SaveComputeDType(const NetworkOptions& options, CheckpointContents* contents);
 void CheckComputeDType(const CheckpointContents& contents, const NetworkOptions& options);
 

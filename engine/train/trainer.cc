@@ -64,7 +64,8 @@ Trainer::Trainer(Network& network, BatchSource& source, Updater& updater, const 
 
 bool Trainer::StepsLate() const {
   return !network_.backend().shares_host_memory() && network_.lanes() == nullptr &&
-         network_.group().size() == 1 && sync_.is_local();
+         network_.group().size() == 1 && sync_.is_local() &&
+         network_.variables().loss_scale() == nullptr;
 }
 
 void Trainer::Extend(std::unique_ptr<Extension> extension) {
@@ -123,6 +124,19 @@ void Trainer::CheckFinite(const LossSums& sums, const Batch& batch, StepShare* s
   throw FormatError(where +
                     " though data and weights are finite: training diverged; lower the "
                     "learning rate");
+}
+
+// Halved time and again it says that no scale would do. It is the same on every rank.
+void Trainer::CheckLossScale() const {
+  constexpr double kLeast = 0x1p-14;  // gradients beyond float32's half range
+  if (network_.variables().loss_scale() == nullptr) return;
+  const double scale = network_.variables().GetLossScale().scale;
+  if (scale >= kLeast) return;
+  throw AgreedError(ExitCode::kBadData,
+                    "gradients are not finite " + Where() + " even at a loss scale of " +
+                        Text(scale) +
+                        ": training diverged; lower the learning rate, or compute "
+                        "in bfloat16 or float32");
 }
 
 const Batch& Trainer::FetchBatch() {
@@ -188,6 +202,7 @@ void Trainer::Step() {
   }
   Enter(StepPart::kUpdate);
   updater_.Update(sync_.CountOf(step.sums.count), rate);
+  CheckLossScale();
   Enter(StepPart::kOther);
   Report(step.sums);
   EndStep(step, last_of_epoch);
@@ -246,10 +261,11 @@ void Trainer::ThrowLate(const LateSteps::Results& results) {
                     std::to_string(batch.epoch + 1) + "; check the labels");
 }
 
-// Lanes look at their gradients themselves. One rank is told by the next loss: there is nobody to
-// choose from, and looking would cost it more.
+// Lanes look at their gradients themselves, and so does loss scaling. One rank is told by the next
+// loss: there is nobody to choose from, and looking would cost it more.
 bool Trainer::ChecksSums() const {
-  return network_.lanes() == nullptr && network_.group().size() > 1;
+  return network_.lanes() == nullptr && network_.group().size() > 1 &&
+         network_.variables().loss_scale() == nullptr;
 }
 
 // The sums have taken the place of what this rank added to them, so it is computed again.

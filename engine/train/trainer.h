@@ -116,6 +116,7 @@ class Trainer {
   StepShare Compute(const Batch& batch, const GradientsReady& ready);
   [[noreturn]] void ThrowBadGradient(const Batch& batch);
   void CheckFinite(const LossSums& sums, const Batch& batch, StepShare* share) const;
+  void CheckLossScale() const;
   void Report(const LossSums& sums);
   void Enter(StepPart part) const {
     if (meter_) meter_->Enter(part);

@@ -54,6 +54,11 @@ void CpuElementwise::Scale(DType dtype, double scale, int64_t size, const void* 
   });
 }
 
+void CpuElementwise::ScaleBy(DType dtype, const double* scale, int64_t size, const void* x,
+                             void* y) {
+  Scale(dtype, *scale, size, x, y);
+}
+
 void CpuElementwise::Cast(DType from, DType to, int64_t size, const void* x, void* y) {
   const CastLoops& loops = isa_->cast;
   const auto cast = [&]<typename From, typename To>(void (*loop)(int64_t, const From*, To*)) {

@@ -8,6 +8,11 @@ void CpuOptimizer::NoteStep(const LossSums* sums, StepLog* log, UpdateNumbers* n
   math::NoteStepSums(*sums, log, numbers);
 }
 
+void CpuOptimizer::FollowOverflow(const LossScaling& rule, UpdateNumbers* numbers,
+                                  LossScale* scale) {
+  math::FollowOverflowOf(rule, numbers, scale);
+}
+
 void CpuOptimizer::Prepare(double clipping, UpdateNumbers* numbers) {
   math::PrepareUpdate(clipping, numbers);
 }

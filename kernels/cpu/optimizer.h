@@ -12,6 +12,7 @@ class CpuOptimizer final : public OptimizerKernels {
   explicit CpuOptimizer(const IsaTable* isa) : isa_(isa) {}
 
   void NoteStep(const LossSums* sums, StepLog* log, UpdateNumbers* numbers) override;
+  void FollowOverflow(const LossScaling& rule, UpdateNumbers* numbers, LossScale* scale) override;
   void Prepare(double clipping, UpdateNumbers* numbers) override;
   void Update(DType dtype, const UpdateArgs& args, const UpdateNumbers* numbers, int64_t size,
               void* p, const void* g, void* s0, void* s1) override;

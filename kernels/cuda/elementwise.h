@@ -76,6 +76,14 @@ class CudaElementwise final : public ElementwiseKernels {
     });
   }
 
+  void ScaleBy(DType dtype, const double* scale, int64_t size, const void* x, void* y) override {
+    WithType(dtype, [&](auto t) {
+      using Rule = math::ScaleByRule<decltype(t)>;
+      stream_->ForPacks("scaling", size,
+                        math::UnaryMap<decltype(t), Rule>{Rule{scale}, As(x, t), As(y, t)});
+    });
+  }
+
   void Cast(DType from, DType to, int64_t size, const void* x, void* y) override {
     const bool narrows = to != DType::kFloat32;
     WithHalf(narrows ? to : from, [&](auto t) {

@@ -20,6 +20,10 @@ class CudaOptimizer final : public OptimizerKernels {
     stream_->ForEach("note of a step", 1, math::NoteStepMap{sums, log, numbers});
   }
 
+  void FollowOverflow(const LossScaling& rule, UpdateNumbers* numbers, LossScale* scale) override {
+    stream_->ForEach("loss scale", 1, math::FollowOverflowMap{rule, numbers, scale});
+  }
+
   void Prepare(double clipping, UpdateNumbers* numbers) override {
     stream_->ForEach("numbers of an update", 1, math::PrepareUpdateMap{clipping, numbers});
   }

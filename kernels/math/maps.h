@@ -78,6 +78,12 @@ struct ScaleRule {
   LOCKSTEP_FORMULA T operator()(T x) const { return scale * x; }
 };
 
+template <typename T>
+struct ScaleByRule {
+  const double* scale;
+  LOCKSTEP_FORMULA T operator()(T x) const { return static_cast<T>(*scale) * x; }
+};
+
 // The two directions of a rule of kernels/math/activation.h.
 template <typename T, typename Rule>
 struct ForwardRule {
@@ -131,6 +137,13 @@ struct NoteStepMap {
   StepLog* log;
   UpdateNumbers* numbers;
   LOCKSTEP_FORMULA void operator()(int64_t) const { NoteStepSums(*sums, log, numbers); }
+};
+
+struct FollowOverflowMap {
+  LossScaling rule;
+  UpdateNumbers* numbers;
+  LossScale* scale;
+  LOCKSTEP_FORMULA void operator()(int64_t) const { FollowOverflowOf(rule, numbers, scale); }
 };
 
 struct PrepareUpdateMap {

@@ -21,9 +21,27 @@ LOCKSTEP_FORMULA void NoteStepSums(const LossSums& sums, StepLog* log, UpdateNum
   numbers->skipped = log->failed;
 }
 
+// OptimizerKernels::FollowOverflow.
+LOCKSTEP_FORMULA void FollowOverflowOf(const LossScaling& rule, UpdateNumbers* numbers,
+                                       LossScale* state) {
+  constexpr double kLargest = 3.4e38;  // times gradients of float32
+  numbers->loss_scale = state->scale;
+  if (numbers->skipped != 0) return;
+  if (!(Magnitude(numbers->squares) < Bits<double>::kInfinity)) {
+    numbers->skipped = 1;
+    state->scale *= rule.backoff;
+    state->good_steps = 0;
+    ++state->overflows;
+    return;
+  }
+  if (++state->good_steps < rule.growth_interval) return;
+  state->good_steps = 0;
+  if (state->scale * rule.growth <= kLargest) state->scale *= rule.growth;
+}
+
 // OptimizerKernels::Prepare.
 LOCKSTEP_FORMULA void PrepareUpdate(double clipping, UpdateNumbers* numbers) {
-  const double scale = 1.0 / static_cast<double>(numbers->count);
+  const double scale = 1.0 / (static_cast<double>(numbers->count) * numbers->loss_scale);
   const double norm = clipping > 0.0 ? SquareRoot(numbers->squares) * scale : 0.0;
   numbers->grad_scale = norm > clipping ? scale * (clipping / norm) : scale;
 }

@@ -65,14 +65,6 @@ void ExpectFollowsFloat32(const Graph& graph, DType dtype, bool fuse) {
   EXPECT_GT(distance, Roundoff(dtype) / 16) << "computed in float32?";
 }
 
-// Nothing in it selects: errors are those of rounding alone.
-void AddSmooth(Graph& graph) {
-  Var x = graph.Input("x", {{3, 12, 10}, DType::kFloat32});
-  x = Tanh(BatchNorm(Conv2d(x, Conv3x3(16, true), "c1"), {}, "bn"));
-  x = AveragePool2d(Sigmoid(Conv2d(x, Conv3x3(8), "c2")), {});
-  LabelLoss(graph, Linear(Dropout(x, 0.3, "d"), {.out = 7}, "l"));
-}
-
 TEST(MixedPrecision, GradientsFollowThoseOfFloat32) {
   for (const auto add : {AddSmooth, AddMiniVgg, AddZoo}) {
     Graph graph;

@@ -35,11 +35,14 @@ inline int64_t Selections(const Graph& graph) {
 // Of gradients, as norms: |a - b| / |b|. Each of `lines` lines adds an error of at most one
 // roundoff u, relative to what it writes; errors of different lines have nothing to do with each
 // other, so that their squares add, and a line hands on relative errors about as large as it got
-// them. A selection sees values spread over their own size with errors near u of it: it decides
-// otherwise for about 2 u of them, each then wrong by all of itself.
+// them. The first selection sees values spread over their own size with errors near u of it, and
+// decides otherwise for about 2 u of them, each then wrong by all of itself; what the i-th one sees
+// has errors that have grown by sqrt(i).
 inline double StepTolerance(DType dtype, int64_t lines, int64_t selections) {
   const double u = Roundoff(dtype);
-  return std::sqrt(u * u * static_cast<double>(lines) + 2 * u * static_cast<double>(selections));
+  double otherwise = 0;
+  for (int64_t i = 1; i <= selections; ++i) otherwise += 2 * u * std::sqrt(static_cast<double>(i));
+  return std::sqrt(u * u * static_cast<double>(lines) + otherwise);
 }
 
 // |a - b| / |b| over all arrays of float32 together.

@@ -31,6 +31,14 @@ inline void AddMiniVgg(Graph& graph) {
   LabelLoss(graph, Linear(Dropout(x, 0.5, "d2"), {.out = 7}, "fc2"));
 }
 
+// Nothing in it selects among its inputs, as ReLU does: what is off by a rounding stays near.
+inline void AddSmooth(Graph& graph) {
+  Var x = graph.Input("x", {{3, 13, 10}, DType::kFloat32});
+  x = Tanh(BatchNorm(Conv2d(x, Conv3x3(16), "c1"), {}, "bn"));
+  x = AveragePool2d(Sigmoid(Conv2d(x, Conv3x3(8, true), "c2")), {});
+  LabelLoss(graph, Linear(Dropout(x, 0.3, "d"), {.out = 7}, "l"));
+}
+
 // Branches, sums and joins; every other op.
 inline void AddZoo(Graph& graph) {
   Var x = graph.Input("x", {{5, 11, 9}, DType::kFloat32});

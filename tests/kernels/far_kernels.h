@@ -76,6 +76,9 @@ class FarElementwise : public FarFamily<ElementwiseKernels> {
   void Scale(DType dtype, double scale, int64_t size, const void* x, void* y) override {
     device_.Begin({x, y}, [=, this] { base_.Scale(dtype, scale, size, x, y); });
   }
+  void ScaleBy(DType dtype, const double* scale, int64_t size, const void* x, void* y) override {
+    device_.Begin({scale, x, y}, [=, this] { base_.ScaleBy(dtype, scale, size, x, y); });
+  }
   void Cast(DType from, DType to, int64_t size, const void* x, void* y) override {
     device_.Begin({x, y}, [=, this] { base_.Cast(from, to, size, x, y); });
   }
@@ -167,6 +170,9 @@ class FarOptimizer : public FarFamily<OptimizerKernels> {
   using FarFamily::FarFamily;
   void NoteStep(const LossSums* sums, StepLog* log, UpdateNumbers* numbers) override {
     device_.Begin({sums, log, numbers}, [=, this] { base_.NoteStep(sums, log, numbers); });
+  }
+  void FollowOverflow(const LossScaling& rule, UpdateNumbers* numbers, LossScale* scale) override {
+    device_.Begin({numbers, scale}, [=, this] { base_.FollowOverflow(rule, numbers, scale); });
   }
   void Prepare(double clipping, UpdateNumbers* numbers) override {
     device_.Begin({numbers}, [=, this] { base_.Prepare(clipping, numbers); });

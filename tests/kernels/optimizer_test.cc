@@ -164,6 +164,70 @@ TEST(UpdateNumbers, AreScaledByTheCountAndToTheLargestNorm) {
   }
 }
 
+// One number of an update with a loss scale behind gradients of these squares.
+UpdateNumbers Follow(Backend& b, const LossScaling& rule, double squares, LossScale* scale) {
+  UpdateNumbers n{.count = 4, .squares = squares};
+  b.optimizer().FollowOverflow(rule, &n, scale);
+  b.optimizer().Prepare(0.0, &n);
+  return n;
+}
+
+TEST(LossScaling, HasTheNumbersOfTorchAmp) {
+  EXPECT_EQ(LossScale{}.scale, 65536.0);
+  EXPECT_EQ(LossScaling{}.growth, 2.0);
+  EXPECT_EQ(LossScaling{}.backoff, 0.5);
+  EXPECT_EQ(LossScaling{}.growth_interval, 2000);
+}
+
+TEST(LossScaling, HalvesBehindAnOverflowAndDoublesBehindItsInterval) {
+  const LossScaling rule{.growth_interval = 3};
+  for (const auto& b : Devices()) {
+    LossScale scale{.scale = 8.0};
+    for (const double bad : {std::numeric_limits<double>::infinity(), std::nan("")}) {
+      EXPECT_EQ(Follow(*b, rule, 1.0, &scale).skipped, 0);
+      const double before = scale.scale;
+      EXPECT_NE(Follow(*b, rule, bad, &scale).skipped, 0);
+      EXPECT_EQ(scale.scale, before / 2);
+      EXPECT_EQ(scale.good_steps, 0);
+    }
+    EXPECT_EQ(scale.overflows, 2);
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(Follow(*b, rule, 1.0, &scale).loss_scale, 2.0);
+    EXPECT_EQ(scale.scale, 4.0);
+    // The update is divided by what this step was multiplied by.
+    EXPECT_EQ(Follow(*b, rule, 1.0, &scale).grad_scale, 1.0 / (4 * 4.0));
+  }
+}
+
+TEST(LossScaling, DoesNotFollowAStepThatFailedByItself) {
+  for (const auto& b : Devices()) {
+    LossScale scale;
+    UpdateNumbers n{.count = 4, .squares = INFINITY, .skipped = 1};
+    b->optimizer().FollowOverflow({}, &n, &scale);
+    EXPECT_EQ(scale.scale, 65536.0);
+    EXPECT_EQ(scale.overflows, 0);
+  }
+}
+
+TEST(LossScaling, DoesNotGrowBeyondFloat32) {
+  for (const auto& b : Devices()) {
+    LossScale scale{.scale = 0x1p127};
+    Follow(*b, {.growth_interval = 1}, 1.0, &scale);
+    EXPECT_EQ(scale.scale, 0x1p127);
+  }
+}
+
+// A number in the device's memory, as an argument and in place.
+TEST(ScaleBy, IsScaleByANumberInMemory) {
+  for (const auto& b : Devices()) {
+    const auto x = Numbers<float>(1001, 7);
+    std::vector<float> wanted(x.size()), found = x;
+    b->elementwise().Scale(DType::kFloat32, 0.25, 1001, x.data(), wanted.data());
+    const double scale = 0.25;
+    b->elementwise().ScaleBy(DType::kFloat32, &scale, 1001, found.data(), found.data());
+    EXPECT_EQ(found, wanted);
+  }
+}
+
 TEST(StepLog, NotesStepsUpToTheFirstThatFails) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   for (const auto& b : Devices()) {

@@ -74,7 +74,7 @@ class LossOp : public Op {
   }
   void Backward(Lowering& lowering, const NodeView& node) const override {
     const ValueId x = node.in[0], target = node.in[1];
-    const ValueId dx = lowering.Saved(node, "dx");
+    const ValueId dx = Scaled(lowering, node, lowering.Saved(node, "dx"));
     if (lowering.NeedsGradient(x)) lowering.Contribute(x, dx);
     if (!TargetNeedsGradient(lowering, node)) return;
     // Of (x - target)^2 the opposite.
@@ -85,6 +85,15 @@ class LossOp : public Op {
   }
 
  private:
+  // The gradient times the loss scale, where there is one.
+  static ValueId Scaled(Lowering& lowering, const NodeView& node, ValueId dx) {
+    if (lowering.loss_scale() == nullptr) return dx;
+    const TensorType type = lowering.type(dx);
+    const ValueId scaled = lowering.Temporary(node.node.name + "/scaled", type);
+    lowering.Emit(
+        std::make_unique<LossScaleInstruction>(type.dtype, lowering.loss_scale(), dx, scaled));
+    return scaled;
+  }
   static std::string TypeText(const TensorType& type) {
     return std::string(Name(type.dtype)) + " " + type.shape.ToString();
   }

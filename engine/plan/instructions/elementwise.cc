@@ -39,6 +39,19 @@ void ScaleInstruction::Run(const RunContext& context) {
                                        context.at(outputs[0]));
 }
 
+void LossScaleInstruction::DescribeLayouts(LayoutGroups& groups) const {
+  groups.Tie(inputs[0], outputs[0]);
+}
+
+void LossScaleInstruction::Prepare(const PrepareContext& context) {
+  size_ = SizeOfValue(context, outputs[0]);
+}
+
+void LossScaleInstruction::Run(const RunContext& context) {
+  context.backend->elementwise().ScaleBy(dtype_, &scale_->scale, size_, context.at(inputs[0]),
+                                         context.at(outputs[0]));
+}
+
 void CastInstruction::DescribeLayouts(LayoutGroups& groups) const {
   groups.Tie(inputs[0], outputs[0]);
 }

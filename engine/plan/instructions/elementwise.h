@@ -42,6 +42,23 @@ class ScaleInstruction : public Instruction {
   int64_t size_ = 0;
 };
 
+// y = x times the loss scale of the step.
+class LossScaleInstruction : public Instruction {
+ public:
+  LossScaleInstruction(DType dtype, const LossScale* scale, ValueId x, ValueId y)
+      : Instruction({x}, {y}), dtype_(dtype), scale_(scale) {}
+  std::string kind() const override { return "loss scale"; }
+  void DescribeLayouts(LayoutGroups& groups) const override;
+  int reusable_input() const override { return 0; }
+  void Prepare(const PrepareContext& context) override;
+  void Run(const RunContext& context) override;
+
+ private:
+  DType dtype_;
+  const LossScale* scale_;  // in the device's memory
+  int64_t size_ = 0;
+};
+
 // y = x in another floating format.
 class CastInstruction : public Instruction {
  public:

@@ -59,6 +59,11 @@ void WideningElementwise::Scale(DType dtype, double scale, int64_t size, const v
   wide.Store();
 }
 
+void WideningElementwise::ScaleBy(DType dtype, const double* scale, int64_t size, const void* x,
+                                  void* y) {
+  base_.ScaleBy(dtype, scale, size, x, y);
+}
+
 void WideningElementwise::Cast(DType from, DType to, int64_t size, const void* x, void* y) {
   base_.Cast(from, to, size, x, y);
 }

@@ -32,6 +32,7 @@ class WideningElementwise final : public WideningFamily<ElementwiseKernels> {
                           const void* dy, void* dx) override;
   void Add(DType dtype, int64_t size, const void* a, const void* b, void* y) override;
   void Scale(DType dtype, double scale, int64_t size, const void* x, void* y) override;
+  void ScaleBy(DType dtype, const double* scale, int64_t size, const void* x, void* y) override;
   void Cast(DType from, DType to, int64_t size, const void* x, void* y) override;
   void CopyIf(const int64_t* condition, size_t bytes, const void* from, void* to) override;
   void Reorder(DType dtype, const PictureShape& shape, Layout from, Layout to, const void* x,

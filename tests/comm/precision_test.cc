@@ -1,0 +1,77 @@
+// Ranks that compute in 16 bits.
+#include <gmock/gmock.h>
+
+#include <atomic>
+
+#include "tests/comm/training_job.h"
+
+namespace lockstep::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+JobOptions JobIn(DType compute) {
+  JobOptions options{.network = {.compute_dtype = compute, .seed = 5, .exact_math = true}};
+  return options;
+}
+
+class HalfTraining : public ::testing::TestWithParam<DType> {};
+
+// Each rank rounds the gradients of its rows apart: the sums differ by roundings, and steps by
+// those times the learning rate.
+TEST_P(HalfTraining, FollowsOneRankOnTheWholeBatch) {
+  const JobOptions options = JobIn(GetParam());
+  const JobResult whole = RunJob(options);
+  const std::vector<JobResult> ranks = RunJobOnThreads(options, 3);
+  for (const JobResult& rank : ranks) EXPECT_EQ(rank.weights_hash, ranks[0].weights_hash);
+  EXPECT_LT(Difference(ranks[0].values, whole.values), 0x1p-6);
+}
+
+TEST_P(HalfTraining, SendsGradientsOf16Bits) {
+  JobOptions options = JobIn(GetParam());
+  options.allreduce.wire = WireType::kFloat16;
+  const std::vector<JobResult> ranks = RunJobOnThreads(options, 2);
+  EXPECT_EQ(ranks[0].weights_hash, ranks[1].weights_hash);
+  EXPECT_LT(Difference(ranks[0].values, RunJob(JobIn(GetParam())).values), 0x1p-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(In, HalfTraining, ::testing::Values(DType::kBfloat16, DType::kFloat16),
+                         [](const auto& dtype) { return std::string(Name(dtype.param)); });
+
+// A scale at which gradients overflow on some ranks or all: who would go on alone would part from
+// the others.
+TEST(HalfTrainingSteps, AreLeftOutByAllRanksAlike) {
+  JobOptions options = JobIn(DType::kFloat16);
+  std::atomic<int> started = 0;
+  options.prepare = [&](Trainer& trainer) {
+    ++started;
+    trainer.network().variables().SetLossScale({.scale = 0x1p21});
+  };
+  const std::vector<JobResult> ranks = RunJobOnThreads(options, 3);
+  EXPECT_EQ(started, 3);
+  for (const JobResult& rank : ranks) EXPECT_EQ(rank.weights_hash, ranks[0].weights_hash);
+  options.prepare = nullptr;
+  // Without the overflows more steps are made.
+  EXPECT_NE(RunJobOnThreads(options, 3)[0].weights_hash, ranks[0].weights_hash);
+}
+
+TEST(HalfTrainingLanes, GiveTheSameBitsOnAnyNumberOfRanks) {
+  JobOptions options = JobIn(DType::kBfloat16);
+  options.pictures = true;
+  options.network.lanes = 6;
+  const JobResult one = RunJob(options);
+  for (const int ranks : {2, 3}) {
+    for (const JobResult& rank : RunJobOnThreads(options, ranks)) {
+      EXPECT_EQ(rank.weights_hash, one.weights_hash) << ranks;
+    }
+  }
+}
+
+TEST(HalfTrainingErrors, GradientsAStepLateHaveNoLossScale) {
+  JobOptions options = JobIn(DType::kFloat16);
+  options.allreduce.double_buffering = true;
+  EXPECT_THAT(ErrorOf(options, 2), HasSubstr("64: double buffering uses gradients a step late"));
+}
+
+}  // namespace
+}  // namespace lockstep::testing
