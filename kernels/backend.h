@@ -103,8 +103,10 @@ class Backend {
 std::unique_ptr<Backend> MakeCpuBackend(int threads = 0);
 // GPUs that this build can ask for here; 0 without a driver that answers.
 int CountCudaDevices();
-// Throws DeviceError where this build or machine has no CUDA.
-std::unique_ptr<Backend> MakeCudaBackend(int device);
+// Throws DeviceError where this build or machine has no CUDA. `allow_tf32`: products and
+// convolutions of float32 may round their operands to TF32, 10 bits of mantissa, for the sake of
+// tensor cores.
+std::unique_ptr<Backend> MakeCudaBackend(int device, bool allow_tf32 = false);
 
 }  // namespace lockstep
 

@@ -23,13 +23,14 @@ RawMemory::Room DeviceMemory::GetRoom() {
   return room;
 }
 
-CudaBackend::CudaBackend(int index)
+CudaBackend::CudaBackend(int index, bool allow_tf32)
     : device_(OpenDevice(index)),
+      allow_tf32_(allow_tf32),
       allocator_(&memory_, "cuda:" + std::to_string(index)),
       stream_(device_, &allocator_),
-      conv_(MakeConv(&stream_, StandardFolders())),
+      conv_(MakeConv(&stream_, StandardFolders(), allow_tf32)),
       elementwise_(MakeElementwise(&stream_)),
-      gemm_(MakeGemm(&stream_, StandardFolders())),
+      gemm_(MakeGemm(&stream_, StandardFolders(), allow_tf32)),
       norm_(MakeNorm(&stream_)),
       optimizer_(MakeOptimizer(&stream_)),
       picture_(MakePicture(&stream_)),
@@ -47,7 +48,7 @@ std::string CudaBackend::name() const { return "cuda:" + std::to_string(device_.
 
 std::string CudaBackend::fingerprint() const {
   return "cuda sm_" + std::to_string(device_.capability) + " " + device_.name + " " +
-         device_.versions;
+         device_.versions + (allow_tf32_ ? " tf32" : "");
 }
 
 void* CudaBackend::Allocate(size_t bytes, const std::string& purpose) {
@@ -105,8 +106,8 @@ namespace lockstep {
 
 int CountCudaDevices() { return cuda::CountDevices().devices; }
 
-std::unique_ptr<Backend> MakeCudaBackend(int device) {
-  return std::make_unique<cuda::CudaBackend>(device);
+std::unique_ptr<Backend> MakeCudaBackend(int device, bool allow_tf32) {
+  return std::make_unique<cuda::CudaBackend>(device, allow_tf32);
 }
 
 }  // namespace lockstep

@@ -25,7 +25,7 @@ class DeviceMemory final : public RawMemory {
 class CudaBackend final : public Backend {
  public:
   // Throws DeviceError where `index` cannot be used.
-  explicit CudaBackend(int index);
+  CudaBackend(int index, bool allow_tf32);
   ~CudaBackend() override;
   CudaBackend(const CudaBackend&) = delete;
   CudaBackend& operator=(const CudaBackend&) = delete;
@@ -71,6 +71,7 @@ class CudaBackend final : public Backend {
   }
 
   Device device_;  // first: what follows is made on it
+  bool allow_tf32_;
   DeviceMemory memory_;
   CachingAllocator allocator_;
   GpuStream stream_;

@@ -60,12 +60,22 @@ cudnnDataType_t TypeOf(DType dtype) {
   }
 }
 
+// Products of 16 bits are exact in tensor cores; those of float32 are rounded to TF32 there.
+cudnnMathType_t MathOf(DType dtype, bool allow_tf32) {
+  if (IsHalf(dtype)) return CUDNN_TENSOR_OP_MATH;
+  return dtype == DType::kFloat32 && allow_tf32 ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH;
+}
+
 // cuDNN's descriptors of one convolution, with weights in plain order.
 class Descriptors {
  public:
-  Descriptors(const Cudnn& dnn, const ConvShape& s, Layout x_layout, Layout y_layout) : dnn_(dnn) {
+  Descriptors(const Cudnn& dnn, const ConvShape& s, Layout x_layout, Layout y_layout,
+              bool allow_tf32)
+      : dnn_(dnn) {
     try {
       Describe(s, x_layout, y_layout);
+      dnn_.Check(dnn_.SetConvolutionMathType(conv, MathOf(s.dtype, allow_tf32)),
+                 "describing a convolution");
     } catch (...) {
       Destroy();
       throw;
@@ -104,10 +114,6 @@ class Descriptors {
                    i(s.dilation_w), CUDNN_CROSS_CORRELATION, TypeOf(AccumulatorOf(s.dtype))),
                what);
     dnn_.Check(dnn_.SetConvolutionGroupCount(conv, i(s.groups)), what);
-    // Of float32 no product is rounded to TF32; those of 16 bits are exact.
-    dnn_.Check(
-        dnn_.SetConvolutionMathType(conv, IsHalf(s.dtype) ? CUDNN_TENSOR_OP_MATH : CUDNN_FMA_MATH),
-        what);
   }
   void Destroy() {
     if (x != nullptr) dnn_.DestroyTensorDescriptor(x);
@@ -121,7 +127,8 @@ class Descriptors {
 
 // The library, opened when it is first needed.
 struct OpenCudnn {
-  explicit OpenCudnn(const LibraryFolders& where, cudaStream_t stream) : dnn(LoadCudnn(where)) {
+  OpenCudnn(const LibraryFolders& where, cudaStream_t stream, bool may_use_tf32)
+      : dnn(LoadCudnn(where)), allow_tf32(may_use_tf32) {
     dnn.Check(dnn.Create(&handle), "starting");
     dnn.Check(dnn.SetStream(handle, stream), "starting");
   }
@@ -152,6 +159,7 @@ struct OpenCudnn {
   }
 
   Cudnn dnn;
+  bool allow_tf32;
   cudnnHandle_t handle = nullptr;
 };
 
@@ -165,7 +173,7 @@ class CudnnConv final : public ConvKernel {
         pass_(pass),
         algorithm_(algorithm),
         y_index_({shape.n, shape.k, shape.out_h(), shape.out_w()}, y),
-        descriptors_(open.dnn, shape, x, y) {
+        descriptors_(open.dnn, shape, x, y, open.allow_tf32) {
     if (open_.GetWorkspace(descriptors_, pass, algorithm.number, &workspace_)) return;
     throw DeviceError("cuDNN " + open_.dnn.version + " has no '" + algorithm.name +
                       "' for this convolution");
@@ -249,14 +257,15 @@ class CudnnConv final : public ConvKernel {
 
 class CudaConv final : public ConvKernels {
  public:
-  CudaConv(GpuStream* stream, LibraryFolders where) : stream_(stream), where_(std::move(where)) {}
+  CudaConv(GpuStream* stream, LibraryFolders where, bool allow_tf32)
+      : stream_(stream), where_(std::move(where)), allow_tf32_(allow_tf32) {}
 
   std::vector<std::string> Algorithms(const ConvShape& shape, ConvPass pass, Layout x, Layout y,
                                       bool exact) const override {
     std::vector<std::string> names;
     if (CudnnHas(shape, x, y)) {
       const OpenCudnn& open = Open();
-      const Descriptors descriptors(open.dnn, shape, x, y);
+      const Descriptors descriptors(open.dnn, shape, x, y, open.allow_tf32);
       ForAlgorithms(pass, [&](const Algorithm& algorithm) {
         size_t bytes;
         if (exact && !algorithm.exact) return;
@@ -298,19 +307,21 @@ class CudaConv final : public ConvKernels {
            s.n * s.k * s.out_h() * s.out_w() <= kMost;
   }
   const OpenCudnn& Open() const {
-    if (!open_) open_ = std::make_unique<OpenCudnn>(where_, stream_->handle());
+    if (!open_) open_ = std::make_unique<OpenCudnn>(where_, stream_->handle(), allow_tf32_);
     return *open_;
   }
 
   GpuStream* stream_;
   LibraryFolders where_;
+  bool allow_tf32_;
   mutable std::unique_ptr<OpenCudnn> open_;
 };
 
 }  // namespace
 
-std::unique_ptr<ConvKernels> MakeConv(GpuStream* stream, const LibraryFolders& where) {
-  return std::make_unique<CudaConv>(stream, where);
+std::unique_ptr<ConvKernels> MakeConv(GpuStream* stream, const LibraryFolders& where,
+                                      bool allow_tf32) {
+  return std::make_unique<CudaConv>(stream, where, allow_tf32);
 }
 
 }  // namespace lockstep::cuda

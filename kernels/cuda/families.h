@@ -20,8 +20,11 @@
 namespace lockstep::cuda {
 
 // `stream` must outlive them. Libraries are opened when they are first needed.
-std::unique_ptr<ConvKernels> MakeConv(GpuStream* stream, const LibraryFolders& where);
-std::unique_ptr<GemmKernels> MakeGemm(GpuStream* stream, const LibraryFolders& where);
+// `allow_tf32` as MakeCudaBackend has it.
+std::unique_ptr<ConvKernels> MakeConv(GpuStream* stream, const LibraryFolders& where,
+                                      bool allow_tf32);
+std::unique_ptr<GemmKernels> MakeGemm(GpuStream* stream, const LibraryFolders& where,
+                                      bool allow_tf32);
 std::unique_ptr<ElementwiseKernels> MakeElementwise(GpuStream* stream);
 std::unique_ptr<NormKernels> MakeNorm(GpuStream* stream);
 std::unique_ptr<OptimizerKernels> MakeOptimizer(GpuStream* stream);

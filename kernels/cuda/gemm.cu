@@ -36,7 +36,8 @@ uint32_t AlignmentOf(const void* p) {
 
 class CudaGemm final : public GemmKernels {
  public:
-  CudaGemm(GpuStream* stream, LibraryFolders where) : stream_(stream), where_(std::move(where)) {}
+  CudaGemm(GpuStream* stream, LibraryFolders where, bool allow_tf32)
+      : stream_(stream), where_(std::move(where)), allow_tf32_(allow_tf32) {}
   ~CudaGemm() override {
     for (const auto& [key, product] : products_) Destroy(product);
     if (handle_ != nullptr) lt_.Destroy(handle_);
@@ -73,6 +74,11 @@ class CudaGemm final : public GemmKernels {
       default:
         return CUDA_R_32F;
     }
+  }
+  cublasComputeType_t ComputeOf(DType dtype) const {
+    if (dtype == DType::kFloat64) return CUBLAS_COMPUTE_64F;
+    const bool rounds = dtype == DType::kFloat32 && allow_tf32_;
+    return rounds ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   }
   static cublasLtEpilogue_t EpilogueOf(const GemmArgs& args) {
     const bool relu = args.activation == Activation::kRelu;
@@ -152,9 +158,9 @@ class CudaGemm final : public GemmKernels {
     const cudaDataType_t type = TypeOf(dtype), result = TypeOf(ResultOf(dtype, g));
     Product p;
     try {
-      lt_.Check(lt_.MatmulDescCreate(&p.desc, is_double ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
-                                     is_double ? CUDA_R_64F : CUDA_R_32F),
-                "describing a product");
+      lt_.Check(
+          lt_.MatmulDescCreate(&p.desc, ComputeOf(dtype), is_double ? CUDA_R_64F : CUDA_R_32F),
+          "describing a product");
       const ColumnMajorProduct product = ColumnMajorOf(g);
       Set(p.desc, CUBLASLT_MATMUL_DESC_TRANSA, OpOf(product.left));
       Set(p.desc, CUBLASLT_MATMUL_DESC_TRANSB, OpOf(product.right));
@@ -203,6 +209,7 @@ class CudaGemm final : public GemmKernels {
 
   GpuStream* stream_;
   LibraryFolders where_;
+  bool allow_tf32_;
   CublasLt lt_;
   cublasLtHandle_t handle_ = nullptr;
   std::map<Key, Product> products_;
@@ -210,8 +217,9 @@ class CudaGemm final : public GemmKernels {
 
 }  // namespace
 
-std::unique_ptr<GemmKernels> MakeGemm(GpuStream* stream, const LibraryFolders& where) {
-  return std::make_unique<CudaGemm>(stream, where);
+std::unique_ptr<GemmKernels> MakeGemm(GpuStream* stream, const LibraryFolders& where,
+                                      bool allow_tf32) {
+  return std::make_unique<CudaGemm>(stream, where, allow_tf32);
 }
 
 }  // namespace lockstep::cuda

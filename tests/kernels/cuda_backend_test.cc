@@ -228,6 +228,139 @@ TEST_F(CudaBackendTest, EveryConvolutionEqualsTheCpusReference) {
   }
 }
 
+constexpr DType kHalves[] = {DType::kFloat16, DType::kBfloat16};
+
+// Numbers of float32 as elements of 16 bits, and back.
+std::vector<uint16_t> NarrowOnCpu(Backend& cpu, DType dtype, const std::vector<float>& x) {
+  std::vector<uint16_t> y(x.size());
+  cpu.elementwise().Cast(DType::kFloat32, dtype, static_cast<int64_t>(x.size()), x.data(),
+                         y.data());
+  return y;
+}
+std::vector<float> WidenOnCpu(Backend& cpu, DType dtype, const std::vector<uint16_t>& x) {
+  std::vector<float> y(x.size());
+  cpu.elementwise().Cast(dtype, DType::kFloat32, static_cast<int64_t>(x.size()), x.data(),
+                         y.data());
+  return y;
+}
+// Of one rounding, or of two to its sides.
+double HalfTolerance(DType dtype) { return dtype == DType::kFloat16 ? 0x1p-10 : 0x1p-7; }
+
+TEST_F(CudaBackendTest, CastsHaveTheBitsOfTheCpus) {
+  const auto x = Numbers<float>(10007, 1, -70000, 70000);
+  for (const DType dtype : kHalves) {
+    const auto wanted = NarrowOnCpu(*cpu_, dtype, x);
+    uint16_t* const y = Put(std::vector<uint16_t>(x.size()));
+    gpu_->elementwise().Cast(DType::kFloat32, dtype, 10007, Put(x), y);
+    EXPECT_EQ(Get(y, x.size()), wanted);
+    float* const back = Put(x);
+    gpu_->elementwise().Cast(dtype, DType::kFloat32, 10007, y, back);
+    EXPECT_EQ(Get(back, x.size()), WidenOnCpu(*cpu_, dtype, wanted));
+  }
+}
+
+TEST_F(CudaBackendTest, ProductsOf16BitsEqualTheCpus) {
+  for (const DType dtype : kHalves) {
+    for (const bool wide : {false, true}) {
+      GemmArgs g{.trans_b = true,
+                 .m = 40,
+                 .n = 56,
+                 .k = 72,
+                 .lda = 72,
+                 .ldb = 72,
+                 .wide_c = wide,
+                 .ldc = 56,
+                 .activation = Activation::kRelu};
+      const auto a = NarrowOnCpu(*cpu_, dtype, Numbers<float>(g.m * g.k, 1));
+      const auto b = NarrowOnCpu(*cpu_, dtype, Numbers<float>(g.n * g.k, 2));
+      const auto bias = Numbers<float>(g.n, 3);
+      const auto narrow_bias = NarrowOnCpu(*cpu_, dtype, bias);
+      const auto size = static_cast<size_t>(g.m * g.n);
+      std::vector<float> c(size);
+      std::vector<uint16_t> narrow_c(size);
+      float* const gpu_c = Put(c);
+      uint16_t* const gpu_narrow = Put(narrow_c);
+      g.a = Put(a), g.b = Put(b);
+      g.c = wide ? static_cast<void*>(gpu_c) : gpu_narrow;
+      g.bias = wide ? static_cast<const void*>(Put(bias)) : Put(narrow_bias);
+      gpu_->gemm().Gemm(dtype, g);
+      g.a = a.data(), g.b = b.data();
+      g.c = wide ? static_cast<void*>(c.data()) : narrow_c.data();
+      g.bias = wide ? static_cast<const void*>(bias.data()) : narrow_bias.data();
+      cpu_->gemm().Gemm(dtype, g);
+      if (wide) {
+        ExpectClose(Get(gpu_c, size), c, 1e-5, "wide product");
+      } else {
+        ExpectClose(WidenOnCpu(*cpu_, dtype, Get(gpu_narrow, size)),
+                    WidenOnCpu(*cpu_, dtype, narrow_c), HalfTolerance(dtype), "product");
+      }
+    }
+  }
+}
+
+TEST_F(CudaBackendTest, EveryConvolutionOf16BitsEqualsTheCpusReference) {
+  for (const DType dtype : kHalves) {
+    ConvShape s{4, 16, 10, 9, 24, 3, 3, 1, 1, 1, 1};
+    s.dtype = dtype;
+    const auto x = NarrowOnCpu(*cpu_, dtype, Numbers<float>(4 * 16 * 90, 1));
+    const auto y = NarrowOnCpu(*cpu_, dtype, Numbers<float>(4 * 24 * 90, 2));
+    const auto w = NarrowOnCpu(*cpu_, dtype, Numbers<float>(24 * 16 * 9, 3));
+    for (const ConvPass pass :
+         {ConvPass::kForward, ConvPass::kBackwardData, ConvPass::kBackwardWeights}) {
+      for (const int64_t block : {int64_t{1}, int64_t{0}}) {
+        const Layout in{block == 0 ? s.c : 1}, out{block == 0 ? s.k : 1};
+        auto host_x = x, host_y = y;
+        std::vector<float> host_dw(w.size());
+        const auto reference = cpu_->conv().Make(s, pass, "reference", in, out);
+        const auto padded = [](size_t bytes) { return std::vector<double>(bytes / 8 + 16); };
+        std::vector<double> prepared = padded(reference->prepared_bytes());
+        std::vector<double> scratch = padded(reference->scratch_bytes());
+        if (reference->prepared_bytes() > 0) reference->PrepareWeights(w.data(), prepared.data());
+        ConvBuffers b;
+        b.x = host_x.data(), b.y = host_y.data(), b.dw = host_dw.data();
+        b.weights = prepared.data(), b.scratch = scratch.data();
+        reference->Run(b);
+        for (const auto& name : gpu_->conv().Algorithms(s, pass, in, out, false)) {
+          const auto kernel = gpu_->conv().Make(s, pass, name, in, out);
+          uint16_t* const gpu_x = Put(x);
+          uint16_t* const gpu_y = Put(y);
+          float* const gpu_dw = Put(std::vector<float>(w.size()));
+          b.x = gpu_x, b.y = gpu_y, b.weights = Put(w), b.dw = gpu_dw;
+          b.scratch = Put(std::vector<char>(kernel->scratch_bytes()));
+          kernel->Run(b);
+          const double tolerance = 4 * HalfTolerance(dtype);  // Winograd rounds in between
+          const auto widen = [&](const std::vector<uint16_t>& v) {
+            return WidenOnCpu(*cpu_, dtype, v);
+          };
+          ExpectClose(widen(Get(gpu_x, x.size())), widen(host_x), tolerance, name);
+          ExpectClose(widen(Get(gpu_y, y.size())), widen(host_y), tolerance, name);
+          ExpectClose(Get(gpu_dw, w.size()), host_dw, tolerance, name);
+        }
+      }
+    }
+  }
+}
+
+// Operands rounded to 10 bits, of sums of 70 products below 1: wrong by up to 70 * 2^-10, and
+// hardly right to float32's digits.
+TEST_F(CudaBackendTest, Tf32IsUsedWhereItIsAllowedAlone) {
+  const auto rounding = MakeCudaBackend(0, true);
+  EXPECT_NE(rounding->fingerprint(), gpu_->fingerprint());
+  GemmArgs g{.m = 64, .n = 64, .k = 70, .lda = 70, .ldb = 64, .ldc = 64};
+  const auto a = Numbers<float>(g.m * g.k, 1), b = Numbers<float>(g.k * g.n, 2);
+  std::vector<float> c(static_cast<size_t>(g.m * g.n));
+  g.a = a.data(), g.b = b.data(), g.c = c.data();
+  cpu_->gemm().Gemm(DType::kFloat32, g);
+  float* const result = Put(std::vector<float>(c.size()));
+  g.a = Put(a), g.b = Put(b), g.c = result;
+  gpu_->gemm().Gemm(DType::kFloat32, g);
+  ExpectClose(Get(result, c.size()), c, 1e-5, "float32");
+  gpu_->Synchronize();
+  rounding->gemm().Gemm(DType::kFloat32, g);
+  rounding->Synchronize();
+  ExpectClose(Get(result, c.size()), c, 70 * 0x1p-10, "TF32");
+}
+
 TEST_F(CudaBackendTest, MemoryThatIsNotThereIsNamed) {
   EXPECT_THROW(gpu_->Allocate(size_t{1} << 60, "the arena of a test"), DeviceError);
   EXPECT_NO_THROW(gpu_->Synchronize());
