@@ -26,11 +26,11 @@
 #include "tools/console.h"
 #include "tools/device.h"
 #include "tools/failure.h"
-#include "tools/job_data.h"
 #include "tools/job_ranks.h"
 #include "tools/limits.h"
 #include "tools/options.h"
 #include "tools/peak.h"
+#include "tools/precision.h"
 #include "tools/rank_failure.h"
 #include "tools/signals.h"
 #include "tools/step_report.h"
@@ -54,6 +54,7 @@ struct BenchOptions {
   int64_t lanes = 0;
   double width = 1.0;
   std::string dtype = "float32";
+  bool allow_tf32 = false;
   bool exact = false;
   bool json = false;
   bool profile = false;
@@ -129,7 +130,9 @@ class Bench {
   Bench(const BenchOptions& options, JobRanks& ranks)
       : options_(options),
         ranks_(ranks),
-        backend_(OpenDevice({.device = options.device}, static_cast<int>(options.threads)).backend),
+        backend_(OpenDevice({.device = options.device, .allow_tf32 = options.allow_tf32},
+                            static_cast<int>(options.threads))
+                     .backend),
         note_(ranks_.UseDevice(*backend_)),
         source_(MakeDataset(options), {.batch_size = options.batch_size,
                                        .drop_last = true,
@@ -366,7 +369,8 @@ int BenchTrain(std::span<const std::string> arguments) {
       .ValueName("FILE");
   options.Add("trace-steps", &bench.trace_steps, "only these steps, e.g. 10-20").ValueName("STEPS");
   options.Add("dtype", &bench.dtype, "of arithmetic; weights are float32")
-      .OneOf({"float32", "bfloat16"});
+      .OneOf({"float32", "bfloat16", "float16"});
+  options.Add("allow-tf32", &bench.allow_tf32, "on a GPU: products of float32 rounded to TF32");
   options.Add("exact", &bench.exact, "no Winograd convolutions");
   options.Add("json", &bench.json, "print one JSON object");
   options.Add("profile", &bench.profile, "print every line of the plan with its share of the peak");
@@ -377,6 +381,10 @@ int BenchTrain(std::span<const std::string> arguments) {
     if (LaunchedRank() == 0) PrintResult(options.Help());
     return 0;
   }
+  RequireUsable({.dtype = bench.dtype,
+                 .allow_tf32 = bench.allow_tf32,
+                 .reproducible = bench.lanes > 0,
+                 .double_buffering = bench.ranks.double_buffering});
   RequireBucketBytes(bench.ranks.bucket_bytes);
   CheckTraceOptions({.trace = bench.trace, .trace_steps = bench.trace_steps});
   if (bench.profile && (bench.json || bench.first_step)) {

@@ -92,7 +92,7 @@ OpenedDevice OpenDevice(const DeviceChoice& choice, int threads) {
   ChosenDevice chosen = ChooseDevice(choice, visible);
   if (chosen.gpu < 0) return {MakeCpuBackend(threads), std::move(chosen.note)};
   try {
-    return {MakeCudaBackend(chosen.gpu), ""};
+    return {MakeCudaBackend(chosen.gpu, choice.allow_tf32), ""};
   } catch (const DeviceError& error) {
     if (choice.device != kAuto) throw;
     return {MakeCpuBackend(threads), std::string("using the CPU: ") + error.what()};

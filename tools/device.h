@@ -22,6 +22,7 @@ void AddDeviceOption(Options& options, std::string* device);
 struct DeviceChoice {
   std::string device = "auto";
   std::optional<int> allowed_gpus = {};  // SM_NUM_GPUS: what the platform lets this host use
+  bool allow_tf32 = false;               // MakeCudaBackend
   // Of the processes of this job on this host.
   int local_rank = LaunchedLocalRank(), local_ranks = LaunchedLocalRanks();
 };

@@ -116,13 +116,6 @@ DType DTypeOf(const TrainOptions& options) {
   return options.dtype == "float64" ? DType::kFloat64 : DType::kFloat32;
 }
 
-std::optional<DType> ComputeDTypeOf(const std::string& dtype) {
-  for (const DType half : {DType::kFloat16, DType::kBfloat16}) {
-    if (dtype == Name(half)) return half;
-  }
-  return std::nullopt;
-}
-
 void JobData::Load(const TrainOptions& o, const Warn& warn, std::optional<Dataset>* train,
                    std::optional<Dataset>* test) const {
   *train = LoadSplit(o, "train", warn);

@@ -18,8 +18,6 @@ namespace lockstep::tools {
 LaneNorm LaneNormOf(const TrainOptions& options);
 // Of data, parameters and what is saved.
 DType DTypeOf(const TrainOptions& options);
-// NetworkOptions::compute_dtype of a value of --dtype.
-std::optional<DType> ComputeDTypeOf(const std::string& dtype);
 
 // This rank's parts of the batches of both channels.
 class JobData {

@@ -81,6 +81,7 @@ class RecipeBuilder {
   void AddArithmetic(const TrainOptions& o) {
     Add("seed", std::to_string(o.seed));
     Add("dtype", o.dtype);
+    Add("allow-tf32", o.allow_tf32);
     Add("exact-math", o.exact_math);
     Add("wire", o.wire);
     if (o.wire != kWireAsIs) Add("error-feedback", o.error_feedback);

@@ -29,6 +29,7 @@
 #include "tools/failure.h"
 #include "tools/file_roles.h"
 #include "tools/job_data.h"
+#include "tools/precision.h"
 #include "tools/program_hash.h"
 #include "tools/recipe.h"
 #include "tools/step_report.h"
@@ -99,6 +100,7 @@ class TrainJob::Impl {
       throw AgreedError(ExitCode::kNotSaved, StopSignals::kNothingToSave);
     }
     ranks_.Leave();
+    SayLossScale();
     SaveOnFirst();
     if (trainer_->stopped()) SayHowItStopped();
   }
@@ -130,8 +132,9 @@ class TrainJob::Impl {
   }
 
   void OpenBackend() {
-    OpenedDevice device = OpenDevice({.device = o_.device, .allowed_gpus = o_.allowed_gpus},
-                                     static_cast<int>(o_.threads));
+    OpenedDevice device = OpenDevice(
+        {.device = o_.device, .allowed_gpus = o_.allowed_gpus, .allow_tf32 = o_.allow_tf32},
+        static_cast<int>(o_.threads));
     backend_ = std::move(device.backend);
     if (!device.note.empty()) o_.notes.push_back(device.note);
   }
@@ -353,6 +356,13 @@ class TrainJob::Impl {
     }
     Say("# processes: " + std::to_string(ranks_.size()) + ", exchanging gradients by " +
         ranks_.name());
+  }
+
+  void SayLossScale() const {
+    if (network_->variables().loss_scale() == nullptr) return;
+    const LossScale scale = network_->variables().GetLossScale();
+    Say("loss scale " + FormatG(scale.scale) + ", " + Counted(scale.overflows, "step") +
+        " left out where gradients overflowed");
   }
 
   int64_t Parameters() const {

@@ -15,6 +15,7 @@
 #include "tools/option_values.h"
 #include "tools/options.h"
 #include "tools/platform_ranks.h"
+#include "tools/precision.h"
 #include "tools/step_report.h"
 #include "tools/text.h"
 
@@ -144,8 +145,10 @@ void DeclareTraining(Options& options, TrainOptions* o) {
   options.Add("seed", &o->seed, "of start values, order, dropout and cropping");
   options
       .Add("dtype", &o->dtype,
-           "of weights and arithmetic; bfloat16: mixed precision, weights of float32")
-      .OneOf({"float32", "float64", "bfloat16"});
+           "of weights and arithmetic; bfloat16 and float16: mixed precision, weights of float32")
+      .OneOf({"float32", "float64", "bfloat16", "float16"});
+  options.Add("allow-tf32", &o->allow_tf32,
+              "on a GPU: products of float32 rounded to the 10 bits of TF32, several times faster");
   AddDeviceOption(options, &o->device);
   options.Add("threads", &o->threads, "kernel threads; 0: one a core that is this process's")
       .Min(0)
@@ -420,6 +423,10 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
         "--wire and --double-buffering are of the fast mode: what they compute depends on the "
         "number of processes, which --reproducible promises it does not");
   }
+  RequireUsable({.dtype = o.dtype,
+                 .allow_tf32 = o.allow_tf32,
+                 .reproducible = o.reproducible,
+                 .double_buffering = o.double_buffering});
   RequireBucketBytes(o.bucket_bytes);
   RequireShardable(o);
   if (o.accumulate > o.batch_size) {

@@ -58,6 +58,7 @@ struct TrainOptions {
   int64_t warm_up = 0;
   uint64_t seed = 0;
   std::string dtype = "float32";
+  bool allow_tf32 = false;
   std::string device = kDefaultDevice;
   std::optional<int> allowed_gpus;  // by the platform
   int64_t threads = 0;

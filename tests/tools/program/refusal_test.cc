@@ -134,7 +134,7 @@ TEST_F(Refusals, UnknownNamesAndValuesListTheKnown) {
   ExpectRefusal(RunOn(Dir("train"), {"--epochs", "many"}), 64, {"epochs", "many"});
   ExpectRefusal(RunOn(Dir("train"), {"--batch-size", "0"}), 64, {"batch-size", "0"});
   ExpectRefusal(RunOn(Dir("train"), {"--learning-rate", "-1"}), 64, {"learning-rate", "-1"});
-  ExpectRefusal(RunOn(Dir("train"), {"--dtype", "float16"}), 64, {"float16", "float64"});
+  ExpectRefusal(RunOn(Dir("train"), {"--dtype", "int8"}), 64, {"int8", "float64", "bfloat16"});
   ExpectRefusal(RunOn(Dir("train"), {"--checkpoint-every", "often"}), 64, {"often", "10min"});
   ExpectRefusal(RunOn(Dir("train"), {"--width", "0.5"}), 64, {"mlp", "width"});
   ExpectRefusal(RunOn(Dir("train"), {"--freeze", "conv*"}), 64, {"conv*"});

@@ -1,0 +1,26 @@
+// What --dtype says, and what does not go with it.
+#ifndef LOCKSTEP_TOOLS_PRECISION_H_
+#define LOCKSTEP_TOOLS_PRECISION_H_
+
+#include <optional>
+#include <string>
+
+#include "kernels/dtype.h"
+
+namespace lockstep::tools {
+
+// NetworkOptions::compute_dtype: float16 or bfloat16; none for other values of --dtype.
+std::optional<DType> ComputeDTypeOf(const std::string& dtype);
+
+struct PrecisionChoice {
+  std::string dtype = "float32";
+  bool allow_tf32 = false;
+  bool reproducible = false;  // or with lanes
+  bool double_buffering = false;
+};
+// ConfigError for what does not go together.
+void RequireUsable(const PrecisionChoice& choice);
+
+}  // namespace lockstep::tools
+
+#endif  // LOCKSTEP_TOOLS_PRECISION_H_
