@@ -79,12 +79,14 @@ class CpuBackend final : public Backend {
   CpuSoftmax softmax_{&isa_};
   // The families that take 16-bit floats, too.
   WideningConv widening_conv_{&conv_, &elementwise_};
-  WideningElementwise widening_elementwise_{&elementwise_};
-  WideningGemm widening_gemm_{&gemm_, &elementwise_};
-  WideningNorm widening_norm_{&norm_, &elementwise_};
-  WideningPool widening_pool_{&pool_, &elementwise_};
-  WideningRandom widening_random_{&random_, &elementwise_};
-  WideningReduce widening_reduce_{&reduce_, &elementwise_};
+  WideMemory wide_memory_;
+  WideningTools widening_{&elementwise_, &wide_memory_};
+  WideningElementwise widening_elementwise_{&elementwise_, widening_};
+  WideningGemm widening_gemm_{&gemm_, widening_};
+  WideningNorm widening_norm_{&norm_, widening_};
+  WideningPool widening_pool_{&pool_, widening_};
+  WideningRandom widening_random_{&random_, widening_};
+  WideningReduce widening_reduce_{&reduce_, widening_};
 };
 
 }  // namespace lockstep::cpu

@@ -3,7 +3,9 @@
 #include "kernels/math/half.h"
 
 #include <numeric>
+#include <utility>
 
+#include "kernels/cpu/widening/wide_memory.h"
 #include "tests/kernels/devices.h"
 
 namespace lockstep::test {
@@ -54,7 +56,7 @@ void ForDevices(const Body& body) {
   }
 }
 
-TEST(Half, CastsRoundToNearestOnEveryDevice) {
+TEST(HalfKernels, CastsRoundToNearestOnEveryDevice) {
   Floats x = Numbers<float>(5003, 3, -70000, 70000);
   x.insert(x.end(), {0.0F, -0.0F, INFINITY, -INFINITY, NAN, 65519.0F, 65520.0F, 1e-8F, 3e38F});
   ForDevices([&](Backend& device, DType dtype) {
@@ -69,7 +71,7 @@ TEST(Half, CastsRoundToNearestOnEveryDevice) {
   });
 }
 
-TEST(Half, MapsAreThoseOfFloat32RoundedOnce) {
+TEST(HalfKernels, MapsAreThoseOfFloat32RoundedOnce) {
   constexpr int64_t kSize = 1003;
   ForDevices([&](Backend& device, DType dtype) {
     const Operand a(dtype, kSize, 1), b(dtype, kSize, 2);
@@ -96,7 +98,7 @@ TEST(Half, MapsAreThoseOfFloat32RoundedOnce) {
   });
 }
 
-TEST(Half, CopiesKeepBitsAndWhatLiesBeside) {
+TEST(HalfKernels, CopiesKeepBitsAndWhatLiesBeside) {
   const PictureShape part{kPicture.n, 4, kPicture.h, kPicture.w};
   ForDevices([&](Backend& device, DType dtype) {
     const Operand x(dtype, Size(part), 1), y(dtype, Size(kPicture), 2);
@@ -117,7 +119,7 @@ TEST(Half, CopiesKeepBitsAndWhatLiesBeside) {
 }
 
 // C with room between its rows, which stays as it is.
-TEST(Half, ProductsAreSumsOfFloat32RoundedOnce) {
+TEST(HalfKernels, ProductsAreSumsOfFloat32RoundedOnce) {
   constexpr int64_t kM = 9, kN = 21, kK = 67, kLdc = 24;
   ForDevices([&](Backend& device, DType dtype) {
     const Operand a(dtype, kM * kK, 1), b(dtype, kN * kK, 2), bias(dtype, kN, 3),
@@ -147,7 +149,7 @@ TEST(Half, ProductsAreSumsOfFloat32RoundedOnce) {
   });
 }
 
-TEST(Half, PoolingIsThatOfFloat32RoundedOnce) {
+TEST(HalfKernels, PoolingIsThatOfFloat32RoundedOnce) {
   ForDevices([&](Backend& device, DType dtype) {
     for (const PoolKind kind : {PoolKind::kMax, PoolKind::kAverage}) {
       for (const Layout layout : kLayouts) {
@@ -192,7 +194,7 @@ class Dropped {
   std::vector<int64_t> ids_ = std::vector<int64_t>(static_cast<size_t>(kPicture.n));
 };
 
-TEST(Half, DropoutIsThatOfFloat32RoundedOnce) {
+TEST(HalfKernels, DropoutIsThatOfFloat32RoundedOnce) {
   const Dropped dropped;
   ForDevices([&](Backend& device, DType dtype) {
     const Operand x(dtype, Size(kPicture), 1);
@@ -208,7 +210,7 @@ TEST(Half, DropoutIsThatOfFloat32RoundedOnce) {
   });
 }
 
-TEST(Half, SumsOfChannelsAreThoseOfFloat32) {
+TEST(HalfKernels, SumsOfChannelsAreThoseOfFloat32) {
   ForDevices([&](Backend& device, DType dtype) {
     const Operand x(dtype, Size(kPicture), 1);
     for (const Layout layout : kLayouts) {
@@ -240,7 +242,7 @@ struct Normalisation {
   std::vector<double> mean, m2, inv_std, dz, dz_xhat;
 };
 
-TEST(Half, NormalisationIsThatOfFloat32RoundedOnce) {
+TEST(HalfKernels, NormalisationIsThatOfFloat32RoundedOnce) {
   const Dropped dropped;
   ForDevices([&](Backend& device, DType dtype) {
     const Operand x(dtype, Size(kPicture), 1), dy(dtype, Size(kPicture), 2);
@@ -268,7 +270,7 @@ TEST(Half, NormalisationIsThatOfFloat32RoundedOnce) {
 }
 
 // All passes of a convolution by every algorithm of the first layouts.
-TEST(Half, ConvolutionsAreThoseOfFloat32RoundedOnce) {
+TEST(HalfKernels, ConvolutionsAreThoseOfFloat32RoundedOnce) {
   const ConvShape wide_shape{
       .n = 2, .c = 16, .h = 6, .w = 5, .k = 16, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1};
   ForDevices([&](Backend& device, DType dtype) {
@@ -316,7 +318,23 @@ TEST(Half, ConvolutionsAreThoseOfFloat32RoundedOnce) {
   });
 }
 
-TEST(Half, IsRefusedWhereOnlyFloat32Will) {
+TEST(WideMemory, GivesTheSmallestThatIsLargeEnoughAgain) {
+  cpu::WideMemory memory;
+  std::vector<cpu::WideMemory::Piece> pieces;
+  pieces.push_back(memory.Take(1000));
+  pieces.push_back(memory.Take(100));
+  const float* const large = pieces[0].memory.get();
+  const float* const small = pieces[1].memory.get();
+  memory.GiveBack(std::move(pieces));
+  pieces.clear();
+  pieces.push_back(memory.Take(50));
+  pieces.push_back(memory.Take(60));
+  EXPECT_EQ(pieces[0].memory.get(), small);
+  EXPECT_EQ(pieces[1].memory.get(), large);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(large) % 64, 0U);
+}
+
+TEST(HalfKernels, IsRefusedWhereOnlyFloat32Will) {
   ForDevices([&](Backend& device, DType dtype) {
     const Operand x(dtype, 6, 1);
     Bits y(6);

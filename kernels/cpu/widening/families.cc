@@ -1,7 +1,5 @@
 #include "kernels/cpu/widening/families.h"
 
-#include "kernels/cpu/widening/widened.h"
-
 namespace lockstep::cpu {
 namespace {
 
@@ -31,7 +29,7 @@ int64_t Span(int64_t rows, int64_t columns, int64_t stride) {
 void WideningElementwise::ActivationForward(DType dtype, Activation f, double slope, int64_t size,
                                             const void* x, void* y) {
   if (!IsHalf(dtype)) return base_.ActivationForward(dtype, f, slope, size, x, y);
-  Widened wide(elementwise_, dtype);
+  Widened wide(tools_, dtype);
   base_.ActivationForward(kWide, f, slope, size, wide.In(x, size), wide.Out(y, size));
   wide.Store();
 }
@@ -39,7 +37,7 @@ void WideningElementwise::ActivationForward(DType dtype, Activation f, double sl
 void WideningElementwise::ActivationBackward(DType dtype, Activation f, double slope, int64_t size,
                                              const void* y, const void* dy, void* dx) {
   if (!IsHalf(dtype)) return base_.ActivationBackward(dtype, f, slope, size, y, dy, dx);
-  Widened wide(elementwise_, dtype);
+  Widened wide(tools_, dtype);
   base_.ActivationBackward(kWide, f, slope, size, wide.In(y, size), wide.In(dy, size),
                            wide.Out(dx, size));
   wide.Store();
@@ -47,14 +45,14 @@ void WideningElementwise::ActivationBackward(DType dtype, Activation f, double s
 
 void WideningElementwise::Add(DType dtype, int64_t size, const void* a, const void* b, void* y) {
   if (!IsHalf(dtype)) return base_.Add(dtype, size, a, b, y);
-  Widened wide(elementwise_, dtype);
+  Widened wide(tools_, dtype);
   base_.Add(kWide, size, wide.In(a, size), wide.In(b, size), wide.Out(y, size));
   wide.Store();
 }
 
 void WideningElementwise::Scale(DType dtype, double scale, int64_t size, const void* x, void* y) {
   if (!IsHalf(dtype)) return base_.Scale(dtype, scale, size, x, y);
-  Widened wide(elementwise_, dtype);
+  Widened wide(tools_, dtype);
   base_.Scale(kWide, scale, size, wide.In(x, size), wide.Out(y, size));
   wide.Store();
 }
@@ -77,7 +75,7 @@ void WideningElementwise::Reorder(DType dtype, const PictureShape& shape, Layout
                                   const void* x, void* y) {
   if (!IsHalf(dtype)) return base_.Reorder(dtype, shape, from, to, x, y);
   const int64_t size = SizeOfPicture(shape);
-  Widened wide(elementwise_, dtype);
+  Widened wide(tools_, dtype);
   base_.Reorder(kWide, shape, from, to, wide.In(x, size), wide.Out(y, size));
   wide.Store();
 }
@@ -92,7 +90,7 @@ void WideningElementwise::CopyChannels(DType dtype, const PictureShape& x_shape,
                               channels, y);
   }
   const int64_t size = SizeOfPicture(y_shape);
-  Widened wide(elementwise_, dtype);
+  Widened wide(tools_, dtype);
   float* const target = wide.Out(y, size);
   base_.Cast(dtype, kWide, size, y, target);
   base_.CopyChannels(kWide, x_shape, x_layout, x_offset, wide.In(x, SizeOfPicture(x_shape)),
@@ -102,7 +100,7 @@ void WideningElementwise::CopyChannels(DType dtype, const PictureShape& x_shape,
 
 void WideningGemm::Gemm(DType dtype, const GemmArgs& args) {
   if (!IsHalf(dtype)) return base_.Gemm(dtype, args);
-  Widened wide(elementwise_, dtype);
+  Widened wide(tools_, dtype);
   GemmArgs g = args;
   g.wide_c = false;
   g.a = args.trans_a ? wide.In(args.a, Span(args.k, args.m, args.lda))
@@ -115,7 +113,7 @@ void WideningGemm::Gemm(DType dtype, const GemmArgs& args) {
   const int64_t size = Span(args.m, args.n, args.ldc);
   float* const c = wide.Out(args.c, size);
   if (args.beta != 0 || args.ldc != args.n) {
-    elementwise_.Cast(dtype, kWide, size, args.c, c);
+    tools_.elementwise->Cast(dtype, kWide, size, args.c, c);
   }
   g.c = c;
   base_.Gemm(kWide, g);
@@ -124,7 +122,7 @@ void WideningGemm::Gemm(DType dtype, const GemmArgs& args) {
 
 void WideningNorm::Moments(const BatchNormShape& shape, const void* x, double* mean, double* m2) {
   if (!IsHalf(shape.dtype)) return base_.Moments(shape, x, mean, m2);
-  Widened wide(elementwise_, shape.dtype);
+  Widened wide(tools_, shape.dtype);
   base_.Moments(Wide(shape), wide.In(x, SizeOfPicture(shape.picture)), mean, m2);
 }
 
@@ -134,7 +132,7 @@ void WideningNorm::Normalize(const BatchNormShape& shape, const void* x, const d
     return base_.Normalize(shape, x, mean, inv_std, gamma, beta, y);
   }
   const int64_t size = SizeOfPicture(shape.picture);
-  Widened wide(elementwise_, shape.dtype);
+  Widened wide(tools_, shape.dtype);
   base_.Normalize(Wide(shape), wide.In(x, size), mean, inv_std, gamma, beta, wide.Out(y, size));
   wide.Store();
 }
@@ -146,7 +144,7 @@ void WideningNorm::GradientSums(const BatchNormShape& shape, const void* x, cons
     return base_.GradientSums(shape, x, y, dy, mean, inv_std, sum_dz, sum_dz_xhat);
   }
   const int64_t size = SizeOfPicture(shape.picture);
-  Widened wide(elementwise_, shape.dtype);
+  Widened wide(tools_, shape.dtype);
   base_.GradientSums(Wide(shape), wide.In(x, size), wide.In(y, size), wide.In(dy, size), mean,
                      inv_std, sum_dz, sum_dz_xhat);
 }
@@ -159,7 +157,7 @@ void WideningNorm::GradientApply(const BatchNormShape& shape, const void* x, con
     return base_.GradientApply(shape, x, y, dy, mean, inv_std, gamma, sum_dz, sum_dz_xhat, m, dx);
   }
   const int64_t size = SizeOfPicture(shape.picture);
-  Widened wide(elementwise_, shape.dtype);
+  Widened wide(tools_, shape.dtype);
   base_.GradientApply(Wide(shape), wide.In(x, size), wide.In(y, size), wide.In(dy, size), mean,
                       inv_std, gamma, sum_dz, sum_dz_xhat, m, wide.Out(dx, size));
   wide.Store();
@@ -192,7 +190,7 @@ void WideningNorm::FoldIntoWeights(DType dtype, int64_t channels, int64_t row, d
 
 void WideningPool::Forward(const PoolShape& shape, const void* x, void* y) {
   if (!IsHalf(shape.dtype)) return base_.Forward(shape, x, y);
-  Widened wide(elementwise_, shape.dtype);
+  Widened wide(tools_, shape.dtype);
   base_.Forward(Wide(shape), wide.In(x, SizeOfPicture(shape.x)), wide.Out(y, SizeOfPooled(shape)));
   wide.Store();
 }
@@ -201,7 +199,7 @@ void WideningPool::Backward(const PoolShape& shape, const void* x, const void* y
                             void* dx) {
   if (!IsHalf(shape.dtype)) return base_.Backward(shape, x, y, dy, dx);
   const int64_t size = SizeOfPicture(shape.x), pooled = SizeOfPooled(shape);
-  Widened wide(elementwise_, shape.dtype);
+  Widened wide(tools_, shape.dtype);
   base_.Backward(Wide(shape), wide.In(x, size), wide.In(y, pooled), wide.In(dy, pooled),
                  wide.Out(dx, size));
   wide.Store();
@@ -211,7 +209,7 @@ void WideningRandom::DropoutForward(DType dtype, const PictureShape& shape, Layo
                                     const DropoutArgs& args, const void* x, void* y) {
   if (!IsHalf(dtype)) return base_.DropoutForward(dtype, shape, layout, args, x, y);
   const int64_t size = SizeOfPicture(shape);
-  Widened wide(elementwise_, dtype);
+  Widened wide(tools_, dtype);
   base_.DropoutForward(kWide, shape, layout, args, wide.In(x, size), wide.Out(y, size));
   wide.Store();
 }
@@ -238,7 +236,7 @@ void WideningReduce::AddSquares(DType dtype, int64_t size, const void* x, double
 void WideningReduce::ChannelSums(DType dtype, const PictureShape& shape, Layout layout,
                                  const void* x, void* y) {
   if (!IsHalf(dtype)) return base_.ChannelSums(dtype, shape, layout, x, y);
-  Widened wide(elementwise_, dtype);
+  Widened wide(tools_, dtype);
   base_.ChannelSums(kWide, shape, layout, wide.In(x, SizeOfPicture(shape)), y);
 }
 

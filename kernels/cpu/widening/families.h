@@ -2,6 +2,7 @@
 #ifndef LOCKSTEP_KERNELS_CPU_WIDENING_FAMILIES_H_
 #define LOCKSTEP_KERNELS_CPU_WIDENING_FAMILIES_H_
 
+#include "kernels/cpu/widening/widened.h"
 #include "kernels/elementwise.h"
 #include "kernels/gemm.h"
 #include "kernels/norm.h"
@@ -11,21 +12,20 @@
 
 namespace lockstep::cpu {
 
-// Leaves other dtypes to `base`; `elementwise` casts. Both must outlive this.
+// Leaves other dtypes to `base`, which must outlive this.
 template <typename Family>
 class WideningFamily : public Family {
  public:
-  WideningFamily(Family* base, ElementwiseKernels* elementwise)
-      : base_(*base), elementwise_(*elementwise) {}
+  WideningFamily(Family* base, const WideningTools& tools) : base_(*base), tools_(tools) {}
 
  protected:
   Family& base_;
-  ElementwiseKernels& elementwise_;
+  WideningTools tools_;
 };
 
 class WideningElementwise final : public WideningFamily<ElementwiseKernels> {
  public:
-  explicit WideningElementwise(ElementwiseKernels* base) : WideningFamily(base, base) {}
+  using WideningFamily::WideningFamily;
   void ActivationForward(DType dtype, Activation f, double slope, int64_t size, const void* x,
                          void* y) override;
   void ActivationBackward(DType dtype, Activation f, double slope, int64_t size, const void* y,

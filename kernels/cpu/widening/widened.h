@@ -4,19 +4,29 @@
 #define LOCKSTEP_KERNELS_CPU_WIDENING_WIDENED_H_
 
 #include <cstdint>
-#include <memory>
+#include <utility>
 #include <vector>
 
+#include "kernels/cpu/widening/wide_memory.h"
 #include "kernels/dtype.h"
 #include "kernels/elementwise.h"
 
 namespace lockstep::cpu {
 
+// What makes and keeps such copies; outlives who has it.
+struct WideningTools {
+  ElementwiseKernels* elementwise;  // casts
+  WideMemory* memory;
+};
+
 // Float32 copies of the arrays of one call. Null stays null.
 class Widened {
  public:
-  // Arrays are of `dtype`, which has 16 bits; `kernels` casts them and must outlive this.
-  Widened(ElementwiseKernels& kernels, DType dtype) : kernels_(kernels), dtype_(dtype) {}
+  // Arrays are of `dtype`, which has 16 bits.
+  Widened(const WideningTools& tools, DType dtype) : tools_(tools), dtype_(dtype) {}
+  ~Widened() { tools_.memory->GiveBack(std::move(copies_)); }
+  Widened(const Widened&) = delete;
+  Widened& operator=(const Widened&) = delete;
 
   // What is read.
   const float* In(const void* x, int64_t size);
@@ -30,14 +40,11 @@ class Widened {
     void* target;
     int64_t size;
   };
-  struct Freed {
-    void operator()(float* memory) const noexcept;
-  };
   float* Allocate(int64_t size);
 
-  ElementwiseKernels& kernels_;
+  WideningTools tools_;
   DType dtype_;
-  std::vector<std::unique_ptr<float, Freed>> copies_;
+  std::vector<WideMemory::Piece> copies_;
   std::vector<Output> outputs_;
 };
 
