@@ -48,6 +48,18 @@ TEST(CrowdTest, WhereProcessesShareCoresWaitingThreadsKeepNone) {
   ShareCores(1);
 }
 
+TEST(CrowdTest, WhereTheOthersHaveGoneTheySpinAgain) {
+  for (const char* name : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}) {
+    if (std::getenv(name) != nullptr) GTEST_SKIP() << "the user says how threads wait";
+  }
+  if (UsableCores() < 2) GTEST_SKIP() << "two threads are a crowd here";
+  const auto backend = MakeCpuBackend(2);
+  ShareCores(UsableCores());
+  EXPECT_LT(PartSpun(), 0.25);
+  ShareCores(1);
+  EXPECT_GT(PartSpun(), 0.5);
+}
+
 TEST(CrowdTest, ThreadsThatComeLaterAreKnown) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr) GTEST_SKIP() << "the user says how threads wait";
   ShareCores(UsableCores());
