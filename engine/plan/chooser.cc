@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <exception>
 #include <limits>
 #include <sstream>
 
 #include "engine/tensor/device_memory.h"
 #include "engine/text.h"
+#include "kernels/error.h"
 
 namespace lockstep {
 namespace {
@@ -115,11 +117,19 @@ AlgorithmCache::Choice AlgorithmChooser::Find(const ConvCase& problem) {
 AlgorithmCache::Choice AlgorithmChooser::Measure(const ConvCase& problem,
                                                  const std::vector<std::string>& algorithms) {
   AlgorithmCache::Choice best{algorithms.front(), std::numeric_limits<double>::infinity()};
+  std::exception_ptr failure;
   for (const std::string& algorithm : algorithms) {
     // The plain loops are there for what nothing else can run.
     if (algorithm == "reference" && algorithms.size() > 1) continue;
-    const double seconds = Time(problem, algorithm, best.seconds);
-    if (seconds < best.seconds) best = {algorithm, seconds};
+    try {
+      const double seconds = Time(problem, algorithm, best.seconds);
+      if (seconds < best.seconds) best = {algorithm, seconds};
+    } catch (const DeviceError&) {
+      failure = std::current_exception();  // it may want more memory than others
+    }
+  }
+  if (failure && best.seconds == std::numeric_limits<double>::infinity()) {
+    std::rethrow_exception(failure);
   }
   return best;
 }

@@ -83,6 +83,7 @@ class AlgorithmChooser {
 
  private:
   AlgorithmCache::Choice Find(const ConvCase& problem);
+  // The fastest of those that the device can run; what none of them could is thrown.
   AlgorithmCache::Choice Measure(const ConvCase& problem,
                                  const std::vector<std::string>& algorithms);
   double Time(const ConvCase& problem, const std::string& algorithm, double limit);

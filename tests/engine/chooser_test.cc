@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <locale>
 
+#include "kernels/error.h"
 #include "tests/engine/forced_backend.h"
 
 namespace lockstep {
@@ -119,6 +122,53 @@ TEST(AlgorithmChooser, ChoosesAnewWhatThisBuildDoesNotOffer) {
   cache.Insert(SmallCase().Key(), {"of another version", 1e-9});
   AlgorithmChooser chooser(*backend, cache, {});
   EXPECT_NE(chooser.Choose(SmallCase()), "of another version");
+}
+
+// Memory comes in blocks of no more than so many bytes.
+class TightBackend : public BackendWrapper {
+ public:
+  explicit TightBackend(size_t most) : BackendWrapper(MakeCpuBackend(1)), most_(most) {}
+  void* Allocate(size_t bytes, const std::string& purpose) override {
+    if (bytes > most_) throw DeviceError("out of memory for " + purpose);
+    return BackendWrapper::Allocate(bytes, purpose);
+  }
+
+ private:
+  const size_t most_;
+};
+
+// What an algorithm wants at once, beside the arrays it works on.
+size_t WantedBy(Backend& backend, const ConvCase& problem, const std::string& algorithm) {
+  const auto kernel = backend.conv().Make(problem.shape, problem.pass, algorithm, problem.x_layout,
+                                          problem.y_layout);
+  return std::max(kernel->scratch_bytes(), kernel->prepared_bytes());
+}
+
+TEST(AlgorithmChooser, LeavesOutWhatThereIsNoMemoryFor) {
+  const auto backend = MakeCpuBackend(1);
+  constexpr size_t kArrays = size_t{16} * 16 * 9 * sizeof(float);  // the weights are the largest
+  int with_greedy_ones = 0;
+  for (const int64_t block : {1, 8, 16}) {
+    ConvCase problem = SmallCase();
+    problem.shape.c = problem.shape.k = 16;
+    problem.x_layout.block = problem.y_layout.block = block;
+    size_t least = SIZE_MAX, most = 0;
+    for (const std::string& algorithm : backend->conv().Algorithms(
+             problem.shape, problem.pass, problem.x_layout, problem.y_layout, false)) {
+      if (algorithm == "reference") continue;  // is not tried
+      least = std::min(least, WantedBy(*backend, problem, algorithm));
+      most = std::max(most, WantedBy(*backend, problem, algorithm));
+    }
+    if (most <= kArrays || least > kArrays) continue;
+    ++with_greedy_ones;
+    TightBackend tight(kArrays), empty(kArrays - 1);
+    AlgorithmCache cache, nothing;
+    const std::string chosen = AlgorithmChooser(tight, cache, {}).Choose(problem);
+    EXPECT_LE(WantedBy(*backend, problem, chosen), kArrays) << chosen;
+    EXPECT_THROW(AlgorithmChooser(empty, nothing, {}).Choose(problem), DeviceError);
+    EXPECT_FALSE(nothing.changed());
+  }
+  EXPECT_GT(with_greedy_ones, 0);
 }
 
 TEST(AlgorithmChooser, FixedTakesTheFirstGuessWithoutTimingOrCache) {
