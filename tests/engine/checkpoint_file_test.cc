@@ -16,6 +16,7 @@
 #include "engine/train/crc32c.h"
 #include "engine/train/publish.h"
 #include "kernels/error.h"
+#include "tests/engine/compare.h"
 #include "tests/temporary_directory.h"
 
 namespace lockstep {
@@ -50,10 +51,7 @@ void ExpectSame(const CheckpointContents& a, const CheckpointContents& b) {
   ASSERT_EQ(a.tensors.size(), b.tensors.size());
   for (const auto& [name, tensor] : a.tensors) {
     ASSERT_TRUE(b.tensors.contains(name)) << name;
-    const Tensor& other = b.tensors.at(name);
-    EXPECT_EQ(tensor.dtype(), other.dtype()) << name;
-    EXPECT_EQ(tensor.shape(), other.shape()) << name;
-    EXPECT_EQ(std::memcmp(tensor.data(), other.data(), tensor.bytes()), 0) << name;
+    EXPECT_TRUE(SameBits(tensor, b.tensors.at(name))) << name;
   }
 }
 
