@@ -21,6 +21,15 @@
 
 namespace lockstep::liveness {
 
+// Generous to a machine that does other things as well.
+inline constexpr std::chrono::milliseconds kSoon{5000};
+
+inline HeartbeatOptions Quick() {
+  using std::chrono::milliseconds;
+  return {
+      .interval = milliseconds(20), .silence = milliseconds(1500), .patience = milliseconds(200)};
+}
+
 class RealRank {
  public:
   // Meets the others of its group.
