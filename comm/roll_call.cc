@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -16,6 +17,7 @@
 #include <optional>
 #include <utility>
 
+#include "comm/mpi/launcher_roll_internal.h"
 #include "comm/world.h"
 #include "engine/train/host_name.h"
 #include "kernels/error.h"
@@ -26,6 +28,7 @@ namespace {
 constexpr const char* kJobVariable = "PMIX_NAMESPACE";
 constexpr const char* kRankVariable = "OMPI_COMM_WORLD_RANK";
 constexpr int kSpeaker = -1;  // in the place of a rank
+constexpr std::chrono::milliseconds kFarAnswer{1000};
 
 struct Address {
   sockaddr_un name{};
@@ -99,15 +102,19 @@ std::map<int, int> ProcessesOf(const std::string& job) {
   return by_rank;
 }
 
-// "rank 1 (process 4711 on host a), rank 2 (process 4712 on host a) and 3 more".
+std::string PlaceOf(const RollCall::Process& process) {
+  if (!process.host.empty()) return " (on host " + process.host + ")";
+  return " (process " + std::to_string(process.id) + " on host " + HostName() + ")";
+}
+
+// "rank 1 (process 4711 on host a), rank 2 (on host b) and 3 more".
 std::string NamesOfMissing(const std::vector<RollCall::Process>& processes) {
   constexpr int kMostNamed = 8;
   std::string text;
   int missing = 0;
   for (const RollCall::Process& process : processes) {
     if (process.here || ++missing > kMostNamed) continue;
-    text += (text.empty() ? "rank " : ", rank ") + std::to_string(process.rank) + " (process " +
-            std::to_string(process.id) + " on host " + HostName() + ")";
+    text += (text.empty() ? "rank " : ", rank ") + std::to_string(process.rank) + PlaceOf(process);
   }
   return missing <= kMostNamed ? text
                                : text + " and " + std::to_string(missing - kMostNamed) + " more";
@@ -127,17 +134,17 @@ std::string Within(double seconds) {
 
 }  // namespace
 
-Absence DescribeAbsence(const std::vector<RollCall::Process>& of_this_host, int rank, int size,
+Absence DescribeAbsence(const std::vector<RollCall::Process>& known, int rank, int size,
                         double seconds, const std::vector<std::string>& other_hosts) {
   const auto is_here = [](const RollCall::Process& one) { return one.here; };
-  const auto here = std::count_if(of_this_host.begin(), of_this_host.end(), is_here);
-  const auto lowest = std::find_if(of_this_host.begin(), of_this_host.end(), is_here);
-  Absence absence{
-      .line = "",
-      .names_someone = here < std::ssize(of_this_host),
-      .lowest_present = lowest == of_this_host.end() ? rank == 0 : lowest->rank == rank};
+  const auto here = std::count_if(known.begin(), known.end(), is_here);
+  const auto lowest = std::find_if(known.begin(), known.end(), is_here);
+  Absence absence{.line = "",
+                  .names_someone = here < std::ssize(known),
+                  .lowest_present = lowest == known.end() ? rank == 0 : lowest->rank == rank,
+                  .lowest_elsewhere = lowest != known.end() && !lowest->host.empty()};
   if (absence.names_someone) {
-    absence.line = NamesOfMissing(of_this_host) + " did not come to the start of the job" +
+    absence.line = NamesOfMissing(known) + " did not come to the start of the job" +
                    Within(seconds) + "; see what it does there";
   } else if (here == size) {
     absence.line = "all " + std::to_string(size) +
@@ -156,6 +163,8 @@ Absence DescribeAbsence(const std::vector<RollCall::Process>& of_this_host, int 
   return absence;
 }
 
+RollCall::~RollCall() = default;
+
 RollCall::RollCall() {
   const char* const job = std::getenv(kJobVariable);
   if (LaunchedRanks() == 1 || job == nullptr || std::getenv(kRankVariable) == nullptr) return;
@@ -163,6 +172,7 @@ RollCall::RollCall() {
   mark_ = Socket();
   if (Bind(mark_, address) && ::listen(mark_.get(), SOMAXCONN) == 0) {
     job_ = job;
+    if (LaunchedLocalRanks() < LaunchedRanks()) launcher_ = std::make_unique<LauncherRoll>();
     return;
   }
   const int other = ListenerAt(address);
@@ -180,6 +190,20 @@ std::vector<RollCall::Process> RollCall::OfThisHost() const {
   for (const auto& [rank, id] : ProcessesOf(job_)) {
     processes.push_back({.rank = rank, .id = id, .here = ListenerAt(AddressOf(job_, rank)) != 0});
   }
+  return processes;
+}
+
+// Its own host knows better of a process than the launcher: it may be there and not come.
+std::vector<RollCall::Process> RollCall::OfAllHosts() const {
+  std::vector<Process> processes = OfThisHost();
+  if (!launcher_) return processes;
+  for (const LauncherRoll::Process& far : launcher_->Processes(LaunchedRanks(), kFarAnswer)) {
+    const bool near = std::any_of(processes.begin(), processes.end(),
+                                  [&](const Process& one) { return one.rank == far.rank; });
+    if (!near) processes.push_back({.rank = far.rank, .here = far.here, .host = far.host});
+  }
+  std::sort(processes.begin(), processes.end(),
+            [](const Process& a, const Process& b) { return a.rank < b.rank; });
   return processes;
 }
 

@@ -21,12 +21,14 @@ using std::chrono::milliseconds;
 constexpr milliseconds kPoll{20};
 // For the lowest rank of this host to say it.
 constexpr milliseconds kLowestSpeaks{200};
-// For another host to name who is missing, where this one cannot.
-constexpr milliseconds kOthersKnow{1500};
+// For another host to name who is missing, where this one cannot or that has the lowest rank, and
+// for mpirun to end this process then, which takes more than a second.
+constexpr milliseconds kOthersKnow{3000};
 
 milliseconds PatienceOf(const Absence& absence, bool stopped) {
   const milliseconds own = absence.lowest_present ? milliseconds(0) : kLowestSpeaks;
-  return stopped || absence.names_someone ? own : own + kOthersKnow;
+  const bool this_host_tells = absence.names_someone && !absence.lowest_elsewhere;
+  return stopped || this_host_tells ? own : own + kOthersKnow;
 }
 
 }  // namespace
@@ -58,8 +60,8 @@ void JoinDeadline::Run() {
     const bool expired = options_.seconds > 0.0 && Clock::now() >= end;
     if (!expired && !signals_.requested()) continue;
     const Absence absence =
-        DescribeAbsence(roll_call_.OfThisHost(), LaunchedRank(), LaunchedRanks(), options_.seconds,
-                        options_.other_hosts);
+        DescribeAbsence(expired ? roll_call_.OfAllHosts() : roll_call_.OfThisHost(), LaunchedRank(),
+                        LaunchedRanks(), options_.seconds, options_.other_hosts);
     const milliseconds patience = PatienceOf(absence, !expired);
     if (changed_.wait_for(lock, patience, [this] { return met_; })) return;
     expired ? End(absence.line, ExitCode::kPeerLost)

@@ -40,6 +40,20 @@ TEST(RollCallText, SaysWhereNobodyIsMissing) {
               HasSubstr("all 2 processes came to the start of the job, but MPI did not"));
 }
 
+TEST(RollCallText, NamesWhoIsMissingOnOtherHosts) {
+  const std::vector<RollCall::Process> known{{0, 0, true, "a"}, {1, 11, true}, {2, 0, false, "a"}};
+  const Absence absence = DescribeAbsence(known, 1, 3, 2, {"a"});
+  EXPECT_TRUE(absence.names_someone);
+  EXPECT_FALSE(absence.lowest_present);
+  EXPECT_TRUE(absence.lowest_elsewhere);
+  EXPECT_THAT(absence.line,
+              HasSubstr("rank 2 (on host a) did not come to the start of the job within 2 s"));
+  const Absence first = DescribeAbsence({{0, 10, true}, {1, 0, false, "b"}}, 0, 2, 2, {});
+  EXPECT_TRUE(first.lowest_present);
+  EXPECT_FALSE(first.lowest_elsewhere);
+  EXPECT_THAT(first.line, testing::StartsWith("rank 1 (on host b) did not come"));
+}
+
 TEST(RollCallText, FitsALine) {
   std::vector<RollCall::Process> many{{0, 10, true}};
   for (int rank = 1; rank < 700; ++rank) many.push_back({rank, 100000 + rank, false});
