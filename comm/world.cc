@@ -1,7 +1,5 @@
 #include "comm/world.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -14,6 +12,7 @@
 #include "comm/layered.h"
 #include "comm/mpi/mpi_world.h"
 #include "comm/self_communicator.h"
+#include "kernels/cpu/cores.h"
 #include "kernels/cpu/crowd.h"
 #include "kernels/error.h"
 
@@ -91,16 +90,7 @@ void RequireSameStart(Communicator& ranks, Transport transport) {
 }
 
 // Which processors this process may run on, of which host.
-std::string PlaceOfProcess() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  std::string place = HostKey();
-  if (::sched_getaffinity(0, sizeof set, &set) != 0) return place;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (CPU_ISSET(cpu, &set)) place += " " + std::to_string(cpu);
-  }
-  return place;
-}
+std::string PlaceOfProcess() { return HostKey() + " " + cpu::AffinityMask(); }
 
 // A launcher may give each rank processors of its own, or all the same ones.
 int RanksOfTheseProcessors(Communicator& ranks) {

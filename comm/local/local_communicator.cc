@@ -297,7 +297,8 @@ std::unique_ptr<Communicator> LocalCommunicator::Split(int color, int key) {
   return MakePart(color, members,
                   {.rank = static_cast<int>(place - members.begin()),
                    .size = static_cast<int>(members.size()),
-                   .world_rank = who_.world_rank});
+                   .world_rank = who_.world_rank,
+                   .neighbours = who_.neighbours});
 }
 
 }  // namespace lockstep

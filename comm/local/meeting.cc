@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "comm/communicator.h"
+#include "kernels/cpu/cores.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -50,9 +51,9 @@ void FutexWakeAll(std::atomic<uint32_t>& word) {
 }
 
 // Spinning while the rank that is waited for has no core only delays it.
-int SpinsFor(int size) {
+int SpinsFor(int neighbours) {
   constexpr int kSpins = 1000;  // some 20 microseconds
-  return size <= ::sysconf(_SC_NPROCESSORS_ONLN) ? kSpins : 0;
+  return neighbours <= cpu::UsableCores() ? kSpins : 0;
 }
 
 }  // namespace
@@ -65,7 +66,7 @@ Meeting::Meeting(void* memory, Who who, IsDead is_dead)
     : head_(static_cast<Head*>(memory)),
       who_(who),
       is_dead_(std::move(is_dead)),
-      spins_(SpinsFor(who.size)) {
+      spins_(SpinsFor(who.neighbours)) {
   Seat& seat = SeatOf(who.rank);
   seat.world_rank.store(who.world_rank, std::memory_order_relaxed);
   seat.process.store(static_cast<int32_t>(::getpid()), std::memory_order_relaxed);

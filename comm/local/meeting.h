@@ -10,13 +10,14 @@
 namespace lockstep {
 
 // One rank's side of a barrier that lives in memory all ranks share, threads or processes. Waiting
-// spins for some microseconds where every rank can have a core, then sleeps (futex).
+// spins for some microseconds where every rank of these cores can have one, then sleeps (futex).
 class Meeting {
  public:
   struct Who {
     int rank = 0;
     int size = 1;
     int world_rank = 0;  // how messages name this rank
+    int neighbours = 1;  // ranks that run on this one's cores, itself included
   };
   // Whether a rank, as counted in this group, cannot come any more.
   using IsDead = std::function<bool(int rank)>;
@@ -41,6 +42,7 @@ class Meeting {
   // Everybody who waits, now or later, throws. The first reason counts. Any thread.
   void Abort(const std::string& why) noexcept;
 
+  bool spins() const { return spins_ > 0; }
   int world_rank(int rank) const;
   // "rank 3 (process 4711)"
   std::string Describe(int rank) const;

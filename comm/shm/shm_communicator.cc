@@ -12,6 +12,7 @@
 #include "comm/local/local_communicator.h"
 #include "comm/shm/process_watch.h"
 #include "comm/shm/shared_memory.h"
+#include "kernels/cpu/cores.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -160,10 +161,13 @@ std::unique_ptr<Communicator> ShmCommunicator::MakePart(int /*color*/,
 }  // namespace
 
 std::unique_ptr<Communicator> MakeShmCommunicator(ShmRank who, const ExchangeBytes& exchange) {
-  const Meeting::Who meeting{.rank = who.rank, .size = who.size, .world_rank = who.world_rank};
+  Meeting::Who meeting{
+      .rank = who.rank, .size = who.size, .world_rank = who.world_rank, .neighbours = 0};
+  const std::string cores = " " + std::to_string(std::hash<std::string>()(cpu::AffinityMask()));
   std::vector<int32_t> processes;
-  for (const std::string& process : exchange(std::to_string(::getpid()))) {
+  for (const std::string& process : exchange(std::to_string(::getpid()) + cores)) {
     processes.push_back(static_cast<int32_t>(std::stoi(process)));
+    meeting.neighbours += process.ends_with(cores) ? 1 : 0;
   }
   const auto watch = std::make_shared<const ProcessWatch>(std::move(processes));
   const auto tell_name = [&](const std::string& name) { return exchange(name).front(); };

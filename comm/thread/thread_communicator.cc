@@ -89,7 +89,7 @@ std::vector<std::unique_ptr<Communicator>> MakeThreadCommunicators(int size) {
   ranks.reserve(static_cast<size_t>(size));
   for (int r = 0; r < size; ++r) {
     ranks.push_back(std::make_unique<ThreadCommunicator>(
-        group, Meeting::Who{.rank = r, .size = size, .world_rank = r}));
+        group, Meeting::Who{.rank = r, .size = size, .world_rank = r, .neighbours = size}));
   }
   return ranks;
 }

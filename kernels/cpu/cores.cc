@@ -51,6 +51,16 @@ int AffinityCores() {
   return std::max(1, CPU_COUNT(&cores));
 }
 
+std::string AffinityMask() {
+  cpu_set_t cores;
+  std::string mask;
+  if (sched_getaffinity(0, sizeof cores, &cores) != 0) return mask;
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(core, &cores)) mask += (mask.empty() ? "" : " ") + std::to_string(core);
+  }
+  return mask;
+}
+
 int UsableCores(const std::string& proc, const std::string& cgroups) {
   double quota = std::min(QuotaV2(cgroups), QuotaV1(cgroups + "/cpu"));
   for (std::string group = GroupV2(proc); group.size() > 1; group.resize(group.rfind('/'))) {

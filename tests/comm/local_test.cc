@@ -1,13 +1,18 @@
 // What ranks of one host tell each other when something is wrong.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 
+#include <cstddef>
 #include <functional>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "comm/local/meeting.h"
 #include "comm/thread/thread_communicator.h"
+#include "kernels/cpu/cores.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -31,6 +36,31 @@ std::vector<std::string> ErrorsOfTwo(const std::function<void(Communicator&)>& f
   }
   for (std::thread& thread : threads) thread.join();
   return errors;
+}
+
+TEST(Meeting, SpinsOnlyWhereAllRanksOfTheseCoresHaveOne) {
+  std::vector<std::byte> room(Meeting::BytesFor(2) + 128);
+  void* memory = room.data();
+  size_t space = room.size();
+  std::align(128, Meeting::BytesFor(2), memory, space);
+  const auto spins = [memory](int neighbours) {
+    return Meeting(memory, {.rank = 0, .size = 2, .world_rank = 0, .neighbours = neighbours}, {})
+        .spins();
+  };
+  EXPECT_TRUE(spins(cpu::UsableCores()));
+  EXPECT_FALSE(spins(cpu::UsableCores() + 1));
+  std::thread bound([&spins] {  // to one core, as a launcher does, however many are online
+    cpu_set_t all, one;
+    ASSERT_EQ(::sched_getaffinity(0, sizeof all, &all), 0);
+    CPU_ZERO(&one);
+    for (int core = 0; CPU_COUNT(&one) == 0; ++core) {
+      if (CPU_ISSET(core, &all)) CPU_SET(core, &one);
+    }
+    ASSERT_EQ(::sched_setaffinity(0, sizeof one, &one), 0);
+    EXPECT_TRUE(spins(1));
+    EXPECT_FALSE(spins(2));
+  });
+  bound.join();
 }
 
 TEST(LocalCommunicator, RanksInDifferentCollectivesAreToldSo) {

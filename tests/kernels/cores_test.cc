@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
+#include <string>
 
 #include "tests/temporary_directory.h"
 
@@ -32,6 +34,15 @@ class CoresTest : public ::testing::Test {
   const std::filesystem::path root_ = directory_.path();
   int all_ = 0;
 };
+
+TEST_F(CoresTest, AreNamed) {
+  const std::string mask = AffinityMask();
+  EXPECT_EQ(std::count(mask.begin(), mask.end(), ' ') + 1, all_) << mask;
+  cpu_set_t set;
+  ASSERT_EQ(sched_getaffinity(0, sizeof set, &set), 0);
+  std::istringstream cores(mask);
+  for (int core = 0; cores >> core;) EXPECT_TRUE(CPU_ISSET(core, &set)) << mask;
+}
 
 TEST_F(CoresTest, AreThoseOfTheAffinityMaskWithoutLimit) {
   EXPECT_EQ(Cores(), all_);
