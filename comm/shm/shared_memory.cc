@@ -47,6 +47,10 @@ FileDescriptor MakeSocket() {
   return socket;
 }
 
+[[noreturn]] void ThrowUnmapped(size_t bytes, int error) {
+  ThrowSystem("cannot map " + std::to_string(bytes) + " bytes that ranks share", error);
+}
+
 // A leading zero byte makes a name abstract.
 socklen_t AddressOf(const std::string& name, sockaddr_un* address) {
   *address = {};
@@ -106,6 +110,23 @@ void Send(const FileDescriptor& socket, int descriptor) {
   if (sent != 1) ThrowSystem("cannot share memory with a rank of this host", errno);
 }
 
+constexpr size_t RoundUp(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
+
+// Addresses for so many whole pages: an aligned part of more.
+std::byte* Reserve(size_t bytes, size_t alignment) {
+  const size_t room = bytes + alignment - kPage;
+  void* const reserved =
+      ::mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) ThrowUnmapped(bytes, errno);
+  auto* const begin = static_cast<std::byte*>(reserved);
+  const size_t before =
+      RoundUp(reinterpret_cast<uintptr_t>(begin), alignment) - reinterpret_cast<uintptr_t>(begin);
+  const size_t behind = room - before - bytes;
+  if (before > 0) ::munmap(begin, before);
+  if (behind > 0) ::munmap(begin + before + bytes, behind);
+  return begin + before;
+}
+
 }  // namespace
 
 FileDescriptor MakeMemory(size_t bytes) {
@@ -127,12 +148,25 @@ std::shared_ptr<std::byte> MapMemory(const FileDescriptor& memory, size_t bytes)
                         "; every rank must run the same program on the same settings",
                     ExitCode::kDisagree);
   }
-  void* const base = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory.get(), 0);
-  if (base == MAP_FAILED) {
-    ThrowSystem("cannot map " + std::to_string(bytes) + " bytes that ranks share", errno);
+  std::byte* const base = Reserve(RoundUp(bytes, kPage), bytes >= kHugePage ? kHugePage : kPage);
+  if (::mmap(base, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory.get(), 0) ==
+      MAP_FAILED) {
+    const int error = errno;
+    ::munmap(base, bytes);
+    ThrowUnmapped(bytes, error);
   }
-  ::madvise(base, bytes, MADV_HUGEPAGE);  // where the system has huge pages for it
-  return {static_cast<std::byte*>(base), [bytes](std::byte* p) { ::munmap(p, bytes); }};
+  return {base, [bytes](std::byte* p) { ::munmap(p, bytes); }};
+}
+
+// Systems have no huge pages for shared memory when it is touched, unless somebody changed
+// shmem_enabled from "never"; but they make huge what a process asks for that is there already, if
+// only one small page of it.
+void UseHugePages(std::byte* memory, size_t bytes) {
+  constexpr int kPopulateWrite = 23, kCollapse = 25;  // MADV_..., of Linux 5.14 and 6.1
+  for (size_t begin = 0; begin + kHugePage <= bytes; begin += kHugePage) {
+    if (::madvise(memory + begin, kPage, kPopulateWrite) != 0) return;
+  }
+  ::madvise(memory, bytes, kCollapse);
 }
 
 DescriptorOffer::DescriptorOffer() : name_(RandomName()), socket_(MakeSocket()) {

@@ -11,12 +11,20 @@
 
 namespace lockstep {
 
+// Of the system, as long as it has some.
+inline constexpr size_t kPage = 4096, kHugePage = size_t{2} << 20;
+
 // Zeroed memory behind a descriptor (memfd). It belongs to no file system: /dev/shm, of 64 MB in a
 // container, does not bound it. Throws DeviceError (71).
 FileDescriptor MakeMemory(size_t bytes);
 
-// Maps memory of MakeMemory of at least `bytes`; unmapped with the last copy of the pointer.
+// Maps memory of MakeMemory of at least `bytes`, at a multiple of kHugePage where it has that many;
+// unmapped with the last copy of the pointer.
 std::shared_ptr<std::byte> MapMemory(const FileDescriptor& memory, size_t bytes);
+
+// Fills this part of mapped memory with pages, in huge ones for all processes as far as it spans
+// such and the system has them (madvise(2), Linux 6.1).
+void UseHugePages(std::byte* memory, size_t bytes);
 
 // Called every 100 ms of a wait; throws to end it.
 using WaitCheck = std::function<void()>;

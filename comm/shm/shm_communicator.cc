@@ -18,8 +18,6 @@
 namespace lockstep {
 namespace {
 
-constexpr size_t kPage = 4096;
-
 // Exchanges short texts by a communicator's allgather.
 std::vector<std::string> ExchangeBy(Communicator& group, const std::string& mine) {
   using Text = std::array<char, 64>;
@@ -81,6 +79,12 @@ struct Region {
   }
 };
 
+// Large buffers share no huge page.
+size_t StrideFor(size_t bytes) {
+  const size_t page = bytes >= kHugePage ? kHugePage : kPage;
+  return std::max<size_t>((bytes + page - 1) / page, 1) * page;
+}
+
 class ShmCommunicator : public LocalCommunicator {
  public:
   ShmCommunicator(std::shared_ptr<std::byte> memory, Meeting::Who who,
@@ -109,12 +113,13 @@ std::shared_ptr<std::byte> ShmCommunicator::Allocate(size_t bytes) {
   std::erase_if(regions_, [&](const Region& r) { return r.Released(ranks).load() == ranks; });
   Region region;
   region.id = ++allocations_;
-  region.stride = std::max<size_t>((bytes + kPage - 1) / kPage, 1) * kPage;
+  region.stride = StrideFor(bytes);
   const auto tell_name = [this](const std::string& name) {
     return ExchangeBy(*this, name).front();
   };
   region.memory = ShareMemory(region.stride * static_cast<size_t>(ranks) + kPage, who(), tell_name,
                               [this] { CheckAlive(*watch_); });
+  if (bytes >= kHugePage) UseHugePages(region.BufferOf(who().rank), region.stride);
   regions_.push_back(region);
   return {region.BufferOf(who().rank),
           [region, ranks](std::byte*) { region.Released(ranks).fetch_add(1); }};

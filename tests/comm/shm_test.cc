@@ -5,7 +5,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <span>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -83,6 +87,38 @@ void LoseARank(int size, int victim) {
       EXPECT_EQ(status, 0) << rank;
     }
   }
+}
+
+// What the system has mapped in huge pages of memory that processes share, in this process.
+size_t KilobytesInHugePages() {
+  std::ifstream maps("/proc/self/smaps");
+  size_t total = 0, kilobytes = 0;
+  for (std::string line; std::getline(maps, line);) {
+    if (std::sscanf(line.c_str(), "ShmemPmdMapped: %zu kB", &kilobytes) == 1) total += kilobytes;
+  }
+  return total;
+}
+
+TEST(Shm, LargeBuffersLieInHugePages) {
+  const FileDescriptor probe = MakeMemory(kHugePage);
+  const std::shared_ptr<std::byte> page = MapMemory(probe, kHugePage);
+  UseHugePages(page.get(), kHugePage);
+  const size_t before = KilobytesInHugePages();
+  if (before == 0) GTEST_SKIP() << "this system makes no huge pages of shared memory (Linux 6.1)";
+  constexpr size_t kBytes = 2 * kHugePage + 100 * sizeof(float);
+  constexpr auto kCount = static_cast<int64_t>(kBytes / sizeof(float));
+  const auto statuses = RunProcesses(2, [&](int rank, const ExchangeBytes& exchange) {
+    const auto c = MakeShmCommunicator({.rank = rank, .size = 2, .world_rank = rank}, exchange);
+    const std::shared_ptr<std::byte> memory = c->Allocate(kBytes);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(memory.get()) % kHugePage, 0U);
+    const std::span<float> values(reinterpret_cast<float*>(memory.get()), kCount);
+    EXPECT_THAT(values, ::testing::Each(0.0F));
+    std::fill(values.begin(), values.end(), 1.0F + static_cast<float>(rank));
+    c->Allreduce(values.data(), kCount, WireType::kFloat32, ReduceOp::kSum);
+    EXPECT_THAT(values, ::testing::Each(3.0F));
+    EXPECT_GE(KilobytesInHugePages(), before + 2 * kHugePage / 1024);
+  });
+  EXPECT_THAT(statuses, ::testing::Each(0));
 }
 
 TEST(Shm, TheDeathOfARankIsNoticedAndNamed) {
