@@ -39,7 +39,7 @@ constexpr PanelSteps kPanelsOfElements = {0, 1, kPairs, -1};
 
 // Lowers blocks of two panels, of which every vector has at most kSegments segments, beside
 // products of tiles: kPanels panels with every block of these; with those that are too many, the
-// last one again. There are no branches (see Packer in product_isa.cc).
+// last one again. Without branches, as what runs beside tiles must be, but for kAnySegments.
 template <typename T, int kSegments, int kPanels>
 class Lowerer {
  public:

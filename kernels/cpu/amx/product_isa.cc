@@ -80,9 +80,8 @@ void FetchSquare(const Product<float>& p, int64_t i, int64_t j) {
 }
 
 // Packs whole blocks of 32 lines x 32 steps beside products of tiles, as they lie, kPanels panels
-// of 16 lines with every block of products; with those that are too many, the last one again. There
-// are no branches: a wrongly predicted one among products of tiles takes as long as two blocks of
-// them (measured).
+// of 16 lines with every block of products; with those that are too many, the last one again.
+// Without branches, as what runs beside tiles must be.
 template <int kPanels>
 class Packer {
  public:
