@@ -181,6 +181,27 @@ TEST_F(Amx, AnElementDependsOnItsRowAndColumnAlone) {
   }
 }
 
+// The last lines of an operand may be packed with some of those before, or stand alone in a tile:
+// what was there before does not matter.
+TEST_F(Amx, WhatIsBesideNarrowGroupsIsNoResult) {
+  for (const Order of_a : {Order::kRows, Order::kColumns}) {
+    for (const Order of_b : {Order::kRows, Order::kColumns}) {
+      for (const Order of_c : {Order::kRows, Order::kColumns}) {
+        for (const auto [m, n] : {std::array<int64_t, 2>{32, 40}, {40, 32}, {20, 59}, {70, 47}}) {
+          Matrix a(m, 256, of_a), b(256, n, of_b), c(m, n, of_c);
+          Fill(a);
+          Fill(b);
+          Matrix infinite = a;
+          std::fill(infinite.values.begin(), infinite.values.end(), kInfinity);
+          EXPECT_FALSE(amx::RunProduct(ProductOf(infinite, b, c)));
+          ASSERT_TRUE(amx::RunProduct(ProductOf(a, b, c))) << m << " " << n;
+          EXPECT_LT(ErrorOf(a, b, c), 1e-7) << m << " " << n;
+        }
+      }
+    }
+  }
+}
+
 TEST_F(Amx, ResultsMayLieByColumnsWithABiasOfEither) {
   Matrix a(70, 90, Order::kRows), b(90, 50, Order::kRows);
   Fill(a);

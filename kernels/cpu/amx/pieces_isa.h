@@ -1,8 +1,8 @@
 // Float32 as sums of bfloat16, packed for AMX tiles; include from files compiled for AMX only.
 //
 // x = high + middle + low, each of 8 bits, holds all 24 bits of a float32. Of the nine products of
-// two such sums the six largest are added up: what is left out is below 2^-24 of the product, as
-// one rounding of float32 is.
+// two such sums the six largest are added up: what is left out is below 2^-22 of the product and
+// has either sign, as roundings of float32 have.
 // G. Henry, P. T. P. Tang, A. Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype
 // For Higher-Precision Computations", ARITH 2019.
 #ifndef LOCKSTEP_KERNELS_CPU_AMX_PIECES_ISA_H_

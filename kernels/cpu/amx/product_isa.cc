@@ -29,20 +29,33 @@ struct Way {
   bool mirrored;      // the tiles of rows are of the caller's second operand
 };
 
-void StoreSquare(const Product<float>& p, const Pass& pass, int64_t i, int64_t rows, int64_t j,
-                 int64_t columns, const float* sums, __m512i* largest) {
+// A square of sums: rows [i, i + rows) and columns [j, j + columns) of C, from element
+// (first_row, first_column) of the square on.
+struct Square {
+  int64_t i, rows, first_row;
+  int64_t j, columns, first_column;
+  const float* sums;
+};
+Square Transposed(const Square& s) {
+  return {s.j, s.columns, s.first_column, s.i, s.rows, s.first_row, s.sums};
+}
+
+// `largest`: of the magnitudes of sums so far.
+void StoreSquare(const Product<float>& p, const Pass& pass, const Square& s, __m512i* largest) {
   const bool accumulate = p.accumulate || !pass.first;
-  const float* bias_m = pass.last && p.bias_m != nullptr ? p.bias_m + i : nullptr;
-  const float* bias_n = pass.last && p.bias_n != nullptr ? p.bias_n + j : nullptr;
+  const float* bias_m = pass.last && p.bias_m != nullptr ? p.bias_m + s.i : nullptr;
+  const float* bias_n = pass.last && p.bias_n != nullptr ? p.bias_n + s.j : nullptr;
   const bool relu = pass.last && p.relu;
-  float* const c = p.c + i * p.c_m + j * p.c_n;
+  float* const c = p.c + s.i * p.c_m + s.j * p.c_n;
   if (p.c_n == 1) {
-    Store({c, p.c_m, accumulate, bias_m, bias_n, relu}, sums, rows, columns, largest);
+    Store({c, p.c_m, accumulate, bias_m, bias_n, relu},
+          s.sums + s.first_row * kEdge + s.first_column, s.rows, s.columns, largest);
     return;
   }
   alignas(64) float transposed[kEdge * kEdge];
-  TransposeSquare(sums, transposed);
-  Store({c, p.c_n, accumulate, bias_n, bias_m, relu}, transposed, columns, rows, largest);
+  TransposeSquare(s.sums, transposed);
+  Store({c, p.c_n, accumulate, bias_n, bias_m, relu},
+        transposed + s.first_column * kEdge + s.first_row, s.columns, s.rows, largest);
 }
 
 // `lines` lines of an operand, all steps of a pass, to panels of 16 that lie `panel` bytes apart.
@@ -166,11 +179,6 @@ class Run {
     int64_t j;
     const char* packed_b;
   };
-  // A square of sums that is still to be stored.
-  struct Square {
-    int64_t i, rows, j, columns;
-    const float* sums;  // null: none
-  };
 
   int64_t blocks() const { return CeilDiv(pass_.depth, kSteps); }
   int64_t panel() const { return blocks() * kBlockBytes; }
@@ -204,29 +212,26 @@ class Run {
     for (int64_t i = begin; i < end; i += kEdge) {
       const int64_t rows = Min(end - i, kEdge);
       const char* const a = group.packed_a + i / kLines * panel();
-      float* sums = sums_[turn_ ^= 1].values;
+      float* const sums = sums_[turn_ ^= 1].values;
       FetchSquare(p_, group.i0 + i, group.j);
       if (way_.streams_rows) {
         MultiplyOf<Side>(packed, rows, way_.mirrored)(b, panel(), a, panel(), blocks(), true, side,
                                                       sums);
-        sums += again * kEdge;
       } else {
         MultiplyOf<Side>(rows, packed, way_.mirrored)(a, panel(), b, panel(), blocks(), true, side,
                                                       sums);
-        sums += again;
       }
       StorePending();
-      pending_ = {group.i0 + i, rows, group.j, columns, sums};
+      pending_ = {group.i0 + i, rows, 0, group.j, columns, again, sums};
     }
   }
 
   void StorePending() {
-    const Square& s = pending_;
-    if (s.sums == nullptr) return;
+    if (pending_.sums == nullptr) return;
     if (way_.streams_rows) {
-      StoreSquare(transposed_, pass_, s.j, s.columns, s.i, s.rows, s.sums, &largest_);
+      StoreSquare(transposed_, pass_, Transposed(pending_), &largest_);
     } else {
-      StoreSquare(p_, pass_, s.i, s.rows, s.j, s.columns, s.sums, &largest_);
+      StoreSquare(p_, pass_, pending_, &largest_);
     }
     pending_.sums = nullptr;
   }
@@ -237,7 +242,7 @@ class Run {
   const Way way_;
   __m512i largest_ = _mm512_setzero_si512();  // of the magnitudes of sums
   int turn_ = 0;
-  Square pending_ = {};
+  Square pending_ = {};  // without sums: none
   Sums sums_[2];
   alignas(64) char packed_b_[2][kGroupBytes];
 };

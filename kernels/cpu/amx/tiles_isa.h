@@ -169,7 +169,7 @@ inline void Store(const Target& to, const float* sums, int64_t rows, int64_t col
     for (int64_t i = 0; i < rows; ++i) {
       float* const c = to.c + i * to.stride + j;
       __m512 sum = _mm512_add_ps(_mm512_loadu_ps(sums + i * kEdge + j), zero);  // -0 becomes +0
-      some = _mm512_max_epi32(some, Magnitude(sum));
+      some = _mm512_mask_max_epi32(some, mask, some, Magnitude(sum));
       if (to.accumulate) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, c), sum);
       if (to.bias_of_rows != nullptr) sum = _mm512_add_ps(sum, _mm512_set1_ps(to.bias_of_rows[i]));
       if (to.bias_of_columns != nullptr) sum = _mm512_add_ps(sum, column_bias);
@@ -186,7 +186,7 @@ inline void TransposeSquare(const float* from, float* to) {
   __m512i block[kLines];
   for (int i = 0; i < kEdge; i += kLines) {
     for (int j = 0; j < kEdge; j += kLines) {
-      for (int r = 0; r < kLines; ++r) block[r] = _mm512_loadu_si512(from + (i + r) * kEdge + j);
+      for (int r = 0; r < kLines; ++r) block[r] = _mm512_load_si512(from + (i + r) * kEdge + j);
       Transpose(block, block);
       for (int r = 0; r < kLines; ++r) _mm512_store_si512(to + (j + r) * kEdge + i, block[r]);
     }

@@ -135,10 +135,11 @@ class PictureTileConv : public ConvKernel {
   }
 
  protected:
-  // A task does as many pictures as make up `task_pixels` output pixels, at least one.
+  // A task does as many pictures as make up `task_pixels` output pixels, at least one, and leaves
+  // some to the other threads.
   PictureTileConv(const CpuGemm* gemm, const ConvShape& s, ConvPass pass, int64_t task_pixels)
       : g_(s),
-        pictures_(std::clamp<int64_t>(task_pixels / g_.pixels, 1, s.n)),
+        pictures_(std::clamp<int64_t>(task_pixels / g_.pixels, 1, CeilDiv(s.n, GetThreads()))),
         places_(g_.Places(pictures_)),
         slots_(MaxSlots(CeilDiv(s.n, pictures_))),
         held_(static_cast<size_t>(s.n)) {
