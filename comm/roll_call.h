@@ -37,8 +37,8 @@ class RollCall {
 
   // Those that the launcher has started on this host, by rank; empty where that cannot be told.
   std::vector<Process> OfThisHost() const;
-  // All of the job by rank, as far as that can be told. Waits up to a second for the word of other
-  // hosts.
+  // All of the job by rank, as far as that can be told. Waits up to two seconds for the word of
+  // other hosts.
   std::vector<Process> OfAllHosts() const;
   // Whether this is the first process of the host that asks, and none of the others has ended: one
   // of them says what is wrong.

@@ -59,9 +59,13 @@ void JoinDeadline::Run() {
   while (!changed_.wait_for(lock, kPoll, [this] { return met_; })) {
     const bool expired = options_.seconds > 0.0 && Clock::now() >= end;
     if (!expired && !signals_.requested()) continue;
-    const Absence absence =
-        DescribeAbsence(expired ? roll_call_.OfAllHosts() : roll_call_.OfThisHost(), LaunchedRank(),
-                        LaunchedRanks(), options_.seconds, options_.other_hosts);
+    lock.unlock();  // other hosts may take their time: meanwhile all may come
+    const std::vector<RollCall::Process> known =
+        expired ? roll_call_.OfAllHosts() : roll_call_.OfThisHost();
+    lock.lock();
+    if (met_) return;
+    const Absence absence = DescribeAbsence(known, LaunchedRank(), LaunchedRanks(),
+                                            options_.seconds, options_.other_hosts);
     const milliseconds patience = PatienceOf(absence, !expired);
     if (changed_.wait_for(lock, patience, [this] { return met_; })) return;
     expired ? End(absence.line, ExitCode::kPeerLost)

@@ -42,9 +42,11 @@ class Answers {
   std::vector<std::optional<std::string>> words_;
 };
 
+// The library reads what was asked until it has the answer, however late.
 struct Question {
   std::shared_ptr<Answers> answers;
   int rank;
+  pmix_info_t within;
 };
 
 // On a thread of the library. A rank without an answer is one that has not come.
@@ -97,12 +99,12 @@ struct LauncherRoll::Library {
   std::vector<std::optional<std::string>> Ask(const char* key, int size,
                                               std::chrono::milliseconds patience) const {
     const auto answers = std::make_shared<Answers>(size);
-    const pmix_info_t within = Within(patience);
     for (int rank = 0; rank < size; ++rank) {
       pmix_proc_t process = self;
       process.rank = static_cast<pmix_rank_t>(rank);
-      auto question = std::make_unique<Question>(Question{answers, rank});
-      if (get(&process, key, &within, 1, Hear, question.get()) != PMIX_SUCCESS) continue;
+      auto question = std::make_unique<Question>(Question{answers, rank, Within(patience)});
+      const pmix_info_t* const within = &question->within;
+      if (get(&process, key, within, 1, Hear, question.get()) != PMIX_SUCCESS) continue;
       static_cast<void>(question.release());  // Hear has it
     }
     return answers->Take(patience);
@@ -118,7 +120,7 @@ LauncherRoll::LauncherRoll() {
   library_ = std::move(library);
 }
 
-// It counts who uses it: MPI goes on.
+// It counts who uses it: MPI goes on, where that uses the same library.
 LauncherRoll::~LauncherRoll() {
   if (library_) library_->finalize(nullptr, 0);
 }
