@@ -155,6 +155,7 @@ std::shared_ptr<std::byte> MapMemory(const FileDescriptor& memory, size_t bytes)
     ::munmap(base, bytes);
     ThrowUnmapped(bytes, error);
   }
+  ::madvise(base, bytes, MADV_HUGEPAGE);  // where the system has huge pages for it
   return {base, [bytes](std::byte* p) { ::munmap(p, bytes); }};
 }
 

@@ -99,12 +99,20 @@ size_t KilobytesInHugePages() {
   return total;
 }
 
-TEST(Shm, LargeBuffersLieInHugePages) {
-  const FileDescriptor probe = MakeMemory(kHugePage);
-  const std::shared_ptr<std::byte> page = MapMemory(probe, kHugePage);
-  UseHugePages(page.get(), kHugePage);
+// Whether the system makes huge pages of shared memory, and has so many.
+bool HasHugePages(size_t count) {
+  const FileDescriptor probe = MakeMemory(count * kHugePage);
+  const std::shared_ptr<std::byte> pages = MapMemory(probe, count * kHugePage);
   const size_t before = KilobytesInHugePages();
-  if (before == 0) GTEST_SKIP() << "this system makes no huge pages of shared memory (Linux 6.1)";
+  UseHugePages(pages.get(), count * kHugePage);
+  return KilobytesInHugePages() >= before + count * kHugePage / 1024;
+}
+
+TEST(Shm, LargeBuffersLieInHugePages) {
+  if (!HasHugePages(8)) {
+    GTEST_SKIP() << "this system makes no huge pages of shared memory (Linux 6.1), or has too few";
+  }
+  const size_t before = KilobytesInHugePages();
   constexpr size_t kBytes = 2 * kHugePage + 100 * sizeof(float);
   constexpr auto kCount = static_cast<int64_t>(kBytes / sizeof(float));
   const auto statuses = RunProcesses(2, [&](int rank, const ExchangeBytes& exchange) {
