@@ -146,7 +146,8 @@ double AlgorithmChooser::Time(const ConvCase& problem, const std::string& algori
   const DeviceMemory x = allocate(s.n * s.c * s.h * s.w * element);
   const DeviceMemory y = allocate(s.n * s.k * s.out_h() * s.out_w() * element);
   const DeviceMemory weights = allocate(weights_size * element);
-  const DeviceMemory dw = allocate(weights_size * static_cast<int64_t>(sizeof(double)));
+  // Gradients of weights are float32 at least.
+  const DeviceMemory dw = allocate(weights_size * std::max<int64_t>(element, sizeof(float)));
   const DeviceMemory prepared = allocate(kernel->prepared_bytes());
   const DeviceMemory scratch = allocate(kernel->scratch_bytes());
   FillOrdinary(backend_, s.dtype, s.n * s.c * s.h * s.w, x.get());
