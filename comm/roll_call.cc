@@ -172,7 +172,6 @@ RollCall::RollCall() {
   mark_ = Socket();
   if (Bind(mark_, address) && ::listen(mark_.get(), SOMAXCONN) == 0) {
     job_ = job;
-    if (LaunchedLocalRanks() < LaunchedRanks()) launcher_ = std::make_unique<LauncherRoll>();
     return;
   }
   const int other = ListenerAt(address);
@@ -182,6 +181,13 @@ RollCall::RollCall() {
                       " and this one, " + std::to_string(::getpid()) + "; let mpirun set " +
                       kRankVariable + ", and start the program once a rank",
                   ExitCode::kBadCluster);
+}
+
+void RollCall::ReachLaunchers() {
+  if (job_.empty() || LaunchedLocalRanks() == LaunchedRanks()) return;
+  auto launcher = std::make_unique<const LauncherRoll>();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!launcher_) launcher_ = std::move(launcher);
 }
 
 std::vector<RollCall::Process> RollCall::OfThisHost() const {
@@ -196,8 +202,13 @@ std::vector<RollCall::Process> RollCall::OfThisHost() const {
 // Its own host knows better of a process than the launcher: it may be there and not come.
 std::vector<RollCall::Process> RollCall::OfAllHosts() const {
   std::vector<Process> processes = OfThisHost();
-  if (!launcher_) return processes;
-  for (const LauncherRoll::Process& far : launcher_->Processes(LaunchedRanks(), kFarAnswer)) {
+  const LauncherRoll* launcher = nullptr;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    launcher = launcher_.get();
+  }
+  if (launcher == nullptr) return processes;
+  for (const LauncherRoll::Process& far : launcher->Processes(LaunchedRanks(), kFarAnswer)) {
     const bool near = std::any_of(processes.begin(), processes.end(),
                                   [&](const Process& one) { return one.rank == far.rank; });
     if (!near) processes.push_back({.rank = far.rank, .here = far.here, .host = far.host});

@@ -3,6 +3,7 @@
 #define LOCKSTEP_COMM_ROLL_CALL_H_
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,9 @@ class RollCall {
   RollCall(const RollCall&) = delete;
   RollCall& operator=(const RollCall&) = delete;
 
+  // Tells the launchers of a job on several hosts that this process is here, so that they can be
+  // asked. Waits for the one of this host. Others may call the rest meanwhile.
+  void ReachLaunchers();
   // Those that the launcher has started on this host, by rank; empty where that cannot be told.
   std::vector<Process> OfThisHost() const;
   // All of the job by rank, as far as that can be told. Waits up to two seconds for the word of
@@ -47,7 +51,8 @@ class RollCall {
  private:
   std::string job_;  // "": the launcher does not name it
   FileDescriptor mark_, speaker_;
-  std::unique_ptr<const LauncherRoll> launcher_;  // null: not asked
+  mutable std::mutex mutex_;
+  std::unique_ptr<const LauncherRoll> launcher_;  // null: not asked; guarded, and never replaced
 };
 
 // Who is missing when `seconds` are over, as far as this process can tell.

@@ -41,6 +41,7 @@ JoinDeadline::JoinDeadline(JoinDeadlineOptions options, const StopSignals& signa
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   thread_ = std::thread([this] { Run(); });
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  roll_call_.ReachLaunchers();  // behind the thread's start, should they not answer
 }
 
 JoinDeadline::~JoinDeadline() {
