@@ -38,6 +38,11 @@ void AllreduceSync::Prepare(Variables& variables) {
         "double buffering uses gradients a step late, by when the loss scale of float16 may be "
         "another; compute in bfloat16 or float32");
   }
+  if (options_.wire && options_.error_feedback && variables.loss_scale() != nullptr) {
+    throw ConfigError(
+        "error feedback adds to a gradient what rounding took from the one before, by when the "
+        "loss scale of float16 may be another; go without it, or compute in bfloat16 or float32");
+  }
   const auto size = static_cast<size_t>(variables.flat_size());
   const size_t element = SizeOf(variables.dtype());
   flat_ = {Shape({variables.flat_size()}), variables.dtype()};

@@ -25,7 +25,8 @@ struct AllreduceOptions {
   bool average_states = true;
   // kFloat16 or kBfloat16: gradients travel in 16 bits (comm/narrow_sums.h); none: as they are.
   std::optional<WireType> wire = {};
-  // What rounding to 16 bits takes from a gradient is added to the next one.
+  // What rounding to 16 bits takes from a gradient is added to the next one. Not with a loss scale
+  // (ConfigError, 64): the two may be times different scales.
   bool error_feedback = true;
   // Gradients are summed during the whole of the next step and used at its end, one step late, as
   // by ChainerMN's create_multi_node_optimizer(double_buffering=True): the first step updates

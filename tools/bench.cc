@@ -385,6 +385,7 @@ int BenchTrain(std::span<const std::string> arguments) {
                  .allow_tf32 = bench.allow_tf32,
                  .reproducible = bench.lanes > 0,
                  .double_buffering = bench.ranks.double_buffering});
+  bench.ranks.error_feedback = !ScalesLoss(bench.dtype);
   RequireBucketBytes(bench.ranks.bucket_bytes);
   CheckTraceOptions({.trace = bench.trace, .trace_steps = bench.trace_steps});
   if (bench.profile && (bench.json || bench.first_step)) {

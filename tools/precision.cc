@@ -11,8 +11,10 @@ std::optional<DType> ComputeDTypeOf(const std::string& dtype) {
   return std::nullopt;
 }
 
+bool ScalesLoss(const std::string& dtype) { return ComputeDTypeOf(dtype) == DType::kFloat16; }
+
 void RequireUsable(const PrecisionChoice& choice) {
-  const bool scales = ComputeDTypeOf(choice.dtype) == DType::kFloat16;
+  const bool scales = ScalesLoss(choice.dtype);
   if (scales && choice.reproducible) {
     throw ConfigError(
         "--dtype float16 is of the fast mode: what overflows in it depends on how a batch is cut, "
@@ -22,6 +24,11 @@ void RequireUsable(const PrecisionChoice& choice) {
     throw ConfigError(
         "--double-buffering uses gradients a step late, by when the loss scale of --dtype float16 "
         "may be another; use bfloat16");
+  }
+  if (scales && choice.error_feedback) {
+    throw ConfigError(
+        "--error-feedback adds to a gradient what --wire took from the one before, by when the "
+        "loss scale of --dtype float16 may be another; leave it out, or use bfloat16");
   }
   if (choice.allow_tf32 && choice.dtype != "float32") {
     throw ConfigError("--allow-tf32 is about products of float32, and --dtype is " + choice.dtype);

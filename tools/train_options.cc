@@ -201,8 +201,10 @@ void DeclareRanks(Options& options, TrainOptions* o) {
   options.Add("wire", &o->wire, "how gradients travel: as they are, or rounded to 16 bits")
       .OneOf({kWireAsIs, "float16", "bfloat16"})
       .Alias("allreduce-grad-dtype");
-  options.Add("error-feedback", &o->error_feedback,
-              "what rounding takes from a gradient is added to the next one");
+  options
+      .Add("error-feedback", &o->error_feedback,
+           "what rounding takes from a gradient is added to the next one")
+      .DefaultText("True; False with --dtype float16");
   options.Add("double-buffering", &o->double_buffering,
               "gradients travel during the whole of the next step, and are used a step late");
   options.Add("sync-batch-norm", &o->sync_batch_norm,
@@ -426,7 +428,10 @@ TrainOptions ParseTrainOptions(std::span<const std::string> arguments,
   RequireUsable({.dtype = o.dtype,
                  .allow_tf32 = o.allow_tf32,
                  .reproducible = o.reproducible,
-                 .double_buffering = o.double_buffering});
+                 .double_buffering = o.double_buffering,
+                 .error_feedback =
+                     options.given("error-feedback") && o.error_feedback && o.wire != kWireAsIs});
+  if (ScalesLoss(o.dtype)) o.error_feedback = false;
   RequireBucketBytes(o.bucket_bytes);
   RequireShardable(o);
   if (o.accumulate > o.batch_size) {

@@ -30,6 +30,7 @@ TEST_P(HalfTraining, FollowsOneRankOnTheWholeBatch) {
 TEST_P(HalfTraining, SendsGradientsOf16Bits) {
   JobOptions options = JobIn(GetParam());
   options.allreduce.wire = WireType::kFloat16;
+  options.allreduce.error_feedback = GetParam() != DType::kFloat16;
   const std::vector<JobResult> ranks = RunJobOnThreads(options, 2);
   EXPECT_EQ(ranks[0].weights_hash, ranks[1].weights_hash);
   EXPECT_LT(Difference(ranks[0].values, RunJob(JobIn(GetParam())).values), 0x1p-5);
@@ -71,6 +72,20 @@ TEST(HalfTrainingErrors, GradientsAStepLateHaveNoLossScale) {
   JobOptions options = JobIn(DType::kFloat16);
   options.allreduce.double_buffering = true;
   EXPECT_THAT(ErrorOf(options, 2), HasSubstr("64: double buffering uses gradients a step late"));
+}
+
+// What is left of the gradient of one scale is no part of the gradient of another.
+TEST(HalfTrainingErrors, WhatIsLeftOfAGradientHasNoLossScale) {
+  JobOptions options = JobIn(DType::kFloat16);
+  for (const WireType wire : {WireType::kFloat16, WireType::kBfloat16}) {
+    options.allreduce.wire = wire;
+    options.allreduce.error_feedback = true;
+    EXPECT_THAT(ErrorOf(options, 2), HasSubstr("64: error feedback adds to a gradient"));
+    options.allreduce.error_feedback = false;
+    EXPECT_EQ(ErrorOf(options, 2), "");
+  }
+  options.allreduce = {.error_feedback = true};  // of a wire as wide as they are nothing is left
+  EXPECT_EQ(ErrorOf(options, 2), "");
 }
 
 }  // namespace

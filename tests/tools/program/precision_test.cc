@@ -70,6 +70,10 @@ TEST_F(PrecisionOptions, WhatDoesNotGoTogetherIsRefused) {
                 {"--dtype float16", "reproducible", "bfloat16"});
   ExpectRefusal(Run(Train({"--dtype", "float16", "--double-buffering", "True"})), 64,
                 {"--double-buffering", "loss scale"});
+  for (const char* const wire : {"float16", "bfloat16"}) {
+    ExpectRefusal(Run(Train({"--dtype", "float16", "--wire", wire, "--error-feedback", "True"})),
+                  64, {"--error-feedback", "loss scale"});
+  }
   ExpectRefusal(Run(Train({"--dtype", "bfloat16", "--allow-tf32", "True"})), 64,
                 {"--allow-tf32", "bfloat16"});
   ExpectRefusal(Run({"bench", "train", "--model", "mlp", "--dtype", "float16", "--lanes", "4"}), 64,
@@ -91,6 +95,7 @@ TEST_F(PrecisionOptions, ABenchNamesItsType) {
                         "--threads", "1",         "--dtype", "bfloat16"};
   EXPECT_THAT(RunWell(bench).out, HasSubstr("batch 8, bfloat16,"));
   EXPECT_THAT(RunWell(bench + Arguments{"--json"}).out, HasSubstr("\"dtype\": \"bfloat16\""));
+  RunWell(With(bench, "--dtype", "float16") + Arguments{"--wire", "float16"});
 }
 
 }  // namespace

@@ -146,6 +146,8 @@ TEST_F(Ranks, NarrowAndLateGradientsAreSaidToBe) {
   EXPECT_THAT(card, HasSubstr("\"gradient_delay\": 1"));
   EXPECT_THAT(RunWell({"inspect", Dir("model")}).out,
               HasSubstr("fast, gradients travelled as float16, gradients 1 step late\n"));
+  EXPECT_THAT(RunWellOn(2, Train({"--dtype", "float16", "--wire", "bfloat16"})).out,
+              HasSubstr("# gradients travel as bfloat16, without error feedback\n"));
 }
 
 TEST_F(Ranks, WhatDiffersBetweenThemIsNamedBeforeTheFirstStep) {
