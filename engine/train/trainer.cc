@@ -93,6 +93,11 @@ std::string Trainer::Where() const {
          std::to_string(source_.position().epoch + 1);
 }
 
+std::string Trainer::WhereIn(const Batch& batch) const {
+  return "at iteration " + std::to_string(clock_.iteration + 1) + ", epoch " +
+         std::to_string(batch.epoch + 1);
+}
+
 void Trainer::CheckWeights(const std::string& where) const {
   for (const Variables::Entry& entry : network_.variables().entries()) {
     if (!IsFloating(entry.type.dtype)) continue;
@@ -112,9 +117,7 @@ void Trainer::CheckFinite(const LossSums& sums, const Batch& batch, StepShare* s
     row = FirstBadRow(backend, batch.x, source_.sample_type(), batch.rows);
   }
   if (row < 0) row = FirstBadRow(backend, batch.labels, source_.label_type(), batch.rows);
-  const std::string where = "the loss is " + Text(sums.loss) + " at iteration " +
-                            std::to_string(clock_.iteration + 1) + ", epoch " +
-                            std::to_string(batch.epoch + 1);
+  const std::string where = "the loss is " + Text(sums.loss) + " " + WhereIn(batch);
   if (row >= 0) {
     share->names_the_cause = 1;
     throw FormatError(where + ": " + source_.Describe(batch.ids[static_cast<size_t>(row)]) +
@@ -127,14 +130,15 @@ void Trainer::CheckFinite(const LossSums& sums, const Batch& batch, StepShare* s
 }
 
 // Halved time and again it says that no scale would do. It is the same on every rank.
-void Trainer::CheckLossScale() const {
-  constexpr double kLeast = 0x1p-14;  // gradients beyond float32's half range
-  if (network_.variables().loss_scale() == nullptr) return;
-  const double scale = network_.variables().GetLossScale().scale;
-  if (scale >= kLeast) return;
+void Trainer::CheckLossScale(const Batch& batch) const {
+  constexpr double kLeast = 0x1p-14;  // where gradients of 65504 * 2^14, about 1e9, overflow
+  const Variables& variables = network_.variables();
+  if (variables.loss_scale() == nullptr) return;
+  const double next = variables.GetLossScale().scale;
+  if (next >= kLeast) return;
   throw AgreedError(ExitCode::kBadData,
-                    "gradients are not finite " + Where() + " even at a loss scale of " +
-                        Text(scale) +
+                    "gradients are not finite " + WhereIn(batch) + " even at a loss scale of " +
+                        Text(next / variables.loss_scaling().backoff) +
                         ": training diverged; lower the learning rate, or compute "
                         "in bfloat16 or float32");
 }
@@ -202,7 +206,7 @@ void Trainer::Step() {
   }
   Enter(StepPart::kUpdate);
   updater_.Update(sync_.CountOf(step.sums.count), rate);
-  CheckLossScale();
+  CheckLossScale(*batch);
   Enter(StepPart::kOther);
   Report(step.sums);
   EndStep(step, last_of_epoch);
@@ -256,9 +260,7 @@ void Trainer::ThrowLate(const LateSteps::Results& results) {
   StepShare share;
   CheckFinite(results.failed_sums, batch, &share);
   if (results.failure) std::rethrow_exception(results.failure);
-  throw FormatError("nothing counts in the loss at iteration " +
-                    std::to_string(clock_.iteration + 1) + ", epoch " +
-                    std::to_string(batch.epoch + 1) + "; check the labels");
+  throw FormatError("nothing counts in the loss " + WhereIn(batch) + "; check the labels");
 }
 
 // Lanes look at their gradients themselves, and so does loss scaling. One rank is told by the next
@@ -270,8 +272,7 @@ bool Trainer::ChecksSums() const {
 
 // The sums have taken the place of what this rank added to them, so it is computed again.
 void Trainer::ThrowBadGradient(const Batch& batch) {
-  const std::string where = "at iteration " + std::to_string(clock_.iteration + 1) + ", epoch " +
-                            std::to_string(batch.epoch + 1);
+  const std::string where = WhereIn(batch);
   std::exception_ptr failure;
   try {
     Compute(batch, nullptr);

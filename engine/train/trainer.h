@@ -116,7 +116,7 @@ class Trainer {
   StepShare Compute(const Batch& batch, const GradientsReady& ready);
   [[noreturn]] void ThrowBadGradient(const Batch& batch);
   void CheckFinite(const LossSums& sums, const Batch& batch, StepShare* share) const;
-  void CheckLossScale() const;
+  void CheckLossScale(const Batch& batch) const;
   void Report(const LossSums& sums);
   void Enter(StepPart part) const {
     if (meter_) meter_->Enter(part);
@@ -125,7 +125,8 @@ class Trainer {
   AgreedStep Agree(StepShare mine);
   void Invoke(Extension& extension);
   void CheckWeights(const std::string& where) const;
-  std::string Where() const;
+  std::string Where() const;                      // behind the last step
+  std::string WhereIn(const Batch& batch) const;  // in the step that this batch is of
 
   Network& network_;
   BatchSource& source_;
