@@ -2,6 +2,7 @@
 // rounded once.
 #include "kernels/math/half.h"
 
+#include <cstdlib>
 #include <numeric>
 #include <utility>
 
@@ -333,6 +334,29 @@ TEST(WideMemory, GivesTheSmallestThatIsLargeEnoughAgain) {
   EXPECT_EQ(pieces[1].memory.get(), large);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(large) % 64, 0U);
 }
+
+TEST(WideMemory, FreesWhatItKeepsBeforeItSaysThatThereIsNone) {
+  int calls = 0, refusals = 0;
+  cpu::WideMemory memory([&](size_t bytes) -> void* {
+    ++calls;
+    return refusals-- > 0 ? nullptr : std::aligned_alloc(64, bytes);
+  });
+  std::vector<cpu::WideMemory::Piece> pieces;
+  for (int i = 0; i < 3; ++i) pieces.push_back(memory.Take(100));
+  memory.GiveBack(std::move(pieces));
+  EXPECT_NE(memory.Take(100).memory, nullptr);
+  EXPECT_EQ(calls, 3);
+  refusals = 1;
+  EXPECT_NE(memory.Take(1000).memory, nullptr);
+  EXPECT_EQ(calls, 5);
+  EXPECT_NE(memory.Take(100).memory, nullptr);  // none of the three is left
+  EXPECT_EQ(calls, 6);
+  refusals = 2;
+  EXPECT_THROW(memory.Take(1000), DeviceError);
+}
+
+// It is called where something else was thrown for want of memory.
+static_assert(noexcept(std::declval<cpu::WideMemory&>().GiveBack({})));
 
 TEST(HalfKernels, IsRefusedWhereOnlyFloat32Will) {
   ForDevices([&](Backend& device, DType dtype) {
