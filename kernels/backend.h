@@ -50,7 +50,7 @@ class Backend {
   virtual std::string fingerprint() const = 0;
   virtual int threads() const = 0;
 
-  // 64-byte aligned, not cleared. Throws DeviceError naming `purpose` and the bytes asked for.
+  // 64-byte aligned, not cleared. Throws UnavailableError naming `purpose` and the bytes asked for.
   virtual void* Allocate(size_t bytes, const std::string& purpose) = 0;
   virtual void Free(void* pointer) noexcept = 0;
 

@@ -33,6 +33,7 @@
 #include "kernels/dtype.h"
 #include "kernels/error.h"
 #include "kernels/shape.h"
+#include "kernels/unavailable.h"
 #include "models/model.h"
 #include "models/model_directory.h"
 #include "models/model_file.h"

@@ -9,7 +9,7 @@
 
 #include "engine/tensor/device_memory.h"
 #include "engine/text.h"
-#include "kernels/error.h"
+#include "kernels/unavailable.h"
 
 namespace lockstep {
 namespace {
@@ -124,8 +124,8 @@ AlgorithmCache::Choice AlgorithmChooser::Measure(const ConvCase& problem,
     try {
       const double seconds = Time(problem, algorithm, best.seconds);
       if (seconds < best.seconds) best = {algorithm, seconds};
-    } catch (const DeviceError&) {
-      failure = std::current_exception();  // it may want more memory than others
+    } catch (const UnavailableError&) {  // it may want more memory than others
+      if (!failure) failure = std::current_exception();
     }
   }
   if (failure && best.seconds == std::numeric_limits<double>::infinity()) {

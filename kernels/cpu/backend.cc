@@ -10,7 +10,7 @@
 
 #include "kernels/cpu/crowd.h"
 #include "kernels/cpu/parallel.h"
-#include "kernels/error.h"
+#include "kernels/unavailable.h"
 
 namespace lockstep::cpu {
 namespace {
@@ -61,8 +61,8 @@ void* CpuBackend::Allocate(size_t bytes, const std::string& purpose) {
   const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   void* p = rounded < bytes ? nullptr : std::aligned_alloc(alignment, rounded > 0 ? rounded : 64);
   if (p == nullptr) {
-    throw DeviceError("out of memory: " + std::to_string(bytes) + " bytes for " + purpose +
-                      " on cpu; use a smaller batch or network");
+    throw UnavailableError("out of memory: " + std::to_string(bytes) + " bytes for " + purpose +
+                           " on cpu; use a smaller batch or network");
   }
   if (alignment == kHugePage) madvise(p, rounded, MADV_HUGEPAGE);  // a hint: failure is harmless
   return p;

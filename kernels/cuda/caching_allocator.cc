@@ -5,7 +5,7 @@
 #include <limits>
 #include <utility>
 
-#include "kernels/error.h"
+#include "kernels/unavailable.h"
 
 namespace lockstep::cuda {
 namespace {
@@ -52,10 +52,10 @@ void* CachingAllocator::Allocate(size_t bytes, const std::string& purpose) {
   void* const memory = TakeBlock(size);
   if (memory == nullptr) {
     const RawMemory::Room room = raw_->GetRoom();
-    throw DeviceError("out of memory: " + std::to_string(bytes) + " bytes for " + purpose + " on " +
-                      device_ + ", where " + Megabytes(room.free) + " of " + Megabytes(room.total) +
-                      " are free and this program uses " + Megabytes(used_) +
-                      "; use a smaller batch or network");
+    throw UnavailableError("out of memory: " + std::to_string(bytes) + " bytes for " + purpose +
+                           " on " + device_ + ", where " + Megabytes(room.free) + " of " +
+                           Megabytes(room.total) + " are free and this program uses " +
+                           Megabytes(used_) + "; use a smaller batch or network");
   }
   blocks_[memory] = size;
   used_ += size;

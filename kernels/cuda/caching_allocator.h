@@ -38,7 +38,7 @@ class CachingAllocator {
   CachingAllocator(const CachingAllocator&) = delete;
   CachingAllocator& operator=(const CachingAllocator&) = delete;
 
-  // Throws DeviceError that names `purpose`, what was asked for and what there is.
+  // Throws UnavailableError that names `purpose`, what was asked for and what there is.
   void* Allocate(size_t bytes, const std::string& purpose);
   // Null is nothing to do.
   void Free(void* memory) noexcept;

@@ -9,6 +9,7 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/error.h"
 #include "kernels/math/maps.h"
+#include "kernels/unavailable.h"
 
 namespace lockstep::cuda {
 namespace {
@@ -175,8 +176,8 @@ class CudnnConv final : public ConvKernel {
         y_index_({shape.n, shape.k, shape.out_h(), shape.out_w()}, y),
         descriptors_(open.dnn, shape, x, y, open.allow_tf32) {
     if (open_.GetWorkspace(descriptors_, pass, algorithm.number, &workspace_)) return;
-    throw DeviceError("cuDNN " + open_.dnn.version + " has no '" + algorithm.name +
-                      "' for this convolution");
+    throw UnavailableError("cuDNN " + open_.dnn.version + " has no '" + algorithm.name +
+                           "' for this convolution");
   }
 
   size_t scratch_bytes() const override { return NarrowOffset() + NarrowBytes(); }

@@ -3,13 +3,21 @@
 #include <cuda_runtime_api.h>
 
 #include "kernels/error.h"
+#include "kernels/unavailable.h"
 
 namespace lockstep::cuda {
 
 void Cudnn::Check(cudnnStatus_t status, const char* what) const {
   if (status == CUDNN_STATUS_SUCCESS) return;
-  throw DeviceError(std::string(what) + " by cuDNN " + version +
-                    " failed: " + GetErrorString(status));
+  const std::string told =
+      std::string(what) + " by cuDNN " + version + " failed: " + GetErrorString(status);
+  cudaGetLastError();  // or the next launch would take it for its own
+  if (CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED ||
+      status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
+      status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED) {
+    throw UnavailableError(told);
+  }
+  throw DeviceError(told);
 }
 
 Cudnn LoadCudnn(const LibraryFolders& where) {

@@ -41,7 +41,8 @@ struct Cudnn {
   // "9.19.0".
   std::string version;
 
-  // Throws DeviceError when `status` is a failure.
+  // Throws DeviceError when `status` is a failure, UnavailableError where it is one of memory alone
+  // or of what is not supported.
   void Check(cudnnStatus_t status, const char* what) const;
 };
 

@@ -2,6 +2,7 @@
 
 #include "kernels/cuda/image.h"
 #include "kernels/error.h"
+#include "kernels/unavailable.h"
 
 namespace lockstep::cuda {
 namespace {
@@ -34,7 +35,10 @@ std::string VersionText(int version) {
 
 void Check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
-  throw DeviceError(std::string(what) + " on the GPU failed: " + Text(status));
+  const std::string told = std::string(what) + " on the GPU failed: " + Text(status);
+  if (status != cudaErrorMemoryAllocation) throw DeviceError(told);
+  cudaGetLastError();  // or the next launch would take it for its own
+  throw UnavailableError(told);
 }
 
 DeviceCount CountDevices() {

@@ -36,7 +36,8 @@ Device OpenDevice(int index);
 // "13.0" of 13000.
 std::string VersionText(int version);
 
-// Throws DeviceError when `status` is a failure: "`what` on GPU failed: ...".
+// Throws DeviceError when `status` is a failure: "`what` on GPU failed: ...", UnavailableError
+// where it is one of memory alone.
 void Check(cudaError_t status, const char* what);
 
 }  // namespace lockstep::cuda

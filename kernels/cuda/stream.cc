@@ -5,6 +5,7 @@
 #include <string>
 
 #include "kernels/error.h"
+#include "kernels/unavailable.h"
 
 namespace lockstep::cuda {
 namespace {
@@ -102,9 +103,12 @@ void GpuStream::CheckLaunch(const char* name) {
   last_kernel_ = name;
   const cudaError_t status = cudaGetLastError();
   if (status == cudaSuccess) return;
-  throw DeviceError("kernel '" + std::string(name) + "' on cuda:" + std::to_string(device_.index) +
-                    " failed: " + cudaGetErrorString(status) + " (" + cudaGetErrorName(status) +
-                    ")");
+  const std::string told =
+      "kernel '" + std::string(name) + "' on cuda:" + std::to_string(device_.index) +
+      " failed: " + cudaGetErrorString(status) + " (" + cudaGetErrorName(status) + ")";
+  // Code comes to the device when it is first begun.
+  if (status == cudaErrorMemoryAllocation) throw UnavailableError(told);
+  throw DeviceError(told);
 }
 
 }  // namespace lockstep::cuda

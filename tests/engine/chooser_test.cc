@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
 #include <locale>
 
-#include "kernels/error.h"
+#include "kernels/unavailable.h"
 #include "tests/engine/forced_backend.h"
 
 namespace lockstep {
@@ -129,7 +130,7 @@ class TightBackend : public BackendWrapper {
  public:
   explicit TightBackend(size_t most) : BackendWrapper(MakeCpuBackend(1)), most_(most) {}
   void* Allocate(size_t bytes, const std::string& purpose) override {
-    if (bytes > most_) throw DeviceError("out of memory for " + purpose);
+    if (bytes > most_) throw UnavailableError("out of memory for " + purpose);
     return BackendWrapper::Allocate(bytes, purpose);
   }
 
@@ -169,6 +170,86 @@ TEST(AlgorithmChooser, LeavesOutWhatThereIsNoMemoryFor) {
     EXPECT_FALSE(nothing.changed());
   }
   EXPECT_GT(with_greedy_ones, 0);
+}
+
+// Runs as another does, or throws what it was given.
+class FailingKernel : public ConvKernel {
+ public:
+  FailingKernel(std::unique_ptr<ConvKernel> base, std::exception_ptr failure)
+      : base_(std::move(base)), failure_(std::move(failure)) {}
+  size_t scratch_bytes() const override { return base_->scratch_bytes(); }
+  size_t prepared_bytes() const override { return base_->prepared_bytes(); }
+  void PrepareWeights(const void* weights, void* prepared) override {
+    base_->PrepareWeights(weights, prepared);
+  }
+  void Run(const ConvBuffers& buffers) override {
+    if (failure_) std::rethrow_exception(failure_);
+    base_->Run(buffers);
+  }
+
+ private:
+  std::unique_ptr<ConvKernel> base_;
+  std::exception_ptr failure_;
+};
+
+// Algorithms "0", "1", ..., which throw these when they run; null: it runs.
+class FailingConv : public ConvKernels {
+ public:
+  FailingConv(ConvKernels& base, std::vector<std::exception_ptr> failures)
+      : base_(base), failures_(std::move(failures)) {}
+  std::vector<std::string> Algorithms(const ConvShape&, ConvPass, Layout, Layout,
+                                      bool) const override {
+    std::vector<std::string> names;
+    for (size_t i = 0; i < failures_.size(); ++i) names.push_back(std::to_string(i));
+    return names;
+  }
+  std::unique_ptr<ConvKernel> Make(const ConvShape& shape, ConvPass pass,
+                                   const std::string& algorithm, Layout x,
+                                   Layout y) const override {
+    return std::make_unique<FailingKernel>(base_.Make(shape, pass, "reference", x, y),
+                                           failures_[std::stoul(algorithm)]);
+  }
+  std::vector<Layout> Layouts(int64_t c, DType dtype) const override {
+    return base_.Layouts(c, dtype);
+  }
+
+ private:
+  ConvKernels& base_;
+  std::vector<std::exception_ptr> failures_;
+};
+
+class FailingBackend : public BackendWrapper {
+ public:
+  explicit FailingBackend(std::vector<std::exception_ptr> failures)
+      : BackendWrapper(MakeCpuBackend(1)), conv_(base().conv(), std::move(failures)) {}
+  ConvKernels& conv() override { return conv_; }
+
+ private:
+  FailingConv conv_;
+};
+
+// What it chooses of these, or the message of the error.
+std::string ChoiceOf(std::vector<std::exception_ptr> failures) {
+  FailingBackend backend(std::move(failures));
+  AlgorithmCache cache;
+  try {
+    return AlgorithmChooser(backend, cache, {}).Choose(SmallCase());
+  } catch (const DeviceError& error) {
+    EXPECT_FALSE(cache.changed());
+    return error.what();
+  }
+}
+
+TEST(AlgorithmChooser, LeavesOutWhatCannotBeHadAndTellsWhatIsBroken) {
+  const auto unavailable = [](const char* what) {
+    return std::make_exception_ptr(UnavailableError(what));
+  };
+  const auto broken = std::make_exception_ptr(DeviceError("an illegal address"));
+  EXPECT_EQ(ChoiceOf({unavailable("no memory"), nullptr, unavailable("not supported")}), "1");
+  EXPECT_EQ(ChoiceOf({unavailable("the first"), unavailable("the last")}), "the first");
+  // A kernel that breaks the device is no choice, but what others meet later is its doing.
+  EXPECT_EQ(ChoiceOf({nullptr, broken}), "an illegal address");
+  EXPECT_EQ(ChoiceOf({broken, nullptr}), "an illegal address");
 }
 
 TEST(AlgorithmChooser, FixedTakesTheFirstGuessWithoutTimingOrCache) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/error.h"
+#include "kernels/unavailable.h"
 #include "tests/kernels/kernel_test.h"
 
 namespace lockstep::test {
@@ -90,7 +91,7 @@ TEST(CpuBackend, NamesPurposeAndBytesOfMemoryThatIsNotThere) {
     try {
       b->Allocate(bytes, "the weights of fc1");
       FAIL() << "got " << bytes << " bytes";
-    } catch (const DeviceError& e) {
+    } catch (const UnavailableError& e) {
       EXPECT_NE(std::string(e.what()).find(std::to_string(bytes)), std::string::npos);
       EXPECT_NE(std::string(e.what()).find("the weights of fc1"), std::string::npos);
     }

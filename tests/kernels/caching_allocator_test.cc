@@ -8,7 +8,7 @@
 #include <map>
 #include <set>
 
-#include "kernels/error.h"
+#include "kernels/unavailable.h"
 
 namespace lockstep::cuda {
 namespace {
@@ -105,7 +105,7 @@ TEST(CachingAllocator, SaysWhatIsMissingForWhat) {
     try {
       allocator.Allocate(bytes, "the arena of a plan");
       FAIL() << "got " << bytes;
-    } catch (const DeviceError& e) {
+    } catch (const UnavailableError& e) {
       EXPECT_THAT(e.what(), AllOf(HasSubstr(std::to_string(bytes) + " bytes"),
                                   HasSubstr("the arena of a plan on cuda:2"),
                                   HasSubstr("1 MiB of 4 MiB are free"), HasSubstr("uses 3 MiB")));

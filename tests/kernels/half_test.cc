@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "kernels/cpu/widening/wide_memory.h"
+#include "kernels/unavailable.h"
 #include "tests/kernels/devices.h"
 
 namespace lockstep::test {
@@ -352,7 +353,7 @@ TEST(WideMemory, FreesWhatItKeepsBeforeItSaysThatThereIsNone) {
   EXPECT_NE(memory.Take(100).memory, nullptr);  // none of the three is left
   EXPECT_EQ(calls, 6);
   refusals = 2;
-  EXPECT_THROW(memory.Take(1000), DeviceError);
+  EXPECT_THROW(memory.Take(1000), UnavailableError);
 }
 
 // It is called where something else was thrown for want of memory.

@@ -11,6 +11,7 @@
 #include "kernels/cpu/dispatch.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/error.h"
+#include "kernels/unavailable.h"
 
 namespace lockstep::cpu {
 namespace {
@@ -200,7 +201,9 @@ class OnednnConv : public ConvKernel {
         RunBackwardWeights(b);
       }
     } catch (const dnnl::error& e) {
-      throw DeviceError(std::string("oneDNN convolution failed: ") + e.what(), ExitCode::kBug);
+      const std::string told = std::string("oneDNN convolution failed: ") + e.what();
+      if (e.status == dnnl_out_of_memory) throw UnavailableError(told);
+      throw DeviceError(told, ExitCode::kBug);
     }
   }
 
@@ -271,9 +274,9 @@ std::unique_ptr<ConvKernel> MakeOnednnConv(const ConvShape& shape, ConvPass pass
       return std::make_unique<OnednnConv>(shape, pass, std::move(engine), std::move(*answer));
     }
   } catch (const dnnl::error& e) {
-    throw DeviceError(std::string("oneDNN convolution could not be generated: ") + e.what());
+    throw UnavailableError(std::string("oneDNN convolution could not be generated: ") + e.what());
   }
-  throw DeviceError(
+  throw UnavailableError(
       "oneDNN has no generated convolution for this shape and these layouts; "
       "choose another algorithm");
 }

@@ -13,7 +13,7 @@ enum class OnednnAlgorithm { kDirect, kWinograd };
 // Whether the library has generated code, not a fallback, for the pass with these layouts.
 bool HasOnednnConv(const ConvShape& shape, ConvPass pass, OnednnAlgorithm algorithm, Layout x,
                    Layout y);
-// Throws DeviceError where HasOnednnConv is false.
+// Throws UnavailableError where HasOnednnConv is false.
 std::unique_ptr<ConvKernel> MakeOnednnConv(const ConvShape& shape, ConvPass pass,
                                            OnednnAlgorithm algorithm, Layout x, Layout y);
 

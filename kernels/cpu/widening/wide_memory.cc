@@ -4,7 +4,7 @@
 #include <new>
 #include <string>
 
-#include "kernels/error.h"
+#include "kernels/unavailable.h"
 
 namespace lockstep::cpu {
 namespace {
@@ -49,8 +49,9 @@ WideMemory::Piece WideMemory::Take(int64_t size) {
     memory = allocate_(bytes);
   }
   if (memory == nullptr) {
-    throw DeviceError("out of memory: " + std::to_string(bytes) +
-                      " bytes for 16-bit floats as float32 on cpu; use a smaller batch or network");
+    throw UnavailableError(
+        "out of memory: " + std::to_string(bytes) +
+        " bytes for 16-bit floats as float32 on cpu; use a smaller batch or network");
   }
   return {std::unique_ptr<float, Freed>(static_cast<float*>(memory)), size};
 }

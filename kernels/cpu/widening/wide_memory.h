@@ -30,7 +30,7 @@ class WideMemory {
 
   explicit WideMemory(Allocator allocate = AllocateAligned) : allocate_(std::move(allocate)) {}
 
-  // 64-byte aligned. DeviceError where there is none, though nothing is kept any more.
+  // 64-byte aligned. UnavailableError where there is none, though nothing is kept any more.
   Piece Take(int64_t size);
   // Frees those that it has no room to note.
   void GiveBack(std::vector<Piece> pieces) noexcept;
