@@ -1,6 +1,7 @@
 #include "engine/train/state.h"
 
 #include <cmath>
+#include <limits>
 #include <string_view>
 
 #include "engine/text.h"
@@ -24,16 +25,17 @@ std::string StateKey(const std::string& state, const std::string& parameter) {
   return "optimizer/" + state + "/" + parameter;
 }
 
-// FormatError (65) for one that no training leaves.
+// FormatError (65) for one that no training leaves: gradients of float32 are multiplied by it.
 LossScale LossScaleOf(const CheckpointContents& contents) {
   const char* const key = "optimizer/loss_scale";
   const LossScale scale{
       .scale = FiniteReal(contents, key),
       .good_steps = IntegerIn(contents, "optimizer/loss_scale_good_steps", kMostSteps),
       .overflows = IntegerIn(contents, "optimizer/loss_scale_overflows", kMostSteps)};
-  if (scale.scale > 0.0) return scale;
+  constexpr double kMost = std::numeric_limits<float>::max();
+  if (scale.scale > 0.0 && scale.scale <= kMost) return scale;
   throw FormatError("the checkpoint's value \"" + std::string(key) + "\" is " + Text(scale.scale) +
-                    ", wanted a positive number; the file is damaged");
+                    ", wanted a positive number that float32 holds; the file is damaged");
 }
 
 std::string Settings(const Updater& updater, const Variables& variables) {

@@ -162,10 +162,15 @@ TEST(LossScale, OfACheckpointIsANumberThatTrainingLeaves) {
   job.trainer().Step();
   CheckpointContents state = job.trainer().State();
   for (auto& [name, tensor] : state.tensors) tensor = tensor.Clone();
-  state.values.at("optimizer/loss_scale") = 0.0;
-  EXPECT_THAT(RestoreError(job, state), HasSubstr("65: the checkpoint's value"));
-  state.values.at("optimizer/loss_scale") = INFINITY;
-  EXPECT_THAT(RestoreError(job, state), HasSubstr("65: the checkpoint's value"));
+  for (const double bad : {0.0, -1.0, 1e300, double{INFINITY}}) {
+    state.values.at("optimizer/loss_scale") = bad;
+    EXPECT_THAT(RestoreError(job, state), HasSubstr("65: the checkpoint's value")) << bad;
+  }
+  for (const double good : {0x1p-14, 0x1p127}) {
+    state.values.at("optimizer/loss_scale") = good;
+    EXPECT_EQ(RestoreError(job, state), "");
+    EXPECT_EQ(job.scale().scale, good);
+  }
 }
 
 TEST(LossScale, ACheckpointGoesOnInTheTypeItWasComputedIn) {
