@@ -359,7 +359,7 @@ TEST(WideMemory, FreesWhatItKeepsBeforeItSaysThatThereIsNone) {
 // It is called where something else was thrown for want of memory.
 static_assert(noexcept(std::declval<cpu::WideMemory&>().GiveBack({})));
 
-TEST(HalfKernels, IsRefusedWhereOnlyFloat32Will) {
+TEST(HalfKernels, AreRefusedWhereOnlyFloat32Will) {
   ForDevices([&](Backend& device, DType dtype) {
     const Operand x(dtype, 6, 1);
     Bits y(6);
