@@ -44,16 +44,23 @@ INSTANTIATE_TEST_SUITE_P(In, HalfTraining, ::testing::Values(DType::kBfloat16, D
 TEST(HalfTrainingSteps, AreLeftOutByAllRanksAlike) {
   JobOptions options = JobIn(DType::kFloat16);
   std::atomic<int> started = 0;
+  options.epochs = 4;
   options.prepare = [&](Trainer& trainer) {
     ++started;
     trainer.network().variables().SetLossScale({.scale = 0x1p21});
   };
   const std::vector<JobResult> ranks = RunJobOnThreads(options, 3);
   EXPECT_EQ(started, 3);
-  for (const JobResult& rank : ranks) EXPECT_EQ(rank.weights_hash, ranks[0].weights_hash);
-  options.prepare = nullptr;
-  // Without the overflows more steps are made.
-  EXPECT_NE(RunJobOnThreads(options, 3)[0].weights_hash, ranks[0].weights_hash);
+  const LossScale scale = ranks[0].loss_scale.value();
+  EXPECT_GT(scale.overflows, 0);
+  EXPECT_GT(ranks[0].updates, 0);
+  EXPECT_EQ(ranks[0].updates + scale.overflows, ranks[0].clock.iteration);
+  for (const JobResult& rank : ranks) {
+    EXPECT_EQ(rank.weights_hash, ranks[0].weights_hash);
+    EXPECT_EQ(rank.loss_scale.value().scale, scale.scale);
+    EXPECT_EQ(rank.loss_scale.value().overflows, scale.overflows);
+    EXPECT_EQ(rank.updates, ranks[0].updates);
+  }
 }
 
 TEST(HalfTrainingLanes, GiveTheSameBitsOnAnyNumberOfRanks) {

@@ -108,6 +108,10 @@ JobResult RunJob(const JobOptions& options, CommGroup* group) {
                    .stopped = trainer.stopped()};
   result.evaluation = *EvaluateAll(network, source);
   result.algorithms = network.algorithms().ToString();
+  result.updates = updater.updates();
+  if (network.variables().loss_scale() != nullptr) {
+    result.loss_scale = network.variables().GetLossScale();
+  }
   return result;
 }
 

@@ -53,6 +53,8 @@ struct JobResult {
   TrainingClock clock = {};
   bool stopped = false;
   std::string algorithms = {};  // what the network chose, with the times
+  int64_t updates = 0;
+  std::optional<LossScale> loss_scale = {};  // of float16
 };
 
 std::unique_ptr<Graph> MakeJobGraph(const JobOptions& options);
