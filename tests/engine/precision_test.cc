@@ -193,7 +193,6 @@ TEST(MixedPrecision, IsOfFloat32And16BitsAlone) {
               HasSubstr("a network of float32 does not compute in float64"));
 }
 
-// Lanes: the same bits from any number of threads, and those of one lane are the whole batch's.
 TEST(MixedPrecision, LanesGiveTheSameBitsOnAnyNumberOfThreads) {
   Graph graph;
   AddMiniVgg(graph);
