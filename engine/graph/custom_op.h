@@ -31,8 +31,11 @@ class CustomOp : public Op {
   };
   struct BackwardArgs {
     std::span<const Tensor> inputs;
-    std::span<const Tensor> outputs;           // as Compute left them
-    std::span<const Tensor> output_gradients;  // data() is null where nothing used that output
+    std::span<const Tensor> outputs;  // as Compute left them
+    // data() is null where nothing used that output. Of a network that computes in float16 they are
+    // times a loss scale that changes (docs/precision.md), and so are to be those of the inputs:
+    // what is not linear in them, as clipping, goes wrong there.
+    std::span<const Tensor> output_gradients;
     // To be written completely; data() is null where nobody wants the gradient.
     std::span<Tensor> input_gradients;
   };

@@ -95,7 +95,7 @@ class Plan {
   Instruction& line(size_t i) { return *instructions_[i]; }
 
   // Copies of what the last Run computed. ConfigError without one, or when another plan has run on
-  // the arena or enlarged it since.
+  // the arena or enlarged it since. With a loss scale the gradient is times it, as all are.
   Tensor Output() const;
   Tensor InputGradient(const std::string& name) const;
 
