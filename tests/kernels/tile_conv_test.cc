@@ -160,11 +160,36 @@ TEST_F(TileConv, APicturesBitsDoNotDependOnTheOthers) {
   }
 }
 
+// That make up an element of what a pass writes.
+int64_t ProductsOf(const ConvShape& s, ConvPass pass) {
+  switch (pass) {
+    case ConvPass::kForward:
+      return s.kh * s.kw * s.c;
+    case ConvPass::kBackwardData:
+      return s.kh * s.kw * s.k;
+    case ConvPass::kBackwardWeights:
+      break;
+  }
+  return s.n * s.out_h() * s.out_w();
+}
+
+Tensors Magnitudes(Tensors t) {
+  for (Floats* values : {&t.x, &t.y, &t.w, &t.bias}) {
+    for (float& value : *values) value = std::abs(value);
+  }
+  return t;
+}
+
 // A pass with elements that tiles cannot take: it is im2col's, up to rounding, and nowhere finite
 // where the definition is not. (Zeros of the padding times an infinity are NaN, which the
 // definition leaves out.)
 void ExpectIm2cols(const Tensors& t, ConvPass pass, const Floats& found) {
   const Floats wanted = Result(t, pass, "im2col_gemm"), defined = Result(t, pass, "reference");
+  // Both round sums of k products, and so err by about sqrt(k) roundings of what is added up, not
+  // of what is left of it (N. Higham, T. Mary, "A New Approach to Probabilistic Rounding Error
+  // Analysis", 2019).
+  const Floats sizes = Result(Magnitudes(t), pass, "im2col_gemm");
+  const double roundings = std::sqrt(static_cast<double>(ProductsOf(t.s, pass)));
   ASSERT_EQ(found.size(), wanted.size());
   for (size_t i = 0; i < wanted.size(); ++i) {
     if (!std::isfinite(defined[i])) {
@@ -175,7 +200,7 @@ void ExpectIm2cols(const Tensors& t, ConvPass pass, const Floats& found) {
     } else if (std::isinf(wanted[i])) {
       ASSERT_EQ(found[i], wanted[i]) << i;
     } else {
-      ASSERT_NEAR(found[i], wanted[i], 1e-5 * std::max(1.0, std::abs(double{wanted[i]}))) << i;
+      ASSERT_NEAR(found[i], wanted[i], roundings * 0x1p-24 * sizes[i]) << i;
     }
   }
 }
