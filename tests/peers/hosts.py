@@ -5,10 +5,12 @@ Each has a network, processes, mounts and a host name of its own; eth0 joins the
 keys, /etc/hosts and /opt/ml never touch the machine. The folder given for a host is its /opt/ml.
 """
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 FACES = ("etc", "opt", "root", "run", "tmp")  # what a host may change, for itself
@@ -170,3 +172,16 @@ class Cluster:
             host.call("ip", "address", "add", "10.77.0.%d/24" % number, "dev", "eth0")
             for device in ("lo", "eth0"):
                 host.call("ip", "link", "set", device, "up")
+
+
+@contextlib.contextmanager
+def two_with_sshd():
+    """algo-1 and algo-2, which reach each other by ssh, with empty folders as /opt/ml."""
+    with tempfile.TemporaryDirectory() as place:
+        bases = [os.path.join(place, "ml-%d" % i) for i in (1, 2)]
+        for base in bases:
+            os.makedirs(base)
+        with Cluster(place, bases) as machines:
+            for host in machines:
+                host.call("/usr/sbin/sshd")
+            yield machines

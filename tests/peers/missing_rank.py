@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 
 import hosts
 
@@ -59,14 +58,8 @@ def main():
     if reason:
         print("SKIP: no hosts can be made here: " + reason)
         return 77
-    with tempfile.TemporaryDirectory() as place:
-        bases = [os.path.join(place, "ml-%d" % i) for i in (1, 2)]
-        for base in bases:
-            os.makedirs(base)
-        with hosts.Cluster(place, bases) as machines:
-            for host in machines:
-                host.call("/usr/sbin/sshd")
-            check(machines)
+    with hosts.two_with_sshd() as machines:
+        check(machines)
     print("OK")
     return 0
 

@@ -9,7 +9,6 @@ machine that is doing something else are worth nothing.
 import os
 import subprocess
 import sys
-import tempfile
 
 import hosts
 
@@ -32,23 +31,17 @@ def main():
     lockstep = os.path.abspath(sys.argv[1])
     options = sys.argv[2:] or ["--model", "vgg", "--batch-size", "64", "--threads", "1"]
     status = 0
-    with tempfile.TemporaryDirectory() as place:
-        bases = [os.path.join(place, "ml-%d" % i) for i in (1, 2)]
-        for base in bases:
-            os.makedirs(base)
-        with hosts.Cluster(place, bases) as machines:
+    with hosts.two_with_sshd() as machines:
+        for rate in RATES:
             for host in machines:
-                host.call("/usr/sbin/sshd")
-            for rate in RATES:
-                for host in machines:
-                    shape(host, rate)
-                print("--- " + rate, flush=True)
-                line = ["mpirun", "--host", "algo-1,algo-2", "-np", "2", "--allow-run-as-root",
-                        "--bind-to", "none", "-mca", "btl_tcp_if_include", "eth0", "-mca",
-                        "oob_tcp_if_include", "eth0", lockstep, "bench", "train", *options]
-                done = subprocess.run(machines[0].command(*line), check=False, timeout=300,
-                                      env=dict(os.environ, HOME="/root"))
-                status = status or done.returncode
+                shape(host, rate)
+            print("--- " + rate, flush=True)
+            line = ["mpirun", "--host", "algo-1,algo-2", "-np", "2", "--allow-run-as-root",
+                    "--bind-to", "none", "-mca", "btl_tcp_if_include", "eth0", "-mca",
+                    "oob_tcp_if_include", "eth0", lockstep, "bench", "train", *options]
+            done = subprocess.run(machines[0].command(*line), check=False, timeout=300,
+                                  env=dict(os.environ, HOME="/root"))
+            status = status or done.returncode
     return status
 
 
