@@ -4,21 +4,12 @@
 #include "kernels/math/philox.h"
 
 namespace lockstep {
-namespace {
-
-int64_t SizeOfValue(const PrepareContext& context, ValueId id) {
-  return context.values[static_cast<size_t>(id)].type.shape.size();
+void ElementsInstruction::DescribeLayouts(LayoutGroups& groups) const {
+  for (const ValueId input : inputs) groups.Tie(input, outputs[0]);
 }
 
-}  // namespace
-
-void AddInstruction::DescribeLayouts(LayoutGroups& groups) const {
-  groups.Tie(inputs[0], outputs[0]);
-  groups.Tie(inputs[1], outputs[0]);
-}
-
-void AddInstruction::Prepare(const PrepareContext& context) {
-  size_ = SizeOfValue(context, outputs[0]);
+void ElementsInstruction::Prepare(const PrepareContext& context) {
+  size_ = context.values[static_cast<size_t>(outputs[0])].type.shape.size();
 }
 
 void AddInstruction::Run(const RunContext& context) {
@@ -26,38 +17,14 @@ void AddInstruction::Run(const RunContext& context) {
                                      context.at(outputs[0]));
 }
 
-void ScaleInstruction::DescribeLayouts(LayoutGroups& groups) const {
-  groups.Tie(inputs[0], outputs[0]);
-}
-
-void ScaleInstruction::Prepare(const PrepareContext& context) {
-  size_ = SizeOfValue(context, outputs[0]);
-}
-
 void ScaleInstruction::Run(const RunContext& context) {
   context.backend->elementwise().Scale(dtype_, factor_, size_, context.at(inputs[0]),
                                        context.at(outputs[0]));
 }
 
-void LossScaleInstruction::DescribeLayouts(LayoutGroups& groups) const {
-  groups.Tie(inputs[0], outputs[0]);
-}
-
-void LossScaleInstruction::Prepare(const PrepareContext& context) {
-  size_ = SizeOfValue(context, outputs[0]);
-}
-
 void LossScaleInstruction::Run(const RunContext& context) {
   context.backend->elementwise().ScaleBy(dtype_, &scale_->scale, size_, context.at(inputs[0]),
                                          context.at(outputs[0]));
-}
-
-void CastInstruction::DescribeLayouts(LayoutGroups& groups) const {
-  groups.Tie(inputs[0], outputs[0]);
-}
-
-void CastInstruction::Prepare(const PrepareContext& context) {
-  size_ = SizeOfValue(context, outputs[0]);
 }
 
 void CastInstruction::Run(const RunContext& context) {
@@ -86,26 +53,9 @@ void IdentityInstruction::DescribeLayouts(LayoutGroups& groups) const {
   groups.Tie(inputs[0], outputs[0]);
 }
 
-void ActivationForward::DescribeLayouts(LayoutGroups& groups) const {
-  groups.Tie(inputs[0], outputs[0]);
-}
-
-void ActivationForward::Prepare(const PrepareContext& context) {
-  size_ = SizeOfValue(context, outputs[0]);
-}
-
 void ActivationForward::Run(const RunContext& context) {
   context.backend->elementwise().ActivationForward(dtype_, function, slope_, size_,
                                                    context.at(inputs[0]), context.at(outputs[0]));
-}
-
-void ActivationBackward::DescribeLayouts(LayoutGroups& groups) const {
-  groups.Tie(inputs[0], outputs[0]);
-  groups.Tie(inputs[1], outputs[0]);
-}
-
-void ActivationBackward::Prepare(const PrepareContext& context) {
-  size_ = SizeOfValue(context, outputs[0]);
 }
 
 void ActivationBackward::Run(const RunContext& context) {

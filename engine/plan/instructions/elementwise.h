@@ -9,69 +9,68 @@
 
 namespace lockstep {
 
+// What runs over elements alone: all arrays lie as the output does.
+class ElementsInstruction : public Instruction {
+ public:
+  using Instruction::Instruction;
+  void DescribeLayouts(LayoutGroups& groups) const override;
+  void Prepare(const PrepareContext& context) override;
+
+ protected:
+  int64_t size_ = 0;
+};
+
 // total = a + b.
-class AddInstruction : public Instruction {
+class AddInstruction : public ElementsInstruction {
  public:
   AddInstruction(DType dtype, ValueId a, ValueId b, ValueId total)
-      : Instruction({a, b}, {total}), dtype_(dtype) {}
+      : ElementsInstruction({a, b}, {total}), dtype_(dtype) {}
   std::string kind() const override { return "add"; }
-  void DescribeLayouts(LayoutGroups& groups) const override;
   int reusable_input() const override { return 0; }
-  void Prepare(const PrepareContext& context) override;
   void Run(const RunContext& context) override;
 
  private:
   DType dtype_;
-  int64_t size_ = 0;
 };
 
 // y = factor * x.
-class ScaleInstruction : public Instruction {
+class ScaleInstruction : public ElementsInstruction {
  public:
   ScaleInstruction(DType dtype, double factor, ValueId x, ValueId y)
-      : Instruction({x}, {y}), dtype_(dtype), factor_(factor) {}
+      : ElementsInstruction({x}, {y}), dtype_(dtype), factor_(factor) {}
   std::string kind() const override { return "scale"; }
-  void DescribeLayouts(LayoutGroups& groups) const override;
   int reusable_input() const override { return 0; }
-  void Prepare(const PrepareContext& context) override;
   void Run(const RunContext& context) override;
 
  private:
   DType dtype_;
   double factor_;
-  int64_t size_ = 0;
 };
 
 // y = x times the loss scale of the step.
-class LossScaleInstruction : public Instruction {
+class LossScaleInstruction : public ElementsInstruction {
  public:
   LossScaleInstruction(DType dtype, const LossScale* scale, ValueId x, ValueId y)
-      : Instruction({x}, {y}), dtype_(dtype), scale_(scale) {}
+      : ElementsInstruction({x}, {y}), dtype_(dtype), scale_(scale) {}
   std::string kind() const override { return "loss scale"; }
-  void DescribeLayouts(LayoutGroups& groups) const override;
   int reusable_input() const override { return 0; }
-  void Prepare(const PrepareContext& context) override;
   void Run(const RunContext& context) override;
 
  private:
   DType dtype_;
   const LossScale* scale_;  // in the device's memory
-  int64_t size_ = 0;
 };
 
 // y = x in another floating format.
-class CastInstruction : public Instruction {
+class CastInstruction : public ElementsInstruction {
  public:
   CastInstruction(DType from, DType to, ValueId x, ValueId y)
-      : Instruction({x}, {y}), from_(from), to_(to) {}
+      : ElementsInstruction({x}, {y}), from_(from), to_(to) {}
   std::string kind() const override { return "cast"; }
-  void DescribeLayouts(LayoutGroups& groups) const override;
-  void Prepare(const PrepareContext& context) override;
   void Run(const RunContext& context) override;
 
  private:
   DType from_, to_;
-  int64_t size_ = 0;
 };
 
 // The same picture in another layout.
@@ -112,14 +111,12 @@ class IdentityInstruction : public Instruction {
   void Run(const RunContext&) override {}
 };
 
-class ActivationForward : public Instruction {
+class ActivationForward : public ElementsInstruction {
  public:
   ActivationForward(DType dtype, Activation f, double slope, ValueId x, ValueId y)
-      : Instruction({x}, {y}), function(f), dtype_(dtype), slope_(slope) {}
+      : ElementsInstruction({x}, {y}), function(f), dtype_(dtype), slope_(slope) {}
   std::string kind() const override { return "activation forward"; }
-  void DescribeLayouts(LayoutGroups& groups) const override;
   int reusable_input() const override { return 0; }
-  void Prepare(const PrepareContext& context) override;
   void Run(const RunContext& context) override;
 
   const Activation function;
@@ -127,24 +124,20 @@ class ActivationForward : public Instruction {
  private:
   DType dtype_;
   double slope_;
-  int64_t size_ = 0;
 };
 
-class ActivationBackward : public Instruction {
+class ActivationBackward : public ElementsInstruction {
  public:
   ActivationBackward(DType dtype, Activation f, double slope, ValueId y, ValueId dy, ValueId dx)
-      : Instruction({y, dy}, {dx}), dtype_(dtype), function_(f), slope_(slope) {}
+      : ElementsInstruction({y, dy}, {dx}), dtype_(dtype), function_(f), slope_(slope) {}
   std::string kind() const override { return "activation backward"; }
-  void DescribeLayouts(LayoutGroups& groups) const override;
   int reusable_input() const override { return 1; }
-  void Prepare(const PrepareContext& context) override;
   void Run(const RunContext& context) override;
 
  private:
   DType dtype_;
   Activation function_;
   double slope_;
-  int64_t size_ = 0;
 };
 
 // Forward and backward are the same map with the same mask.
