@@ -46,7 +46,7 @@ class LaneScope {
 }  // namespace
 
 CpuBackend::CpuBackend(int threads, Isa isa)
-    : threads_(threads > 0 ? threads : OwnCores()), isa_(TableOf(isa)), gemm_(isa) {
+    : threads_(threads > 0 ? threads : OwnCores()), isa_(TableOf(isa)), gemm_(isa, widening_) {
   ExpectThreads(threads_);
 }
 

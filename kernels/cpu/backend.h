@@ -7,14 +7,8 @@
 
 #include "kernels/backend.h"
 #include "kernels/cpu/conv/conv.h"
-#include "kernels/cpu/elementwise.h"
-#include "kernels/cpu/gemm.h"
-#include "kernels/cpu/norm.h"
 #include "kernels/cpu/optimizer.h"
 #include "kernels/cpu/picture.h"
-#include "kernels/cpu/pool.h"
-#include "kernels/cpu/random.h"
-#include "kernels/cpu/reduce.h"
 #include "kernels/cpu/softmax.h"
 #include "kernels/cpu/widening/conv.h"
 #include "kernels/cpu/widening/families.h"
@@ -48,14 +42,14 @@ class CpuBackend final : public Backend {
   void ForEachLane(int lanes, const std::function<void(int lane)>& body) override;
 
   ConvKernels& conv() override { return Entered(&widening_conv_); }
-  ElementwiseKernels& elementwise() override { return Entered(&widening_elementwise_); }
-  GemmKernels& gemm() override { return Entered(&widening_gemm_); }
-  NormKernels& norm() override { return Entered(&widening_norm_); }
+  ElementwiseKernels& elementwise() override { return Entered(&elementwise_); }
+  GemmKernels& gemm() override { return Entered(&gemm_); }
+  NormKernels& norm() override { return Entered(&norm_); }
   OptimizerKernels& optimizer() override { return Entered(&optimizer_); }
   PictureKernels& picture() override { return Entered(&picture_); }
-  PoolKernels& pool() override { return Entered(&widening_pool_); }
-  RandomKernels& random() override { return Entered(&widening_random_); }
-  ReduceKernels& reduce() override { return Entered(&widening_reduce_); }
+  PoolKernels& pool() override { return Entered(&pool_); }
+  RandomKernels& random() override { return Entered(&random_); }
+  ReduceKernels& reduce() override { return Entered(&reduce_); }
   SoftmaxKernels& softmax() override { return Entered(&softmax_); }
 
  private:
@@ -67,26 +61,20 @@ class CpuBackend final : public Backend {
 
   int threads_;
   IsaTable isa_;  // before the kernels, which point at it
-  CpuGemm gemm_;
+  CpuElementwise casts_{&isa_};
+  WideMemory wide_memory_;
+  WideningTools widening_{&casts_, &wide_memory_};
+  WideningElementwise elementwise_{&isa_, widening_};
+  WideningGemm gemm_;
   CpuConv conv_{&gemm_};
-  CpuElementwise elementwise_{&isa_};
-  CpuNorm norm_{&isa_};
+  WideningConv widening_conv_{&conv_, &elementwise_};
+  WideningNorm norm_{&isa_, widening_};
   CpuOptimizer optimizer_{&isa_};
   CpuPicture picture_{&isa_};
-  CpuPool pool_{&isa_};
-  CpuRandom random_{&isa_};
-  CpuReduce reduce_{&isa_};
+  WideningPool pool_{&isa_, widening_};
+  WideningRandom random_{&isa_, widening_};
+  WideningReduce reduce_{&isa_, widening_};
   CpuSoftmax softmax_{&isa_};
-  // The families that take 16-bit floats, too.
-  WideningConv widening_conv_{&conv_, &elementwise_};
-  WideMemory wide_memory_;
-  WideningTools widening_{&elementwise_, &wide_memory_};
-  WideningElementwise widening_elementwise_{&elementwise_, widening_};
-  WideningGemm widening_gemm_{&gemm_, widening_};
-  WideningNorm widening_norm_{&norm_, widening_};
-  WideningPool widening_pool_{&pool_, widening_};
-  WideningRandom widening_random_{&random_, widening_};
-  WideningReduce widening_reduce_{&reduce_, widening_};
 };
 
 }  // namespace lockstep::cpu

@@ -6,7 +6,7 @@
 
 namespace lockstep::cpu {
 
-class CpuElementwise final : public ElementwiseKernels {
+class CpuElementwise : public ElementwiseKernels {
  public:
   // `isa` must outlive this.
   explicit CpuElementwise(const IsaTable* isa) : isa_(isa) {}

@@ -6,7 +6,7 @@
 
 namespace lockstep::cpu {
 
-class CpuNorm final : public NormKernels {
+class CpuNorm : public NormKernels {
  public:
   // `isa` must outlive this.
   explicit CpuNorm(const IsaTable* isa) : isa_(isa) {}

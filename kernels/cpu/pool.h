@@ -6,7 +6,7 @@
 
 namespace lockstep::cpu {
 
-class CpuPool final : public PoolKernels {
+class CpuPool : public PoolKernels {
  public:
   // `isa` must outlive this.
   explicit CpuPool(const IsaTable* isa) : isa_(isa) {}

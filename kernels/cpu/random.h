@@ -9,7 +9,7 @@ namespace lockstep::cpu {
 // What the loops need of `args`. Throws ConfigError for a ratio outside [0, 1).
 DropoutDraw DrawOf(const DropoutArgs& args);
 
-class CpuRandom final : public RandomKernels {
+class CpuRandom : public RandomKernels {
  public:
   // `isa` must outlive this.
   explicit CpuRandom(const IsaTable* isa) : isa_(isa) {}

@@ -6,7 +6,7 @@
 
 namespace lockstep::cpu {
 
-class CpuReduce final : public ReduceKernels {
+class CpuReduce : public ReduceKernels {
  public:
   // `isa` must outlive this.
   explicit CpuReduce(const IsaTable* isa) : isa_(isa) {}
