@@ -168,7 +168,9 @@ inline void Store(const Target& to, const float* sums, int64_t rows, int64_t col
         to.bias_of_columns != nullptr ? _mm512_maskz_loadu_ps(mask, to.bias_of_columns + j) : zero;
     for (int64_t i = 0; i < rows; ++i) {
       float* const c = to.c + i * to.stride + j;
-      __m512 sum = _mm512_add_ps(_mm512_loadu_ps(sums + i * kEdge + j), zero);  // -0 becomes +0
+      // Masked: behind columns that are left out in front, a row ends before its vector does.
+      const __m512 raw = _mm512_maskz_loadu_ps(mask, sums + i * kEdge + j);
+      __m512 sum = _mm512_add_ps(raw, zero);  // -0 becomes +0
       some = _mm512_mask_max_epi32(some, mask, some, Magnitude(sum));
       if (to.accumulate) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, c), sum);
       if (to.bias_of_rows != nullptr) sum = _mm512_add_ps(sum, _mm512_set1_ps(to.bias_of_rows[i]));
