@@ -65,25 +65,16 @@ class Forward {
   void Run() {
     Chunk chunk{0, 0, Min(w_.blocks, kChunkBlocks)};
     int turn = 0;
-    Lowerer<uint16_t, kSegments, 2> first = LowererOf<2>(chunk, lowered_[turn]);
-    first.Finish();
+    auto first = LowererOf<2>(chunk, lowered_[turn]);
+    Finish(&first);
     for (; chunk.pixel < w_.pixels; turn ^= 1) {
       const Chunk next = Next(chunk);
-      char* const to = lowered_[turn ^ 1];
-      if (next.pixel >= w_.pixels) {
-        Nothing nothing;
-        Multiply(chunk, lowered_[turn], 0, w_.filters, &nothing);
-      } else if (w_.filters > kEdge) {
-        Lowerer<uint16_t, kSegments, 1> lowerer = LowererOf<1>(next, to);
-        Nothing nothing;
-        Multiply(chunk, lowered_[turn], 0, Min(w_.filters, 2 * kEdge), &lowerer);
-        Multiply(chunk, lowered_[turn], 2 * kEdge, w_.filters, &nothing);
-        lowerer.Finish();
-      } else {
-        Lowerer<uint16_t, kSegments, 2> lowerer = LowererOf<2>(next, to);
-        Multiply(chunk, lowered_[turn], 0, w_.filters, &lowerer);
-        lowerer.Finish();
-      }
+      MultiplyBeside(
+          next.pixel < w_.pixels, CeilDiv(w_.filters, kEdge),
+          [&]<int kPanels>() { return LowererOf<kPanels>(next, lowered_[turn ^ 1]); },
+          [&](int64_t begin, int64_t end, auto* side) {
+            Multiply(chunk, lowered_[turn], begin * kEdge, Min(end * kEdge, w_.filters), side);
+          });
       chunk = next;
     }
     StorePending();
@@ -132,11 +123,9 @@ class Forward {
   void StorePending() {
     if (pending_.sums == nullptr) return;
     const int64_t k = pending_.filter;
-    __m512i largest = _mm512_setzero_si512();
     Store({w_.y + pending_.pixel * w_.filters + k, w_.filters, false, nullptr,
            w_.bias != nullptr ? w_.bias + k : nullptr, w_.relu},
-          pending_.sums, Min(w_.pixels - pending_.pixel, kEdge), Min(w_.filters - k, kEdge),
-          &largest);
+          pending_.sums, Min(w_.pixels - pending_.pixel, kEdge), Min(w_.filters - k, kEdge));
     pending_.sums = nullptr;
   }
 
@@ -179,25 +168,17 @@ class Gradient {
   bool Run() {
     Chunk chunk{0, Min(blocks(), kMaxGradientBlocks), 0};
     int turn = 0;
-    LowererOf<2>(chunk, lowered_[turn]).Finish();
+    auto first = LowererOf<2>(chunk, lowered_[turn]);
+    Finish(&first);
     for (; chunk.block < blocks(); turn ^= 1) {
       if (chunk.element == 0) Pack(chunk);
       const Chunk next = Next(chunk);
-      char* const to = lowered_[turn ^ 1];
-      if (next.block >= blocks()) {
-        Nothing nothing;
-        Multiply(chunk, lowered_[turn], 0, tiles_.count, &nothing);
-      } else if (tiles_.count > 2) {
-        auto lowerer = LowererOf<1>(next, to);
-        Nothing nothing;
-        Multiply(chunk, lowered_[turn], 0, Min(tiles_.count, 4), &lowerer);
-        Multiply(chunk, lowered_[turn], 4, tiles_.count, &nothing);
-        lowerer.Finish();
-      } else {
-        auto lowerer = LowererOf<2>(next, to);
-        Multiply(chunk, lowered_[turn], 0, tiles_.count, &lowerer);
-        lowerer.Finish();
-      }
+      MultiplyBeside(
+          next.block < blocks(), CeilDiv(tiles_.count, 2),
+          [&]<int kPanels>() { return LowererOf<kPanels>(next, lowered_[turn ^ 1]); },
+          [&](int64_t begin, int64_t end, auto* side) {
+            Multiply(chunk, lowered_[turn], 2 * begin, Min(2 * end, tiles_.count), side);
+          });
       chunk = next;
     }
     return AreHeld(largest_);
@@ -377,13 +358,12 @@ bool AddToWeights(const TileBackwardWeights& w) {
 
 void StoreWeights(const float* sums, int64_t filters, int64_t elements, float* dw) {
   const FilterTiles tiles(filters);
-  __m512i largest = _mm512_setzero_si512();
   for (int64_t element = 0; element < elements; element += kEdge) {
     for (int64_t tile = 0; tile < tiles.count; ++tile) {
       const int64_t k = tile * tiles.height;
       const float* square = sums + tile / 2 * kSquareSize + tile % 2 * kLines * kEdge;
       Store({dw + k * elements + element, elements, false, nullptr, nullptr, false}, square,
-            Min(filters - k, tiles.height), Min(elements - element, kEdge), &largest);
+            Min(filters - k, tiles.height), Min(elements - element, kEdge));
     }
     sums += CeilDiv(tiles.count, 2) * kSquareSize;
   }

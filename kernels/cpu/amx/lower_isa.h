@@ -68,10 +68,7 @@ class Lowerer {
     }
   }
 
-  // What is left.
-  void Finish() {
-    while (left_ > 0) Some<0>(), Some<1>(), Some<2>(), Some<3>(), Some<4>(), Some<5>();
-  }
+  bool done() const { return left_ <= 0; }
 
  private:
   static constexpr int kHeld = kSegments > 0 ? kSegments : 1;

@@ -40,22 +40,21 @@ Square Transposed(const Square& s) {
   return {s.j, s.columns, s.first_column, s.i, s.rows, s.first_row, s.sums};
 }
 
-// `largest`: of the magnitudes of sums so far.
-void StoreSquare(const Product<float>& p, const Pass& pass, const Square& s, __m512i* largest) {
+// The largest magnitudes of its sums, as bits.
+__m512i StoreSquare(const Product<float>& p, const Pass& pass, const Square& s) {
   const bool accumulate = p.accumulate || !pass.first;
   const float* bias_m = pass.last && p.bias_m != nullptr ? p.bias_m + s.i : nullptr;
   const float* bias_n = pass.last && p.bias_n != nullptr ? p.bias_n + s.j : nullptr;
   const bool relu = pass.last && p.relu;
   float* const c = p.c + s.i * p.c_m + s.j * p.c_n;
   if (p.c_n == 1) {
-    Store({c, p.c_m, accumulate, bias_m, bias_n, relu},
-          s.sums + s.first_row * kEdge + s.first_column, s.rows, s.columns, largest);
-    return;
+    return Store({c, p.c_m, accumulate, bias_m, bias_n, relu},
+                 s.sums + s.first_row * kEdge + s.first_column, s.rows, s.columns);
   }
   alignas(64) float transposed[kEdge * kEdge];
   TransposeSquare(s.sums, transposed);
-  Store({c, p.c_n, accumulate, bias_n, bias_m, relu},
-        transposed + s.first_column * kEdge + s.first_row, s.columns, s.rows, largest);
+  return Store({c, p.c_n, accumulate, bias_n, bias_m, relu},
+               transposed + s.first_column * kEdge + s.first_row, s.columns, s.rows);
 }
 
 // `lines` lines of an operand, all steps of a pass, to panels of 16 that lie `panel` bytes apart.
@@ -124,6 +123,8 @@ class Packer {
     }
   }
 
+  bool done() const { return left_ <= 0; }
+
  private:
   // By turns the other panel of a block, and the first one of the next block.
   void NextPanel() {
@@ -154,17 +155,12 @@ class Run {
       const Group group{i0, rows, packed_a, j, packed_b_[turn]};
       const int64_t next = j + kEdge, whole = next < p_.n ? pass_.depth / kSteps : 0;
       char* const to = packed_b_[turn ^ 1];
-      Nothing nothing;
-      if (whole == 0) {
-        MultiplySquares(group, 0, rows, &nothing);
-      } else if (rows > kEdge) {
-        Packer<1> packer = PackerOf<1>(next, whole, to);
-        MultiplySquares(group, 0, Min(rows, 2 * kEdge), &packer);
-        MultiplySquares(group, 2 * kEdge, rows, &nothing);
-      } else {
-        Packer<2> packer = PackerOf<2>(next, whole, to);
-        MultiplySquares(group, 0, rows, &packer);
-      }
+      MultiplyBeside(
+          whole > 0, CeilDiv(rows, kEdge),
+          [&]<int kPanels>() { return PackerOf<kPanels>(next, whole, to); },
+          [&](int64_t begin, int64_t end, auto* side) {
+            MultiplySquares(group, begin * kEdge, Min(end * kEdge, rows), side);
+          });
       if (next < p_.n) Pack(next, whole, to);
     }
     StorePending();
@@ -228,11 +224,10 @@ class Run {
 
   void StorePending() {
     if (pending_.sums == nullptr) return;
-    if (way_.streams_rows) {
-      StoreSquare(transposed_, pass_, Transposed(pending_), &largest_);
-    } else {
-      StoreSquare(p_, pass_, pending_, &largest_);
-    }
+    const __m512i largest = way_.streams_rows
+                                ? StoreSquare(transposed_, pass_, Transposed(pending_))
+                                : StoreSquare(p_, pass_, pending_);
+    largest_ = _mm512_max_epi32(largest_, largest);
     pending_.sums = nullptr;
   }
 

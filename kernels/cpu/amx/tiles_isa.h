@@ -142,6 +142,35 @@ MultiplyFunction<Side> MultiplyOf(int64_t rows, int64_t columns, bool mirrored) 
   return kFunctions[mirrored ? 1 : 0][rows > kLines ? 1 : 0][columns > kLines ? 1 : 0];
 }
 
+// The rest of what a side is to do.
+template <typename Side>
+void Finish(Side* side) {
+  while (!side->done()) {
+    side->template Some<0>(), side->template Some<1>(), side->template Some<2>();
+    side->template Some<3>(), side->template Some<4>(), side->template Some<5>();
+  }
+}
+
+// multiply(begin, end, side) for all of `count` squares of sums. Where something `follows` it is
+// prepared meanwhile: by make_side<kPanels>(), kPanels panels of 16 with every block, beside the
+// first two squares or the only one.
+template <typename MakeSide, typename MultiplySquares>
+void MultiplyBeside(bool follows, int64_t count, MakeSide&& make_side, MultiplySquares&& multiply) {
+  Nothing nothing;
+  if (!follows) {
+    multiply(0, count, &nothing);
+  } else if (count > 1) {
+    auto side = make_side.template operator()<1>();
+    multiply(0, 2, &side);
+    multiply(2, count, &nothing);
+    Finish(&side);
+  } else {
+    auto side = make_side.template operator()<2>();
+    multiply(0, count, &side);
+    Finish(&side);
+  }
+}
+
 // A square of sums, by rows.
 struct alignas(64) Sums {
   float values[kEdge * kEdge];
@@ -157,10 +186,9 @@ struct Target {
   bool relu;
 };
 
-// `largest`: of the magnitudes of sums so far, as bits.
-inline void Store(const Target& to, const float* sums, int64_t rows, int64_t columns,
-                  __m512i* largest) {
-  __m512i some = *largest;
+// The largest magnitudes of sums, as bits.
+inline __m512i Store(const Target& to, const float* sums, int64_t rows, int64_t columns) {
+  __m512i largest = _mm512_setzero_si512();
   const __m512 zero = _mm512_setzero_ps();
   for (int64_t j = 0; j < columns; j += 16) {
     const __mmask16 mask = FirstOf(columns - j);
@@ -171,7 +199,7 @@ inline void Store(const Target& to, const float* sums, int64_t rows, int64_t col
       // Masked: behind columns that are left out in front, a row ends before its vector does.
       const __m512 raw = _mm512_maskz_loadu_ps(mask, sums + i * kEdge + j);
       __m512 sum = _mm512_add_ps(raw, zero);  // -0 becomes +0
-      some = _mm512_mask_max_epi32(some, mask, some, Magnitude(sum));
+      largest = _mm512_mask_max_epi32(largest, mask, largest, Magnitude(sum));
       if (to.accumulate) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, c), sum);
       if (to.bias_of_rows != nullptr) sum = _mm512_add_ps(sum, _mm512_set1_ps(to.bias_of_rows[i]));
       if (to.bias_of_columns != nullptr) sum = _mm512_add_ps(sum, column_bias);
@@ -181,7 +209,7 @@ inline void Store(const Target& to, const float* sums, int64_t rows, int64_t col
       _mm512_mask_storeu_ps(c, mask, sum);
     }
   }
-  *largest = some;
+  return largest;
 }
 
 inline void TransposeSquare(const float* from, float* to) {
