@@ -23,8 +23,8 @@ void CpuOptimizer::Update(DType dtype, const UpdateArgs& args, const UpdateNumbe
   WithType(*isa_, dtype, [&](const auto& loops, auto* type) {
     ParallelElements(size, kGrain, [&](int64_t begin, int64_t end) {
       const auto part = [begin](auto* q) { return q == nullptr ? q : q + begin; };
-      loops.optimizer.update(args, *numbers, end - begin, As(p, type) + begin, As(g, type) + begin,
-                             part(As(s0, type)), part(As(s1, type)));
+      loops.optimizer.update(args, *numbers, {1, end - begin, 0}, As(p, type) + begin,
+                             As(g, type) + begin, part(As(s0, type)), part(As(s1, type)));
     });
   });
 }

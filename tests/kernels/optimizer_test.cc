@@ -1,5 +1,6 @@
 #include "kernels/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -133,6 +134,34 @@ TEST_P(OptimizerTest, BitsDoNotDependOnThreads) {
   for (size_t i = 0; i < Backends().size(); ++i) {
     CheckThreads<float>(GetParam(), i);
     CheckThreads<double>(GetParam(), i);
+  }
+}
+
+// As updates by parts of a gradient cut it.
+template <typename T>
+void CheckCuts(Backend& b, UpdateRule rule) {
+  const int64_t size = 1003;
+  const UpdateArgs args{.rule = rule, .weight_decay = 1e-3};
+  const UpdateNumbers numbers{.grad_scale = 1.0 / 3};
+  std::vector<T> wanted;
+  for (const int64_t piece : {size, int64_t{331}, int64_t{32}, int64_t{7}}) {
+    auto p = Numbers<T>(size, 1), s0 = Numbers<T>(size, 2, 0, 1), s1 = Numbers<T>(size, 3, 0, 1);
+    const auto g = Numbers<T>(size, 4, -3, 3);
+    for (int64_t i = 0; i < size; i += piece) {
+      b.optimizer().Update(DTypeOf<T>(), args, &numbers, std::min(piece, size - i), p.data() + i,
+                           g.data() + i, s0.data() + i, s1.data() + i);
+    }
+    p.insert(p.end(), s0.begin(), s0.end());
+    p.insert(p.end(), s1.begin(), s1.end());
+    if (wanted.empty()) wanted = p;
+    EXPECT_EQ(p, wanted) << b.fingerprint() << " pieces of " << piece;
+  }
+}
+
+TEST_P(OptimizerTest, BitsDoNotDependOnWhereAnArrayIsCut) {
+  for (const auto& b : Backends()) {
+    CheckCuts<float>(*b, GetParam());
+    CheckCuts<double>(*b, GetParam());
   }
 }
 

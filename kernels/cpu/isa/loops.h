@@ -114,10 +114,16 @@ struct RandomLoops {
                        int64_t size, T* x);
 };
 
+// Rows of an update, `stride` elements apart.
+struct UpdateBlock {
+  int64_t rows, columns, stride;
+};
+
+// The bits of an element depend on nothing but its own numbers.
 template <typename T>
 struct OptimizerLoops {
-  void (*update)(const UpdateArgs& args, const UpdateNumbers& numbers, int64_t size, T* p,
-                 const T* g, T* s0, T* s1);
+  void (*update)(const UpdateArgs& args, const UpdateNumbers& numbers, const UpdateBlock& block,
+                 T* p, const T* g, T* s0, T* s1);
 };
 
 // To and from math::Half and math::Bfloat16; float32 rounds to nearest, ties to even.

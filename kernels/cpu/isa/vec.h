@@ -11,9 +11,12 @@
 
 #ifdef __clang__
 #define LOCKSTEP_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+// Neither inlined nor copied for arguments that are known.
+#define LOCKSTEP_ONE_FUNCTION __attribute__((noinline))
 #else
 // Iterations do not depend on each other: outputs may be the inputs themselves.
 #define LOCKSTEP_INDEPENDENT _Pragma("GCC ivdep")
+#define LOCKSTEP_ONE_FUNCTION __attribute__((noipa))
 #endif
 
 namespace lockstep::cpu::LOCKSTEP_ISA {
