@@ -6,6 +6,8 @@
 
 #include "kernels/dtype.h"
 #include "kernels/elementwise.h"
+#include "kernels/error.h"
+#include "kernels/optimizer.h"
 
 namespace lockstep {
 
@@ -27,11 +29,29 @@ struct GemmArgs {
   Activation activation = Activation::kIdentity;  // kIdentity or kRelu
 };
 
+// An update of parameters whose gradient is a product: p, s0 and s1 lie as C does.
+struct ProductUpdate {
+  UpdateArgs args = {};
+  const UpdateNumbers* numbers = nullptr;  // prepared, in the device's memory
+  void* p = nullptr;
+  void *s0 = nullptr, *s1 = nullptr;  // null where the rule names none
+};
+
 class GemmKernels {
  public:
   virtual ~GemmKernels() = default;
   // `dtype` is any floating one.
   virtual void Gemm(DType dtype, const GemmArgs& args) = 0;
+
+  // Whether GemmUpdate() takes such a product, and is faster than both on their own. Of `args` the
+  // pointers do not matter.
+  virtual bool can_update(DType, const GemmArgs&) const { return false; }
+  // Gemm() and OptimizerKernels::Update() with C as the gradient, with their bits, while C is in
+  // the cache: C is scratch, and undefined afterwards. Beta is 0, and there are neither bias nor
+  // activation.
+  virtual void GemmUpdate(DType, const GemmArgs&, const ProductUpdate&) {
+    throw Error(ExitCode::kBug, "this device updates no parameters by products");
+  }
 };
 
 }  // namespace lockstep

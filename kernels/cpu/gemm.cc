@@ -3,6 +3,8 @@
 #include <string>
 
 #include "kernels/cpu/amx/tile_product.h"
+#include "kernels/cpu/dispatch.h"
+#include "kernels/cpu/gemm/block_update.h"
 #include "kernels/cpu/gemm/sub_product.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/error.h"
@@ -63,9 +65,13 @@ gemm::Product<T> FromArgs(const GemmArgs& g) {
   return p;
 }
 
-// product(part) for parts of the whole that make it up.
+// Parts of whole rows: what is fetched ahead of a part's end is not what another thread writes.
+Grid CutRows(int64_t, int64_t, int threads) { return {threads, 1}; }
+
+// product(part) for the parts of the whole, which `choose` cuts.
 template <typename T, typename RunPart>
-void RunParallel(const gemm::Product<T>& whole, RunPart&& product) {
+void RunParallel(const gemm::Product<T>& whole, RunPart&& product,
+                 Grid (*choose)(int64_t m, int64_t n, int threads) = ChooseGrid) {
   const double work =
       static_cast<double>(whole.m) * static_cast<double>(whole.n) * static_cast<double>(whole.k);
   if (work < kSerialWork || GetThreads() <= 1) {
@@ -73,7 +79,7 @@ void RunParallel(const gemm::Product<T>& whole, RunPart&& product) {
     return;
   }
   ParallelThreads([&](int thread, int threads) {
-    const Grid grid = ChooseGrid(whole.m, whole.n, threads);
+    const Grid grid = choose(whole.m, whole.n, threads);
     const gemm::Range m = Part(whole.m, thread / grid.columns, grid.rows);
     const gemm::Range n = Part(whole.n, thread % grid.columns, grid.columns);
     product(gemm::SubProduct(whole, m, n));
@@ -95,19 +101,44 @@ void Check(DType dtype, const GemmArgs& g) {
 
 }  // namespace
 
-CpuGemm::CpuGemm(Isa isa) : isa_(isa), table_(&gemm::TableOf(isa)) {}
+CpuGemm::CpuGemm(Isa isa)
+    : isa_(isa), table_(&gemm::TableOf(isa)), update_(TableOf(isa).f32.optimizer) {}
+
+bool CpuGemm::RunsOnTiles(const GemmArgs& args) const {
+  return isa_ == Isa::kAmx && amx::SuitsTiles(args.n, args.k);
+}
 
 void CpuGemm::Gemm(DType dtype, const GemmArgs& args) {
   Check(dtype, args);
   if (dtype == DType::kFloat64) {
     RunParallel(FromArgs<double>(args), table_->product_f64);
-  } else if (isa_ == Isa::kAmx && amx::SuitsTiles(args.n, args.k)) {
+  } else if (RunsOnTiles(args)) {
     RunParallel(FromArgs<float>(args), [this](const gemm::Product<float>& part) {
       amx::RunTileProduct(part, table_->product_f32);
     });
   } else {
     RunParallel(FromArgs<float>(args), table_->product_f32);
   }
+}
+
+// Elsewhere C travels to memory and back as it would without.
+bool CpuGemm::can_update(DType dtype, const GemmArgs& args) const {
+  const int64_t rows_for_all = int64_t{2} * kEdge * GetThreads();
+  return dtype == DType::kFloat32 && RunsOnTiles(args) && amx::SuitsUpdates(args.k) &&
+         args.m >= rows_for_all && args.beta == 0 && args.bias == nullptr &&
+         args.activation == Activation::kIdentity;
+}
+
+void CpuGemm::GemmUpdate(DType dtype, const GemmArgs& args, const ProductUpdate& update) {
+  Check(dtype, args);
+  if (!can_update(dtype, args)) return GemmKernels::GemmUpdate(dtype, args, update);
+  if (update.numbers->skipped != 0) return;
+  const gemm::Product<float> whole = FromArgs<float>(args);
+  const gemm::BlockUpdate update_block(update_, update, whole);
+  const auto run_part = [&](const gemm::Product<float>& part) {
+    amx::RunTileUpdate(part, table_->product_f32, update_block);
+  };
+  RunParallel(whole, run_part, CutRows);
 }
 
 }  // namespace lockstep::cpu

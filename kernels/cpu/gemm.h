@@ -4,6 +4,7 @@
 #define LOCKSTEP_KERNELS_CPU_GEMM_H_
 
 #include "kernels/cpu/gemm/product.h"
+#include "kernels/cpu/isa/loops.h"
 #include "kernels/gemm.h"
 
 namespace lockstep::cpu {
@@ -17,6 +18,8 @@ class CpuGemm : public GemmKernels {
 
   // Throws ShapeError for a dtype, beta or activation outside GemmArgs' contract.
   void Gemm(DType dtype, const GemmArgs& args) override;
+  bool can_update(DType dtype, const GemmArgs& args) const override;
+  void GemmUpdate(DType dtype, const GemmArgs& args, const ProductUpdate& update) override;
 
   // One product on the calling thread alone, for kernels that spread their work themselves.
   void Product(const gemm::Product<float>& product) const { table_->product_f32(product); }
@@ -27,8 +30,11 @@ class CpuGemm : public GemmKernels {
   Isa isa() const { return isa_; }
 
  private:
+  bool RunsOnTiles(const GemmArgs& args) const;
+
   Isa isa_;
   const gemm::Table* table_;
+  OptimizerLoops<float> update_;
 };
 
 }  // namespace lockstep::cpu

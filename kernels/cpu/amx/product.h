@@ -15,11 +15,23 @@ namespace lockstep::cpu::amx {
 bool HoldsAll(const float* first, int64_t lines, int64_t line_stride, int64_t steps,
               int64_t step_stride);
 
+// Takes C by groups of neighbouring rows, while they are in the cache: rows [row, row + rows) and
+// some columns lie where those of the first rows would, which the next group's take over.
+struct RowsSink {
+  void (*take)(void* self, int64_t row, int64_t rows, int64_t column, int64_t columns, bool finite);
+  void* self;
+};
+// Products with a sink have no more steps: where there is little to do for an element C is written
+// along its rows.
+constexpr int64_t kFewSteps = 128;
+
 // On the calling thread; of A's strides one is 1, so of B's. False, and any value in C, where a sum
 // is not finite: all of them are where pieces hold A and B and the sums are in range. An element of
 // C depends on its row of A, its column of B and k alone. Pieces, products and sums below 1.2e-38
-// count as 0, so that elements below 1e-33 lose digits.
-bool RunProduct(const gemm::Product<float>& product);
+// count as 0, so that elements below 1e-33 lose digits. With a sink there are at most
+// kFewSteps, C's columns are neighbours, nothing is added to it, and there are neither bias nor
+// ReLU.
+bool RunProduct(const gemm::Product<float>& product, const RowsSink* sink = nullptr);
 
 }  // namespace lockstep::cpu::amx
 

@@ -145,8 +145,8 @@ class Packer {
 // that storing need not wait for the tiles.
 class Run {
  public:
-  Run(const Product<float>& p, const Pass& pass, Way way)
-      : p_(p), transposed_(Transposed(p)), pass_(pass), way_(way) {}
+  Run(const Product<float>& p, const Pass& pass, Way way, const RowsSink* sink)
+      : p_(p), transposed_(Transposed(p)), pass_(pass), way_(way), sink_(sink) {}
 
   // Whether all sums are finite.
   bool Rows(int64_t i0, int64_t rows, const char* packed_a) {
@@ -161,6 +161,7 @@ class Run {
           [&](int64_t begin, int64_t end, auto* side) {
             MultiplySquares(group, begin * kEdge, Min(end * kEdge, rows), side);
           });
+      if (sink_ != nullptr) Give(group);
       if (next < p_.n) Pack(next, whole, to);
     }
     StorePending();
@@ -205,11 +206,12 @@ class Run {
     const char* b = group.packed_b;
     if (again >= kLines) again -= kLines, b += panel();
     const int64_t columns = Min(p_.n - group.j, kEdge), packed = again + columns;
+    const int64_t place = sink_ != nullptr ? 0 : group.j;
     for (int64_t i = begin; i < end; i += kEdge) {
       const int64_t rows = Min(end - i, kEdge);
       const char* const a = group.packed_a + i / kLines * panel();
       float* const sums = sums_[turn_ ^= 1].values;
-      FetchSquare(p_, group.i0 + i, group.j);
+      FetchSquare(p_, group.i0 + i, place);
       if (way_.streams_rows) {
         MultiplyOf<Side>(packed, rows, way_.mirrored)(b, panel(), a, panel(), blocks(), true, side,
                                                       sums);
@@ -218,8 +220,16 @@ class Run {
                                                       sums);
       }
       StorePending();
-      pending_ = {group.i0 + i, rows, 0, group.j, columns, again, sums};
+      pending_ = {group.i0 + i, rows, 0, place, columns, again, sums};
     }
+  }
+
+  // All lines of a group were stored at the first one's place.
+  void Give(const Group& group) {
+    StorePending();
+    sink_->take(sink_->self, group.j, Min(p_.n - group.j, kEdge), group.i0, group.rows,
+                AreFinite(largest_));
+    largest_ = _mm512_setzero_si512();
   }
 
   void StorePending() {
@@ -235,6 +245,7 @@ class Run {
   const Product<float> transposed_;
   const Pass& pass_;
   const Way way_;
+  const RowsSink* const sink_;                // or null
   __m512i largest_ = _mm512_setzero_si512();  // of the magnitudes of sums
   int turn_ = 0;
   Square pending_ = {};  // without sums: none
@@ -243,7 +254,7 @@ class Run {
 };
 
 // Whether all sums are finite.
-bool RunPass(const Product<float>& p, const Pass& pass, Way way) {
+bool RunPass(const Product<float>& p, const Pass& pass, Way way, const RowsSink* sink) {
   alignas(64) char packed_a[kPackedBytes];
   const int64_t panel = CeilDiv(pass.depth, kSteps) * kBlockBytes;
   const int64_t max_rows = Min(kPackedBytes / (2 * panel) * kEdge, kMaxRows);
@@ -252,7 +263,7 @@ bool RunPass(const Product<float>& p, const Pass& pass, Way way) {
     const int64_t rows = Min(p.m - i, max_rows);
     PackPanels({p.a + i * p.a_m + pass.k0 * p.a_k, p.a_m, p.a_k}, rows, pass.depth,
                !way.streams_rows, panel, packed_a);
-    finite = Run(p, pass, way).Rows(i, rows, packed_a) && finite;
+    finite = Run(p, pass, way, sink).Rows(i, rows, packed_a) && finite;
   }
   return finite;
 }
@@ -260,7 +271,6 @@ bool RunPass(const Product<float>& p, const Pass& pass, Way way) {
 // Whether the lines of A are streamed rather than those of B: the larger operand, but where there
 // is little to do for an element of C it is written along its rows.
 bool StreamsA(const Product<float>& p) {
-  constexpr int64_t kFewSteps = 128;
   const int64_t packed_b = CeilDiv(p.n, kEdge) * kEdge * CeilDiv(p.k, kSteps) * kSteps * 6;
   if (p.c_n == 1 && p.k <= kFewSteps && p.n <= kMaxRows && packed_b <= kPackedBytes) return true;
   return p.m > p.n;
@@ -282,9 +292,9 @@ bool HoldsAll(const float* first, int64_t lines, int64_t line_stride, int64_t st
   return AreHeld(largest);
 }
 
-bool RunProduct(const Product<float>& p) {
+bool RunProduct(const Product<float>& p, const RowsSink* sink) {
   if (p.m <= 0 || p.n <= 0) return true;
-  const bool streams_a = StreamsA(p);
+  const bool streams_a = sink != nullptr || StreamsA(p);
   const Product<float> product = streams_a ? Transposed(p) : p;
   // Packed without transposing.
   const bool streams_rows = product.b_k == 1;
@@ -295,7 +305,7 @@ bool RunProduct(const Product<float>& p) {
   bool finite = true;
   for (int64_t k0 = 0; k0 < p.k; k0 += depth) {
     const Pass pass{k0, Min(depth, p.k - k0), k0 == 0, k0 + depth >= p.k};
-    finite = RunPass(product, pass, way) && finite;
+    finite = RunPass(product, pass, way, sink) && finite;
   }
   _tile_release();
   return finite;

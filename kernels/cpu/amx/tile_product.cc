@@ -25,6 +25,44 @@ std::vector<Run> RunsOf(const float* first, int64_t lines, int64_t line_stride, 
   return runs;
 }
 
+// Updates by rows as they come, and notes which are not finite.
+class Updates {
+ public:
+  Updates(const gemm::Product<float>& product, const gemm::BlockUpdate& update)
+      : product_(product), update_(update) {}
+
+  // Where tiles do.
+  void Run() {
+    const RowsSink sink{Take, this};
+    RunProduct(product_, &sink);
+  }
+  // Behind all others, whose scratch may be their place in C.
+  void RunNotFinite(void (*otherwise)(const gemm::Product<float>& product)) const {
+    for (const gemm::Product<float>& part : not_finite_) {
+      RunTileProduct(part, otherwise);
+      update_(part.c, part.m, part.n, part.c);
+    }
+  }
+
+ private:
+  static void Take(void* self, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                   bool finite) {
+    auto* const updates = static_cast<Updates*>(self);
+    const gemm::Product<float>& whole = updates->product_;
+    const gemm::Product<float> part =
+        gemm::SubProduct(whole, {row, row + rows}, {column, column + columns});
+    if (finite) {
+      updates->update_(part.c, rows, columns, whole.c + column);
+    } else {
+      updates->not_finite_.push_back(part);
+    }
+  }
+
+  const gemm::Product<float>& product_;
+  const gemm::BlockUpdate& update_;
+  std::vector<gemm::Product<float>> not_finite_;
+};
+
 }  // namespace
 
 bool SuitsTiles(int64_t n, int64_t k) { return k >= 32 && n * k >= 4096; }
@@ -51,6 +89,16 @@ void RunTileProduct(const gemm::Product<float>& p,
       }
     }
   }
+}
+
+bool SuitsUpdates(int64_t k) { return k <= kFewSteps; }
+
+void RunTileUpdate(const gemm::Product<float>& p,
+                   void (*otherwise)(const gemm::Product<float>& product),
+                   const gemm::BlockUpdate& update) {
+  Updates updates(p, update);
+  updates.Run();
+  updates.RunNotFinite(otherwise);
 }
 
 }  // namespace lockstep::cpu::amx

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/gemm/block_update.h"
 #include "kernels/cpu/gemm/product.h"
 
 namespace lockstep::cpu::amx {
@@ -16,6 +17,14 @@ bool SuitsTiles(int64_t n, int64_t k);
 // not hold, its products are `otherwise`'s.
 void RunTileProduct(const gemm::Product<float>& product,
                     void (*otherwise)(const gemm::Product<float>& product));
+
+// Whether products of `k` steps, which suit tiles, update what they are the gradient of.
+bool SuitsUpdates(int64_t k);
+
+// The same, and an update with each element of the product; C, which is not added to, is scratch.
+void RunTileUpdate(const gemm::Product<float>& product,
+                   void (*otherwise)(const gemm::Product<float>& product),
+                   const gemm::BlockUpdate& update);
 
 }  // namespace lockstep::cpu::amx
 
