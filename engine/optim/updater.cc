@@ -1,6 +1,7 @@
 #include "engine/optim/updater.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/tensor/host_array.h"
 #include "kernels/error.h"
@@ -26,17 +27,69 @@ Updater::Updater(Variables& variables, Backend& backend, std::unique_ptr<Optimiz
     states_.push_back(AllocateOn(backend, bytes, "optimizer state " + state));
     backend.Clear(states_.back().get(), bytes);
   }
-  // Entries follow each other in memory; the padding between two trained ones is zero and stays so.
+  ranges_ = RangesWithout({});
+}
+
+// Entries follow each other in memory; the padding between two trained ones is zero and stays so.
+std::vector<Updater::Range> Updater::RangesWithout(const std::vector<int>& left_out) const {
+  std::vector<Range> ranges;
   bool open = false;
-  for (const Variables::Entry& entry : variables.entries()) {
+  for (const Variables::Entry& entry : variables_.entries()) {
     if (entry.role != Role::kParameter) continue;
-    if (entry.trained && !open) ranges_.push_back({entry.offset, 0});
-    if (entry.trained) ranges_.back().end = entry.offset + entry.type.shape.size();
-    open = entry.trained;
+    const bool there = entry.trained && std::find(left_out.begin(), left_out.end(),
+                                                  entry.graph_value) == left_out.end();
+    if (there && !open) ranges.push_back({entry.offset, 0});
+    if (there) ranges.back().end = entry.offset + entry.type.shape.size();
+    open = there;
   }
+  return ranges;
+}
+
+BackwardUpdates* Updater::UpdatesInBackward(double learning_rate) {
+  BreakOff();  // nobody ended the step before
+  if (hooks_.gradient_clipping > 0.0 || variables_.loss_scale() != nullptr) return nullptr;
+  if (!backend_.shares_host_memory()) return nullptr;
+  in_backward_.learning_rate = learning_rate;
+  return &in_backward_;
+}
+
+bool Updater::BreakOff() {
+  const bool changed = !in_backward_.updated.empty();
+  if (in_backward_.count > 0) --updates_;
+  in_backward_.count = 0;
+  in_backward_.updated.clear();
+  return changed;
+}
+
+bool Updater::InBackward::Begin(const LossSums& sums) {
+  if (sums.count == 0 || !std::isfinite(sums.loss)) return false;
+  UpdateNumbers* const numbers = updater_.Begin(learning_rate, sums.count);
+  updater_.backend_.optimizer().Prepare(0.0, numbers);
+  count = sums.count;
+  return true;
+}
+
+ProductUpdate Updater::InBackward::UpdateOf(int graph_value) {
+  updated.push_back(graph_value);
+  const int64_t offset = updater_.variables_.at(graph_value).offset;
+  return {.args = updater_.Arguments(),
+          .numbers = static_cast<const UpdateNumbers*>(updater_.numbers_.get()),
+          .p = At(updater_.variables_.parameters(), offset, updater_.variables_.dtype()),
+          .s0 = updater_.StateAt(0, offset),
+          .s1 = updater_.StateAt(1, offset)};
+}
+
+void Updater::EndInBackward(int64_t count, double learning_rate) {
+  if (count != in_backward_.count || learning_rate != in_backward_.learning_rate) {
+    throw Error(ExitCode::kBug, "an update ends with another count or rate than it began with");
+  }
+  UpdateRanges(in_backward_.updated.empty() ? ranges_ : RangesWithout(in_backward_.updated));
+  in_backward_.count = 0;
+  in_backward_.updated.clear();
 }
 
 void Updater::Update(int64_t count, double learning_rate) {
+  if (in_backward_.count > 0) return EndInBackward(count, learning_rate);
   if (count == 0) return;
   Begin(learning_rate, count);
   Apply();
@@ -72,15 +125,28 @@ void Updater::Apply() {
     backend_.optimizer().FollowOverflow(variables_.loss_scaling(), numbers, loss_scale);
   }
   backend_.optimizer().Prepare(hooks_.gradient_clipping, numbers);
+  UpdateRanges(ranges_);
+}
+
+UpdateArgs Updater::Arguments() const {
   UpdateArgs args = optimizer_->Arguments();
   args.weight_decay = hooks_.weight_decay;
-  for (const Range& range : ranges_) {
-    const auto state = [&](size_t i) -> void* {
-      return i < states_.size() ? At(states_[i].get(), range.begin, dtype) : nullptr;
-    };
+  return args;
+}
+
+void* Updater::StateAt(size_t state, int64_t offset) const {
+  return state < states_.size() ? At(states_[state].get(), offset, variables_.dtype()) : nullptr;
+}
+
+void Updater::UpdateRanges(const std::vector<Range>& ranges) {
+  const auto* const numbers = static_cast<const UpdateNumbers*>(numbers_.get());
+  const DType dtype = variables_.dtype();
+  const UpdateArgs args = Arguments();
+  for (const Range& range : ranges) {
     backend_.optimizer().Update(dtype, args, numbers, range.end - range.begin,
                                 At(variables_.parameters(), range.begin, dtype),
-                                At(variables_.gradients(), range.begin, dtype), state(0), state(1));
+                                At(variables_.gradients(), range.begin, dtype),
+                                StateAt(0, range.begin), StateAt(1, range.begin));
   }
 }
 

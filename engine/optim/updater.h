@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/optim/optimizer.h"
+#include "engine/plan/backward_updates.h"
 #include "engine/plan/variables.h"
 #include "engine/tensor/device_memory.h"
 
@@ -28,11 +29,19 @@ class Updater {
   Updater(const Updater&) = delete;
   Updater& operator=(const Updater&) = delete;
 
-  // One step: gradients hold the sum over `count` samples. A count of 0 changes nothing and is not
+  // One step: gradients hold the sum over `count` samples; of what was updated in the backward pass
+  // (UpdatesInBackward) there need not be any. A count of 0 changes nothing and is not
   // counted as a step, so that a batch of ignored labels leaves no trace. Nor is a step counted
   // that loss scaling leaves out since gradients overflowed (Variables::ScaleLoss), which is waited
   // for.
   void Update(int64_t count, double learning_rate);
+
+  // Who updates parameters in the backward pass of the step at hand (RunHooks::updates), which ends
+  // with Update() with the same rate and the count of its sums, or with BreakOff(). Null where no
+  // parameter may change before all gradients are there, or where the device has memory of its own.
+  BackwardUpdates* UpdatesInBackward(double learning_rate);
+  // The step at hand has failed, and is not made. Parameters that were updated stay so: true.
+  bool BreakOff();
 
   // The same in two halves. Begin counts the step and returns its numbers in the device's memory,
   // with a count of 0: work that is begun before Apply says over how many samples gradients are
@@ -55,8 +64,28 @@ class Updater {
   struct Range {
     int64_t begin = 0, end = 0;  // elements of the flat block
   };
+  class InBackward : public BackwardUpdates {
+   public:
+    explicit InBackward(Updater& updater) : updater_(updater) {}
+    bool Begin(const LossSums& sums) override;
+    ProductUpdate UpdateOf(int graph_value) override;
+
+    double learning_rate = 0.0;
+    int64_t count = 0;              // of the samples of a step that was begun; 0: none was
+    std::vector<int> updated = {};  // graph values
+
+   private:
+    Updater& updater_;
+  };
   void* StatePointer(const std::string& parameter, const std::string& state) const;
   UpdateNumbers* Begin(double learning_rate, int64_t count);
+  void EndInBackward(int64_t count, double learning_rate);
+  UpdateArgs Arguments() const;
+  // State array `state` from element `offset` on; null where the rule keeps fewer.
+  void* StateAt(size_t state, int64_t offset) const;
+  // What is trained, in long runs, but for `left_out`.
+  std::vector<Range> RangesWithout(const std::vector<int>& left_out) const;
+  void UpdateRanges(const std::vector<Range>& ranges);
   bool WasSkipped() const;
 
   Variables& variables_;
@@ -65,7 +94,8 @@ class Updater {
   UpdateHooks hooks_;
   DeviceMemory numbers_;              // UpdateNumbers
   std::vector<DeviceMemory> states_;  // one flat block for each state name
-  std::vector<Range> ranges_;         // what is trained, in long runs
+  std::vector<Range> ranges_;         // of all that is trained
+  InBackward in_backward_{*this};
   int64_t updates_ = 0;
 };
 

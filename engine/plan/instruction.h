@@ -15,6 +15,7 @@
 namespace lockstep {
 
 class AlgorithmChooser;
+class BackwardUpdates;
 class GradientSums;
 class LayoutGroups;
 
@@ -57,6 +58,7 @@ struct RunContext {
   LossSums* sums = nullptr;
   int64_t rows = 0;                       // of this lane, or of the whole batch
   GradientSums* gradient_sums = nullptr;  // where lanes add their gradients
+  BackwardUpdates* updates = nullptr;     // of parameters on the way; null: none
 
   template <typename T = void>
   T* at(ValueId id) const {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "engine/plan/backward_updates.h"
 #include "engine/plan/fusion.h"
 #include "engine/plan/layouts.h"
 #include "engine/tensor/host_array.h"
@@ -41,6 +42,7 @@ Lowering Plan::Lower() const {
                              .loss_scale = variables_.loss_scale()});
   lowering.LowerAll();
   if (options_.fuse) Fuse(lowering, Kept(lowering));
+  if (options_.backward_updates) FindBackwardUpdates(lowering, backend_.gemm());
   return lowering;
 }
 
@@ -89,6 +91,10 @@ void Plan::Compile(AlgorithmChooser& chooser) {
   value_of_ = std::move(lowering.value_of);
   input_gradient_of_ = std::move(lowering.input_gradient_of);
   arena_.Reserve(static_cast<size_t>(memory_.bytes));
+  first_backward_ = static_cast<size_t>(
+      std::find_if(instructions_.begin(), instructions_.end(),
+                   [](const auto& line) { return line->phase == Phase::kBackward; }) -
+      instructions_.begin());
   MakeRunMemory();
   FindReadyLines();
 }
@@ -257,7 +263,7 @@ LossSums Plan::Run(const RunInputs& inputs, const RunHooks& hooks) {
     RunJoined(&context, hooks);
     if (hooks.behind) hooks.behind();
   };
-  if (hooks.gradients_ready || hooks.exchange != nullptr) {
+  if (hooks.gradients_ready || hooks.exchange != nullptr || hooks.updates != nullptr) {
     lines();
   } else {
     RepeatedWork& work = hooks.work != nullptr ? *hooks.work : work_;
@@ -266,9 +272,15 @@ LossSums Plan::Run(const RunInputs& inputs, const RunHooks& hooks) {
   return inputs.sums != nullptr ? LossSums{} : Sums();
 }
 
+void Plan::BeginUpdates(size_t line, BackwardUpdates* updates, RunContext* context) const {
+  if (updates == nullptr || line != first_backward_) return;
+  if (updates->Begin(Sums())) context->updates = updates;
+}
+
 void Plan::RunJoined(RunContext* context, const RunHooks& hooks) {
   int64_t ready = 0;
   for (size_t i = 0; i < instructions_.size(); ++i) {
+    BeginUpdates(i, hooks.updates, context);
     RunLineJoined(context, i, hooks.exchange);
     TellReady(i, hooks, &ready);
   }

@@ -33,6 +33,7 @@ struct PlanOptions {
   std::optional<DType> compute_dtype = {};
   bool input_gradients = false;  // derive gradients of floating inputs too
   bool fuse = true;
+  bool backward_updates = false;  // RunHooks::updates may be given
   // Of a plan that runs one lane of a batch: see LoweringOptions.
   LaneNorm lane_norm = LaneNorm::kSync;
   bool fold_gradients = false;
@@ -56,6 +57,9 @@ using GradientsReady = std::function<void(int64_t end)>;
 struct RunHooks {
   GradientsReady gradients_ready = {};
   LaneExchange* exchange = nullptr;  // where other processes run lanes of the same batch
+  // Of parameters on the way, on a device that shares the host's memory: what is updated then has
+  // no gradient in Variables.
+  BackwardUpdates* updates = nullptr;
   // What is begun in front of the first line and behind the last one. Where neither of the above is
   // there, the device may repeat all this from its second run on.
   std::function<void()> before = {}, behind = {};
@@ -129,6 +133,8 @@ class Plan {
   void TellReady(size_t line, const RunHooks& hooks, int64_t* told) const;
   void RunLineJoined(RunContext* context, size_t i, LaneExchange* exchange);
   void RunJoined(RunContext* context, const RunHooks& hooks);
+  // In front of every line.
+  void BeginUpdates(size_t line, BackwardUpdates* updates, RunContext* context) const;
   Tensor Copy(ValueId id) const;
 
   const Graph& graph_;
@@ -151,6 +157,7 @@ class Plan {
   // By line: elements of the flat gradients that are final behind it; the same as before it where
   // it finishes none.
   std::vector<int64_t> ready_after_;
+  size_t first_backward_ = 0;  // line; lines() where there is none
   std::vector<int64_t> default_ids_;
   int generation_ = -1;
   uint64_t claim_ = 0;  // of the arena, by the last run

@@ -61,6 +61,7 @@ class Variables {
   void Set(const std::string& name, const Tensor& value);
   // The same for one of entries(), without a search.
   void Set(const Entry& entry, const Tensor& value);
+  // Of the last plan that ran, but for what it updated on its way (RunHooks::updates).
   Tensor GetGradient(const std::string& name) const;
 
   Backend& backend() const { return backend_; }

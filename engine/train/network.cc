@@ -88,7 +88,10 @@ Plan& Network::plan(Mode mode, int64_t rows) {
   if (!slot) {
     slot = std::make_unique<Plan>(
         graph_, variables_, backend_, arena_, chooser_,
-        PlanOptions{.mode = mode, .batch = rows, .compute_dtype = options_.compute_dtype});
+        PlanOptions{.mode = mode,
+                    .batch = rows,
+                    .compute_dtype = options_.compute_dtype,
+                    .backward_updates = group_->size() == 1 && options_.accumulate == 1});
     RememberAlgorithms();
   }
   return *slot;
@@ -186,29 +189,33 @@ Batch Network::PartOfBatch(const Batch& batch, int64_t part, int64_t parts) cons
                 RowBytes(graph_, options_.labels, options_.dtype));
 }
 
-LossSums Network::Train(const Batch& batch, const GradientsReady& ready) {
+LossSums Network::Train(const Batch& batch, const GradientsReady& ready, BackwardUpdates* updates) {
   if (lanes_) return lanes_->Train(batch, options_.seed, options_.x, options_.labels);
   const SavedStates states(variables_, backend_);
-  const LossSums sums = TrainParts(batch, ready);
+  const LossSums sums = TrainParts(batch, ready, updates);
   if (!std::isfinite(sums.loss)) states.Restore();
   return sums;
 }
 
-LossSums Network::TrainParts(const Batch& batch, const GradientsReady& ready) {
+LossSums Network::TrainParts(const Batch& batch, const GradientsReady& ready,
+                             BackwardUpdates* updates) {
   const int64_t parts = PartsOf(batch);
-  if (parts == 1) return TrainPart(batch, ready);
+  if (parts == 1) return TrainPart(batch, ready, updates);
   accumulation_->Begin();
   LossSums sums;
   for (int64_t i = 0; i < parts - 1; ++i) {
     const Batch part = PartOfBatch(batch, i, parts);
-    sums += TrainPart(part, part.rows > 0 ? accumulation_->Keep() : nullptr);
+    sums += TrainPart(part, part.rows > 0 ? accumulation_->Keep() : nullptr, nullptr);
   }
-  return sums += TrainPart(PartOfBatch(batch, parts - 1, parts), accumulation_->Finish(ready));
+  return sums +=
+         TrainPart(PartOfBatch(batch, parts - 1, parts), accumulation_->Finish(ready), nullptr);
 }
 
-LossSums Network::TrainPart(const Batch& batch, const GradientsReady& ready) {
+LossSums Network::TrainPart(const Batch& batch, const GradientsReady& ready,
+                            BackwardUpdates* updates) {
   if (batch.rows > 0) {
-    return Run(Mode::kTrain, batch, {.gradients_ready = ready, .exchange = exchange_.get()});
+    return Run(Mode::kTrain, batch,
+               {.gradients_ready = ready, .exchange = exchange_.get(), .updates = updates});
   }
   TrainOnNothing(batch, ready);
   return {};

@@ -72,7 +72,10 @@ class Network {
   // loss is not finite the running statistics are those from before. In the fast mode gradients
   // and sums are those of this rank's rows, and `ready` hears of gradients as they become final;
   // in the reproducible mode they are those of the whole job.
-  LossSums Train(const Batch& batch, const GradientsReady& ready = nullptr);
+  // With `updates`, of one rank in the fast mode that runs batches whole, parameters may be updated
+  // before it returns or throws; those have no gradients then.
+  LossSums Train(const Batch& batch, const GradientsReady& ready = nullptr,
+                 BackwardUpdates* updates = nullptr);
   // The same on a device that nobody waits for, of one rank in the fast mode: adds to late.sums.
   // Running statistics follow the batch whatever its loss is.
   void TrainLate(const Batch& batch, const LateTraining& late);
@@ -126,8 +129,8 @@ class Network {
   // In how many parts every rank runs its rows of a batch with so many in the whole job.
   int64_t PartsOf(const Batch& batch) const;
   Batch PartOfBatch(const Batch& batch, int64_t part, int64_t parts) const;
-  LossSums TrainParts(const Batch& batch, const GradientsReady& ready);
-  LossSums TrainPart(const Batch& batch, const GradientsReady& ready);
+  LossSums TrainParts(const Batch& batch, const GradientsReady& ready, BackwardUpdates* updates);
+  LossSums TrainPart(const Batch& batch, const GradientsReady& ready, BackwardUpdates* updates);
   void TrainOnNothing(const Batch& batch, const GradientsReady& ready);
   LossSums EvaluateParts(const Batch& batch, LossSums* late_sums);
   // Of the parts of batches with these numbers of rows, those that no plan is there for.

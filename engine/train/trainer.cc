@@ -157,7 +157,14 @@ const Batch& Trainer::FetchBatch() {
   return *batch;
 }
 
-StepShare Trainer::Compute(const Batch& batch, const GradientsReady& ready) {
+BackwardUpdates* Trainer::UpdatesInBackward(double rate) {
+  const bool alone = network_.lanes() == nullptr && network_.group().size() == 1;
+  if (!alone || !sync_.is_local() || options_.keep_gradients) return nullptr;
+  return updater_.UpdatesInBackward(rate);
+}
+
+StepShare Trainer::Compute(const Batch& batch, const GradientsReady& ready,
+                           BackwardUpdates* updates) {
   StepShare share;
   bool counts = !AllIgnored(batch, source_.label_type());
   if (network_.meets_ranks()) counts = AnyRank(network_.group(), counts);
@@ -165,13 +172,20 @@ StepShare Trainer::Compute(const Batch& batch, const GradientsReady& ready) {
     network_.ClearGradients();
     return share;
   }
-  share.sums = network_.Train(batch, ready);
+  share.sums = network_.Train(batch, ready, updates);
   share.state_rows = batch.rows;
   return share;
 }
 
+void Trainer::RequireWholeSteps() const {
+  if (!broken_) return;
+  throw Error(ExitCode::kBug,
+              "the step " + Where() + " failed while it updated weights: go back to a checkpoint");
+}
+
 void Trainer::Step() {
   if (late_) return StepLate();
+  RequireWholeSteps();
   const double rate = learning_rate();
   StepShare mine;
   std::exception_ptr failure;
@@ -184,7 +198,8 @@ void Trainer::Step() {
     batch = &FetchBatch();
     last_of_epoch = batch->last_of_epoch;
     Enter(StepPart::kCompute);
-    mine = Compute(*batch, [&](int64_t end) { sync_.Ready(network_.variables(), end); });
+    const GradientsReady ready = [&](int64_t end) { sync_.Ready(network_.variables(), end); };
+    mine = Compute(*batch, ready, UpdatesInBackward(rate));
     mine.used.Add(batch->ids);
     CheckFinite(mine.sums, *batch, &mine);
   } catch (const Error&) {
@@ -193,6 +208,7 @@ void Trainer::Step() {
     if (network_.meets_ranks() && std::isfinite(mine.sums.loss)) throw;
     failure = std::current_exception();
     mine.failed = 1;
+    broken_ = updater_.BreakOff() || broken_;
   }
   Enter(StepPart::kFinish);
   if (network_.lanes() == nullptr) sync_.FinishGradients(network_.variables());
@@ -275,7 +291,7 @@ void Trainer::ThrowBadGradient(const Batch& batch) {
   const std::string where = WhereIn(batch);
   std::exception_ptr failure;
   try {
-    Compute(batch, nullptr);
+    Compute(batch, nullptr, nullptr);
     const std::string name = BadGradient(network_);
     if (!name.empty()) {
       throw FormatError("the gradient of " + name + " is not finite " + where +
@@ -372,6 +388,7 @@ IntervalMeans Trainer::interval() {
 
 CheckpointContents Trainer::State() {
   Settle();
+  RequireWholeSteps();
   CheckWeights("nothing is saved " + Where());
   CheckpointContents contents;
   SaveVariables(network_.variables(), &contents);
@@ -431,6 +448,7 @@ void Trainer::Restore(const CheckpointContents& contents) {
   RestoreLanes(contents, network_.lanes());
   if (SyncState* const state = sync_.state()) state->Restore(contents, network_.variables());
   network_.algorithms().ParseUsed(algorithms);
+  broken_ = false;
   clock_ = clock;
   interval_ = interval;
   ledger_ = ledger;

@@ -30,6 +30,9 @@ struct TrainerOptions {
   int64_t iterations = 0;                  // 0: no limit; whichever comes first
   double learning_rate = 0.0;              // 0: the optimizer's default
   std::function<bool()> should_stop = {};  // asked before each step
+  // Variables has the gradients of all parameters behind a step, for extensions. Otherwise those of
+  // large ones may be used up as they are computed, which is faster; the weights are the same.
+  bool keep_gradients = false;
 };
 
 // Means of the batch values since the last report: a batch's loss is its sum divided by its count.
@@ -64,7 +67,8 @@ class Trainer {
   // and first bad row when the loss is not finite, or of several ranks the parameter whose gradient
   // is not; nothing was updated then, and where there are
   // several ranks all of them throw what the first one concerned has to say. A batch whose labels
-  // are all ignored changes nothing, running statistics included. Throws AgreedError (70) when the
+  // are all ignored changes nothing, running statistics included. Where a device fails while
+  // weights are updated, what follows but Restore() throws (70). Throws AgreedError (70) when the
   // ranks together have not used each sample of an epoch once.
   //
   // One rank in the fast mode does not wait for a device with memory of its own: the step is begun,
@@ -113,7 +117,11 @@ class Trainer {
   void EndStep(const AgreedStep& step, bool last_of_epoch);
   bool AskToStop();
   const Batch& FetchBatch();
-  StepShare Compute(const Batch& batch, const GradientsReady& ready);
+  StepShare Compute(const Batch& batch, const GradientsReady& ready, BackwardUpdates* updates);
+  // Of the step at `rate`; null where gradients are wanted as a whole.
+  BackwardUpdates* UpdatesInBackward(double rate);
+  // Throws where a step failed while it updated parameters, until Restore.
+  void RequireWholeSteps() const;
   [[noreturn]] void ThrowBadGradient(const Batch& batch);
   void CheckFinite(const LossSums& sums, const Batch& batch, StepShare* share) const;
   void CheckLossScale(const Batch& batch) const;
@@ -143,6 +151,7 @@ class Trainer {
   IntervalMeans interval_;           // sums until TakeInterval divides them
   std::map<std::string, double> observation_;
   bool stopped_ = false;
+  bool broken_ = false;  // a step failed behind its first update
 };
 
 // Every sample of one pass of the source, exactly once, over all ranks of the network. `source` is

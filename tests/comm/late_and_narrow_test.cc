@@ -239,6 +239,7 @@ TEST(NarrowTraining, WeightsAreNearThoseOfFloat32AndNearerWithFeedback) {
 // The definition: at the end of each step the gradients of the step before are applied.
 class LateSync : public LocalSync {
  public:
+  bool is_local() const override { return false; }
   void FinishGradients(Variables& variables) override {
     auto* const values = static_cast<float*>(variables.gradients());
     before_.resize(static_cast<size_t>(variables.flat_size()));

@@ -1,5 +1,6 @@
 #include "engine/plan/instructions/linear.h"
 
+#include "engine/plan/backward_updates.h"
 #include "engine/plan/layouts.h"
 
 namespace lockstep {
@@ -45,18 +46,28 @@ void LinearBackwardData::Run(const RunContext& context) {
 
 void LinearBackwardWeights::DescribeLayouts(LayoutGroups& groups) const { groups.Plain(inputs[0]); }
 
+GemmArgs LinearBackwardWeights::Product() const {
+  return {.trans_a = true,
+          .m = shape_.out,
+          .n = shape_.in,
+          .k = shape_.n,
+          .lda = shape_.out,
+          .ldb = shape_.in,
+          .wide_c = true,
+          .ldc = shape_.in};
+}
+
 void LinearBackwardWeights::Run(const RunContext& context) {
-  context.backend->gemm().Gemm(shape_.dtype, {.trans_a = true,
-                                              .m = shape_.out,
-                                              .n = shape_.in,
-                                              .k = shape_.n,
-                                              .a = context.at(inputs[1]),
-                                              .lda = shape_.out,
-                                              .b = context.at(inputs[0]),
-                                              .ldb = shape_.in,
-                                              .wide_c = true,
-                                              .c = context.at(outputs[0]),
-                                              .ldc = shape_.in});
+  GemmArgs product = Product();
+  product.a = context.at(inputs[1]);
+  product.b = context.at(inputs[0]);
+  product.c = context.at(outputs[0]);
+  GemmKernels& gemm = context.backend->gemm();
+  if (context.updates != nullptr && parameter >= 0) {
+    gemm.GemmUpdate(shape_.dtype, product, context.updates->UpdateOf(parameter));
+  } else {
+    gemm.Gemm(shape_.dtype, product);
+  }
 }
 
 }  // namespace lockstep

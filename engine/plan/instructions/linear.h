@@ -45,7 +45,7 @@ class LinearBackwardData : public Instruction {
   LinearShape shape_;
 };
 
-// dW = dy^T * x.
+// dW = dy^T * x, or the update of W by it.
 class LinearBackwardWeights : public Instruction {
  public:
   LinearBackwardWeights(const LinearShape& shape, ValueId x, ValueId dy, ValueId dw)
@@ -54,6 +54,10 @@ class LinearBackwardWeights : public Instruction {
   double flops() const override { return shape_.flops(); }
   void DescribeLayouts(LayoutGroups& groups) const override;
   void Run(const RunContext& context) override;
+  const LinearShape& shape() const { return shape_; }
+  GemmArgs Product() const;  // without operands
+
+  int parameter = -1;  // set by FindBackwardUpdates: the graph value that may be updated here
 
  private:
   LinearShape shape_;
