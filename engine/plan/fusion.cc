@@ -7,6 +7,7 @@
 #include "engine/plan/instructions/elementwise.h"
 #include "engine/plan/instructions/linear.h"
 #include "engine/plan/instructions/norm.h"
+#include "engine/plan/instructions/pool.h"
 
 namespace lockstep {
 namespace {
@@ -21,6 +22,7 @@ class Fuser {
     for (size_t i = 0; i < Count(); ++i) {
       if (auto* norm = As<BatchNormNormalize>(i)) FuseTrainingNorm(norm);
       if (auto* norm = As<BatchNormInference>(i)) FuseInferenceNorm(norm);
+      if (auto* bias = As<BiasBackward>(i)) SumBehindPooling(bias);
     }
     for (size_t i = 0; i < Count(); ++i) {
       if (auto* conv = As<ConvForward>(i)) {
@@ -56,6 +58,16 @@ class Fuser {
   T* OnlyReader(ValueId id) const {
     if (kept_.contains(id) || Readers(id).size() != 1) return nullptr;
     return As<T>(Readers(id).front());
+  }
+
+  // The instruction that writes `id` first, if it is a T.
+  template <typename T>
+  T* Producer(ValueId id) const {
+    for (size_t i = 0; i < Count(); ++i) {
+      T* const found = As<T>(i);
+      if (found != nullptr && found->outputs[0] == id) return found;
+    }
+    return nullptr;
   }
 
   void Remove(const Instruction* instruction) {
@@ -140,12 +152,16 @@ class Fuser {
 
   // The dropout instruction that writes `gradient`, if nobody else reads that.
   DropoutInstruction* DropoutProducing(ValueId gradient) const {
-    if (Readers(gradient).size() != 1) return nullptr;
-    for (size_t i = 0; i < Count(); ++i) {
-      auto* found = As<DropoutInstruction>(i);
-      if (found != nullptr && found->outputs[0] == gradient) return found;
+    return Readers(gradient).size() == 1 ? Producer<DropoutInstruction>(gradient) : nullptr;
+  }
+
+  // A bias in front of a pooling: the gradient behind it has the same sums of fewer elements.
+  void SumBehindPooling(BiasBackward* bias) {
+    while (const auto* pool = Producer<PoolBackward>(bias->inputs[0])) {
+      if (!pool->keeps_sums()) break;
+      bias->inputs[0] = pool->inputs[0];
     }
-    return nullptr;
+    Index();
   }
 
   void FuseInferenceNorm(BatchNormInference* norm) {

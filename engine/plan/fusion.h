@@ -9,7 +9,8 @@
 namespace lockstep {
 
 // Runs after gradients are derived and removes only values that no instruction reads any more:
-//   training    batch norm + ReLU (+ dropout), forward and backward
+//   training    batch norm + ReLU (+ dropout), forward and backward; a bias in front of a max
+//               pooling sums up the gradient behind it
 //   evaluation  batch norm into its convolution's weights, batch norm + ReLU
 //   both        convolution or linear + ReLU
 // (Softmax and its loss are one instruction from the start.) `kept` values are never removed.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "engine/graph/layers.h"
@@ -87,6 +88,71 @@ TEST_F(Fusion, LinearTakesReluButNotOtherActivations) {
   SquaredLoss(graph_, Tanh(Linear(y, {.out = 5}, "l2")));
   EXPECT_EQ(Lines(Mode::kTrain).at("activation forward"), 1);
   EXPECT_EQ(Lines(Mode::kTrain).at("activation backward"), 2);
+}
+
+// What the line that sums up a bias' gradient reads and writes, and that gradient.
+struct BiasSum {
+  int64_t bytes = 0;
+  Tensor gradient;
+};
+
+BiasSum SumOfBias(const Graph& graph, bool fuse) {
+  TestDevice device;
+  NetworkRunner runner(device, graph, DType::kFloat64);
+  const auto plan = runner.MakePlan({.batch = 3, .fuse = fuse});
+  NetworkRunner::Run(*plan, RandomInputs(graph, 3, 1));
+  BiasSum sum;
+  for (size_t i = 0; i < plan->lines(); ++i) {
+    if (plan->line(i).kind() == "bias backward") sum.bytes += plan->LineBytes(i);
+  }
+  sum.gradient = runner.variables.GetGradient("conv/b");
+  return sum;
+}
+
+void ExpectSameSums(const BiasSum& a, const BiasSum& b) {
+  for (size_t i = 0; i < a.gradient.values<double>().size(); ++i) {
+    const double wanted = b.gradient.values<double>()[i];
+    EXPECT_NEAR(a.gradient.values<double>()[i], wanted, 1e-12 * (1.0 + std::abs(wanted)));
+  }
+}
+
+TEST_F(Fusion, BiasIsSummedBehindMaxPoolings) {
+  x_ = MaxPool2d(Conv2d(x_, Conv3x3(8, true), "conv"), {.kernel_h = 3, .kernel_w = 2});
+  SquaredLoss(graph_, MaxPool2d(x_, {.cover_all = true}));
+  const BiasSum fused = SumOfBias(graph_, true), plain = SumOfBias(graph_, false);
+  EXPECT_LT(fused.bytes, plain.bytes / 6);  // 1 x 2 of 6 x 6
+  ExpectSameSums(fused, plain);
+}
+
+// A window that lies in padding gives its gradient to nobody, an average a part of it.
+TEST(FusionOfPooling, LeavesABiasInFrontWhereGradientsAreLost) {
+  const Pool2dOptions options{.kernel_h = 3,
+                              .kernel_w = 3,
+                              .stride_h = 3,
+                              .stride_w = 3,
+                              .pad_h = 2,
+                              .pad_w = 2,
+                              .cover_all = true};
+  for (const bool average : {false, true}) {
+    Graph graph;
+    const Var x = graph.Input("x", {{8, 6, 6}, DType::kFloat32});
+    const Var conv = Conv2d(x, Conv3x3(8, true), "conv");
+    SquaredLoss(graph, average ? AveragePool2d(conv, options) : MaxPool2d(conv, options));
+    const BiasSum fused = SumOfBias(graph, true), plain = SumOfBias(graph, false);
+    EXPECT_EQ(fused.bytes, plain.bytes);
+    ExpectSameSums(fused, plain);
+  }
+}
+
+// The sum of two gradients, of which the pooling makes one.
+TEST_F(Fusion, BiasThatIsReadTwiceIsSummedInFront) {
+  const Var conv = Conv2d(x_, Conv3x3(8, true), "conv");
+  const Var pooled = MaxPool2d(
+      conv, {.kernel_h = 3, .kernel_w = 3, .stride_h = 1, .stride_w = 1, .pad_h = 1, .pad_w = 1});
+  SquaredLoss(graph_, Add(conv, pooled));
+  const BiasSum fused = SumOfBias(graph_, true), plain = SumOfBias(graph_, false);
+  EXPECT_EQ(fused.bytes, plain.bytes);
+  ExpectSameSums(fused, plain);
 }
 
 TEST_F(Fusion, FusedDropoutDrawsTheSameMask) {

@@ -31,6 +31,8 @@ class PoolBackward : public Instruction {
   void DescribeLayouts(LayoutGroups& groups) const override;
   void Prepare(const PrepareContext& context) override;
   void Run(const RunContext& context) override;
+  // Whether every element of dy goes to one of dx, so that both have the same sums.
+  bool keeps_sums() const;
 
  private:
   PoolShape shape_;
