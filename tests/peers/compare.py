@@ -7,8 +7,8 @@
 PEER is torch, tensorflow, mxnet or chainer, installed by tests/peers/install FOLDER. With --ranks N
 both sides run as N processes under mpirun that share each batch; --threads are those of each. A
 machine that does other things drifts: only figures of alternating runs belong beside each other.
-On a GPU several modes and precisions of torch stand beside the same runs of lockstep; one that does
-not run is said and the others go on.
+On a GPU several modes and precisions of torch stand beside lockstep in the same precision; one that
+does not run is said and the others go on.
 """
 
 import argparse
@@ -27,6 +27,7 @@ WORKS = {"vgg-64": ("vgg", 64, 6), "mlp-64": ("mlp", 64, 200), "mlp-256": ("mlp"
 GPU_WORKS = {"vgg-64": ("vgg", 64, 100), "vgg-128": ("vgg", 128, 100), "vgg-512": ("vgg", 512, 50),
              "mlp-64": ("mlp", 64, 500), "mlp-256": ("mlp", 256, 500)}
 OUR_MODELS = {"regression": "dnn"}  # where lockstep's name differs
+OUR_PRECISIONS = {"tf32": ["--allow-tf32"], "bf16": ["--dtype", "bfloat16"]}
 LAUNCH = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
 MODES = {"torch": "eager", "tensorflow": "graph"}
 
@@ -40,8 +41,8 @@ def arguments():
     parser.add_argument("--only", default="")
     parser.add_argument("--mode", help="of the peer; several, with commas, on a GPU")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--precision", default="", help="of torch on a GPU: float32, tf32, bf16 or "
-                        "several; lockstep computes in float32")
+    parser.add_argument("--precision", default="", help="on a GPU, with torch: float32, tf32, bf16 "
+                        "or several")
     parser.add_argument("--python", help="of the peer, instead of --peers")
     parser.add_argument("--json-lines", help="a file to append a JSON object to for each row")
     parser.add_argument("--threads", type=int, default=2, help="of either side")
@@ -75,11 +76,11 @@ def launch(args):
     return LAUNCH + ["-np", str(args.ranks)] if args.ranks > 1 else []
 
 
-def our_command(args, work, first_step):
+def our_command(args, work, first_step, precision):
     warm_up = ["--warm-up", "20"] if args.device == "cuda" else []
     return (launch(args) + [args.lockstep, "bench", "train", "--json", "--model",
                             OUR_MODELS.get(work[0], work[0])] +
-            shared_arguments(args, work, first_step) + warm_up)
+            shared_arguments(args, work, first_step) + OUR_PRECISIONS.get(precision, []) + warm_up)
 
 
 def peer_command(args, work, first_step, mode, precision):
@@ -125,7 +126,7 @@ def compare(args, name):
     complete = True
     for mode, precision in itertools.product(modes, args.precision.split(",")):
         try:
-            ours, theirs, peer = alternate(args, our_command(args, work, first_step),
+            ours, theirs, peer = alternate(args, our_command(args, work, first_step, precision),
                                            peer_command(args, work, first_step, mode, precision),
                                            key)
         except Failed as failure:

@@ -60,7 +60,7 @@ case "$*" in
   *512*) [ ! -e "$ANSWERS/fails" ] || exit 71 ;;
 esac
 case "$*" in
-  *train*) echo "{\"model\": \"$4\", \"batch_size\": $6, \"steps\": 9, \"median_ms\": 1.25000, \"min_ms\": 1.2}" ;;
+  *train*) echo "{\"model\": \"$4\", \"dtype\": \"$8\", \"batch_size\": $6, \"steps\": 9, \"median_ms\": 1.25000, \"min_ms\": 1.2}" ;;
 esac
 END
 cat >"$place/bin/ctest" <<'END'
@@ -121,16 +121,17 @@ expect 0 sh "$check" --phase tests 'my report'
 # What fails does not stop the rest, and all of it is told.
 touch "$ANSWERS/fails"
 expect 1 sh "$check" --phase bench --phase tests 'my report'
-says 'failed: vgg-512'
+says 'failed: vgg-512-float32 vgg-512-bfloat16 vgg-512-float16'
 is "$(json "$report" phases 0 verdict)" passed
 is "$(json "$report" phases 1 verdict)" failed
 is "$(json "$report" kernels kernels 0 family)" gemm
 is "$(json "$report" train 0 median_ms)" 1.25
 says '^| gemm | forward | m64 n10 k512 | - | 0.01235 |' 'my report/report.md'
-says '^| vgg | 128 | 1.25 |' 'my report/report.md'
+says '^| vgg | float16 | 128 | 1.25 |' 'my report/report.md'
 says '^Measured peak: 5.123e+04 GFLOP/s' 'my report/report.md'
 rm "$ANSWERS/fails"
 expect 0 sh "$check" --phase bench 'my report'
+says 'mlp 64 bfloat16: 1.25000 ms, '
 
 # What a sanitizer finds fails, and is named.
 expect 0 sh "$check" --phase sanitize 'my report'
