@@ -48,12 +48,12 @@ int ExponentFor(int32_t largest_bits, int ranks) {
 
 void Narrow(WireType type, const float* from, uint16_t* to, int64_t count) {
   if (type == WireType::kFloat16) return NarrowHalves(from, to, count);
-  std::transform(from, from + count, to, NarrowBfloat16);
+  std::transform(from, from + count, to, [](float value) { return NarrowBfloat16(value); });
 }
 
 void Widen(WireType type, const uint16_t* from, float* to, int64_t count) {
   if (type == WireType::kFloat16) return WidenHalves(from, to, count);
-  std::transform(from, from + count, to, WidenBfloat16);
+  std::transform(from, from + count, to, [](uint16_t value) { return WidenBfloat16(value); });
 }
 
 // values * factor to `wire`; `values`, where they are the residual, become what was lost.
