@@ -369,38 +369,45 @@ TEST(UpdatesInBackward, AreNotMadeInAStepWhoseLossIsNotFinite) {
   }
 }
 
+// A training on a device that fails once it is told to.
+struct BreakingJob {
+  explicit BreakingJob(const Graph& graph) : network(graph, backend, {}) {}
+
+  UpdatingBackend backend;
+  Network network;
+  Updater updater{network.variables(), backend, MakeMomentum(), {}};
+  DatasetSource source{Dataset(RandomNormal(Shape({kSamples, 3, 7, 9}), 3).Cast(DType::kFloat32),
+                               RandomLabels(kSamples, 5, 4), {}),
+                       {.batch_size = kBatch}};
+  std::unique_ptr<Schedule> schedule = MakeConstantSchedule();
+  LocalSync sync;
+  Trainer trainer{network, source, updater, *schedule, sync, {.learning_rate = 0.01}};
+};
+
 // Behind the first update of a step there is no way back but to a checkpoint.
 TEST(UpdatesInBackward, AStepThatFailsHalfwayCannotBeSaved) {
   Graph graph;
   AddLayers(graph);
-  UpdatingBackend backend;
-  Network network(graph, backend, {});
-  Updater updater(network.variables(), backend, MakeMomentum(), {});
-  DatasetSource source(Dataset(RandomNormal(Shape({kSamples, 3, 7, 9}), 3).Cast(DType::kFloat32),
-                               RandomLabels(kSamples, 5, 4), {}),
-                       {.batch_size = kBatch});
-  const auto schedule = MakeConstantSchedule();
-  LocalSync sync;
-  Trainer trainer(network, source, updater, *schedule, sync, {.learning_rate = 0.01});
-  trainer.Step();
-  CheckpointContents saved = trainer.State();
+  BreakingJob job(graph);
+  job.trainer.Step();
+  CheckpointContents saved = job.trainer.State();
   for (auto& [name, tensor] : saved.tensors) tensor = tensor.Clone();
-  const Tensor before = network.variables().Get("l2/W");
+  const Tensor before = job.network.variables().Get("l2/W");
 
-  backend.own_conv.breaks = true;
-  EXPECT_THROW(trainer.Step(), DeviceError);
-  EXPECT_FALSE(SameBits(network.variables().Get("l2/W"), before));
-  EXPECT_EQ(updater.updates(), 1);
-  backend.own_conv.breaks = false;
-  EXPECT_THROW(trainer.State(), Error);
-  EXPECT_THROW(trainer.Step(), Error);
-  EXPECT_EQ(updater.updates(), 1);
+  job.backend.own_conv.breaks = true;
+  EXPECT_THROW(job.trainer.Step(), DeviceError);
+  EXPECT_FALSE(SameBits(job.network.variables().Get("l2/W"), before));
+  EXPECT_EQ(job.updater.updates(), 1);
+  job.backend.own_conv.breaks = false;
+  EXPECT_THROW(job.trainer.State(), Error);
+  EXPECT_THROW(job.trainer.Step(), Error);
+  EXPECT_EQ(job.updater.updates(), 1);
 
-  trainer.Restore(saved);
-  EXPECT_TRUE(SameBits(network.variables().Get("l2/W"), before));
-  trainer.Step();
-  trainer.State();
-  EXPECT_EQ(updater.updates(), 2);
+  job.trainer.Restore(saved);
+  EXPECT_TRUE(SameBits(job.network.variables().Get("l2/W"), before));
+  job.trainer.Step();
+  job.trainer.State();
+  EXPECT_EQ(job.updater.updates(), 2);
 }
 
 // Where nothing was updated yet the next step goes on as if there had been none.
@@ -408,22 +415,14 @@ TEST(UpdatesInBackward, AStepThatFailsInFrontOfThemChangesNothing) {
   Graph graph;
   const Var x = graph.Input("x", {{3, 7, 9}, DType::kFloat32});
   LabelLoss(graph, Linear(Conv2d(x, {.out_channels = 8}, "c"), {.out = 5}, "l"));
-  UpdatingBackend backend;
-  Network network(graph, backend, {});
-  Updater updater(network.variables(), backend, MakeMomentum(), {});
-  DatasetSource source(Dataset(RandomNormal(Shape({kSamples, 3, 7, 9}), 3).Cast(DType::kFloat32),
-                               RandomLabels(kSamples, 5, 4), {}),
-                       {.batch_size = kBatch});
-  const auto schedule = MakeConstantSchedule();
-  LocalSync sync;
-  Trainer trainer(network, source, updater, *schedule, sync, {.learning_rate = 0.01});
-  backend.own_conv.breaks = true;
-  EXPECT_THROW(trainer.Step(), DeviceError);
-  EXPECT_EQ(updater.updates(), 0);
-  backend.own_conv.breaks = false;
-  trainer.Step();
-  trainer.State();
-  EXPECT_EQ(updater.updates(), 1);
+  BreakingJob job(graph);
+  job.backend.own_conv.breaks = true;
+  EXPECT_THROW(job.trainer.Step(), DeviceError);
+  EXPECT_EQ(job.updater.updates(), 0);
+  job.backend.own_conv.breaks = false;
+  job.trainer.Step();
+  job.trainer.State();
+  EXPECT_EQ(job.updater.updates(), 1);
 }
 
 TEST(UpdatesInBackward, EndWithTheCountAndRateTheyBeganWith) {
