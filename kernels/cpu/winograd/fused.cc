@@ -8,9 +8,12 @@
 namespace lockstep::cpu::winograd {
 namespace {
 
-constexpr int64_t kWeightBytes = 1800 << 10;  // transformed weights at a time
-constexpr int64_t kMaxDepth = 512;            // channels summed at once: bounds rounding errors
-constexpr int64_t kMaxTiles = 128;            // transformed tiles at a time
+constexpr int64_t kMaxDepth = 512;  // channels summed at once: bounds rounding errors
+constexpr int64_t kMaxTiles = 128;  // transformed tiles at a time
+
+// Transformed weights at a time. By the instruction set, not by the machine's cache: sums depend on
+// it.
+int64_t WeightBytes(const Plan& plan) { return (plan.isa->lanes == 16 ? 900 : 1800) << 10; }
 
 class Fused : public ConvKernel {
  public:
@@ -20,7 +23,7 @@ class Fused : public ConvKernel {
         inputs_(backward_ ? plan.shape.k : plan.shape.c),
         outputs_(backward_ ? plan.shape.c : plan.shape.k),
         block_(std::min(plan.tiles(), kMaxTiles)) {
-    const int64_t fit = kWeightBytes / 4 / (plan.points() * kMaxPanel * plan.isa->lanes);
+    const int64_t fit = WeightBytes(plan) / 4 / (plan.points() * kMaxPanel * plan.isa->lanes);
     depth_ = std::min(std::clamp<int64_t>(fit / 16 * 16, 16, kMaxDepth), inputs_);
     for (int64_t part = 0; part < plan.parts; ++part) {
       panels_.push_back(Panels(Part(plan.vectors(outputs_), plan.parts, part)));

@@ -8,12 +8,13 @@
 namespace lockstep::cpu::winograd {
 namespace {
 
-constexpr int64_t kSumBytes = 320 << 10;  // sums of one panel at a time
+// Sums of one panel at a time.
+int64_t SumBytes(const Plan& plan) { return (plan.isa->lanes == 16 ? 640 : 320) << 10; }
 
 class FusedGradient : public ConvKernel {
  public:
   explicit FusedGradient(const Plan& plan) : plan_(plan) {
-    const int64_t fit = kSumBytes / 4 / (plan.points() * width());
+    const int64_t fit = SumBytes(plan) / 4 / (plan.points() * width());
     depth_ = std::min(std::max<int64_t>(fit / 16 * 16, 16), plan.shape.c);
     for (int64_t part = 0; part < plan.parts; ++part) {
       panels_.push_back(Panels(Part(plan.vectors(plan.shape.k), plan.parts, part)));
