@@ -43,4 +43,15 @@ std::shared_ptr<std::byte> CommGroup::Allocate(size_t bytes) {
   return memory;
 }
 
+std::vector<std::shared_ptr<const void>> CommGroup::Share(const std::shared_ptr<const void>& mine,
+                                                          size_t bytes) {
+  std::vector<std::shared_ptr<const void>> all;
+  Run("share", [&](Communicator& ranks) { all = ranks.Share(mine, bytes); });
+  return all;
+}
+
+void CommGroup::Barrier(std::string_view name) {
+  Run(name, [](Communicator& ranks) { ranks.Barrier(); });
+}
+
 }  // namespace lockstep

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "comm/comm_queue.h"
 #include "engine/train/rank_group.h"
@@ -28,6 +29,10 @@ class CommGroup : public RankGroup {
   void Sum(int64_t* values, int64_t count) override;
   bool Reaches(const Backend& device) const override { return current_->Reaches(device); }
   std::shared_ptr<std::byte> Allocate(size_t bytes) override;
+  // As those of Communicator.
+  std::vector<std::shared_ptr<const void>> Share(const std::shared_ptr<const void>& mine,
+                                                 size_t bytes);
+  void Barrier(std::string_view name);
   double seconds_blocked() const override { return blocked_; }
 
   // From now on everything goes through what `make` makes of the communicator, of the same ranks.

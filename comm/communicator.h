@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/error.h"
@@ -55,8 +56,9 @@ class Communicator {
   // on the values, the count and the ranks, never on timing; sums of integers wrap.
   virtual void Allreduce(void* data, int64_t count, WireType type, ReduceOp op) = 0;
   // The same for a part of the result: rank r gets elements [count * r / size, count * (r + 1) /
-  // size) of it at their place in `data`; what the others hold is unspecified.
-  virtual void ReduceScatter(void* data, int64_t count, WireType type, ReduceOp op) = 0;
+  // size) of it at their place in `data`; what the others hold is unspecified. In the host's
+  // memory. Returns whether this rank's part is finite, as integers are.
+  virtual bool ReduceScatter(void* data, int64_t count, WireType type, ReduceOp op) = 0;
   // all = the `bytes` of rank 0, then those of rank 1, ...
   virtual void Allgather(const void* mine, size_t bytes, void* all) = 0;
   virtual void Broadcast(void* data, size_t bytes, int root) = 0;
@@ -69,6 +71,14 @@ class Communicator {
   // Zeroed memory, aligned to 64 bytes, that Allreduce works on without copying it first. Every
   // rank calls it with the same size. It may outlive the communicator.
   virtual std::shared_ptr<std::byte> Allocate(size_t bytes) = 0;
+  // Every rank calls it with memory of the same size from one Allocate, and may read that of each
+  // from then on: they come in the order of the ranks, this one's among them. Nothing on all ranks
+  // where they do not share memory. Ranks see to it by collectives that nobody reads what its rank
+  // writes meanwhile.
+  virtual std::vector<std::shared_ptr<const void>> Share(
+      const std::shared_ptr<const void>& /*mine*/, size_t /*bytes*/) {
+    return {};
+  }
 
   // For who waits for the other ranks by another way than the above, in the thread that would call
   // them. Throws CommError, its text beginning with `what`, where one of them gave up or, as far as

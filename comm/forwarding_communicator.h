@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "comm/communicator.h"
 
@@ -25,8 +26,8 @@ class ForwardingCommunicator : public Communicator {
   void Allreduce(void* data, int64_t count, WireType type, ReduceOp op) override {
     ranks_.Allreduce(data, count, type, op);
   }
-  void ReduceScatter(void* data, int64_t count, WireType type, ReduceOp op) override {
-    ranks_.ReduceScatter(data, count, type, op);
+  bool ReduceScatter(void* data, int64_t count, WireType type, ReduceOp op) override {
+    return ranks_.ReduceScatter(data, count, type, op);
   }
   void Allgather(const void* mine, size_t bytes, void* all) override {
     ranks_.Allgather(mine, bytes, all);
@@ -39,6 +40,10 @@ class ForwardingCommunicator : public Communicator {
     return ranks_.Split(color, key);
   }
   std::shared_ptr<std::byte> Allocate(size_t bytes) override { return ranks_.Allocate(bytes); }
+  std::vector<std::shared_ptr<const void>> Share(const std::shared_ptr<const void>& mine,
+                                                 size_t bytes) override {
+    return ranks_.Share(mine, bytes);
+  }
   void CheckPeers(const char* what) override { ranks_.CheckPeers(what); }
   void Abort(const std::string& why) noexcept override { ranks_.Abort(why); }
 

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "comm/reduce.h"
 #include "comm/shm/shm_communicator.h"
 #include "engine/train/host_name.h"
 #include "kernels/error.h"
@@ -53,8 +54,12 @@ class LayeredCommunicator : public Communicator {
     local_->Broadcast(data, static_cast<size_t>(count) * SizeOf(type), 0);
   }
   // Other ranks' elements are allowed to be anything: here they are their sums.
-  void ReduceScatter(void* data, int64_t count, WireType type, ReduceOp op) override {
+  bool ReduceScatter(void* data, int64_t count, WireType type, ReduceOp op) override {
     Allreduce(data, count, type, op);
+    const Part mine = PartOf(count, rank(), size());
+    return AllFinite(
+        static_cast<const std::byte*>(data) + static_cast<size_t>(mine.begin) * SizeOf(type),
+        mine.size(), type);
   }
   void Allgather(const void* mine, size_t bytes, void* all) override {
     TellHost([&] { whole_->Allgather(mine, bytes, all); });

@@ -1,6 +1,7 @@
 #include "comm/reduce.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <type_traits>
 
@@ -38,6 +39,26 @@ struct Max {
   }
 };
 
+// A value less itself is +0 where it is finite, else a NaN.
+template <typename Int, typename T>
+bool AreFinite(const T* values, int64_t count) {
+  Int bits = 0;
+  for (int64_t i = 0; i < count; ++i) bits |= std::bit_cast<Int>(values[i] - values[i]);
+  return bits == 0;
+}
+
+bool AreFinite(const float* values, int64_t count) { return AreFinite<int32_t>(values, count); }
+bool AreFinite(const double* values, int64_t count) { return AreFinite<int64_t>(values, count); }
+
+// Of 16 bits: whether all magnitudes are below that of infinity.
+bool AreBelow(int16_t infinity, const uint16_t* values, int64_t count) {
+  int16_t largest = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    largest = std::max(largest, static_cast<int16_t>(values[i] & 0x7FFF));
+  }
+  return largest < infinity;
+}
+
 // How elements of a wire type are loaded, computed with and stored, a block at a time.
 template <typename T>
 struct Plain {
@@ -45,6 +66,13 @@ struct Plain {
   using Computed = T;
   static const T* Load(const T* source, T* /*room*/, int64_t /*count*/) { return source; }
   static const T* Store(const T* computed, T* /*room*/, int64_t /*count*/) { return computed; }
+  static bool IsFinite(const T* stored, int64_t count) {
+    if constexpr (std::is_integral_v<T>) {
+      return true;
+    } else {
+      return AreFinite(stored, count);
+    }
+  }
 };
 
 struct Half {
@@ -57,6 +85,9 @@ struct Half {
   static const uint16_t* Store(const float* computed, uint16_t* room, int64_t count) {
     NarrowHalves(computed, room, count);
     return room;
+  }
+  static bool IsFinite(const uint16_t* stored, int64_t count) {
+    return AreBelow(0x7C00, stored, count);
   }
 };
 
@@ -71,6 +102,9 @@ struct Bfloat16 {
     for (int64_t i = 0; i < count; ++i) room[i] = NarrowBfloat16(computed[i]);
     return room;
   }
+  static bool IsFinite(const uint16_t* stored, int64_t count) {
+    return AreBelow(0x7F80, stored, count);
+  }
 };
 
 template <typename T, typename Op>
@@ -84,21 +118,24 @@ void Fold(T* __restrict total, const T* __restrict source, int64_t count, Op op)
 }
 
 // The block's outputs are written after all its sources were read: they may be the same memory.
-template <typename Wire, typename Op>
+template <typename Wire, typename Op, bool kChecks>
 class Reducer {
  public:
   using Stored = typename Wire::Stored;
   using Computed = typename Wire::Computed;
 
-  void Run(std::span<const void* const> sources, std::span<void* const> outputs, int64_t count) {
+  bool Run(std::span<const void* const> sources, std::span<void* const> outputs, int64_t count) {
+    bool finite = true;
     for (int64_t begin = 0; begin < count; begin += kBlock) {
       const int64_t size = std::min(kBlock, count - begin);
       const Stored* result = Wire::Store(Total(sources, begin, size), narrow_, size);
+      if constexpr (kChecks) finite = Wire::IsFinite(result, size) && finite;
       for (void* output : outputs) {
         Stored* to = static_cast<Stored*>(output) + begin;
         if (to != result) std::memcpy(to, result, static_cast<size_t>(size) * sizeof(Stored));
       }
     }
+    return finite;
   }
 
  private:
@@ -122,39 +159,64 @@ class Reducer {
   alignas(64) Stored narrow_[kBlock];
 };
 
-template <typename Wire>
-void ReduceAs(std::span<const void* const> sources, std::span<void* const> outputs, int64_t count,
+template <typename Wire, bool kChecks>
+bool ReduceAs(std::span<const void* const> sources, std::span<void* const> outputs, int64_t count,
               ReduceOp op) {
   switch (op) {
     case ReduceOp::kSum:
-      return Reducer<Wire, Sum>().Run(sources, outputs, count);
+      return Reducer<Wire, Sum, kChecks>().Run(sources, outputs, count);
     case ReduceOp::kMin:
-      return Reducer<Wire, Min>().Run(sources, outputs, count);
+      return Reducer<Wire, Min, kChecks>().Run(sources, outputs, count);
     case ReduceOp::kMax:
-      return Reducer<Wire, Max>().Run(sources, outputs, count);
+      return Reducer<Wire, Max, kChecks>().Run(sources, outputs, count);
   }
+  return false;
+}
+
+// fn.operator()<Wire>()
+template <typename Fn>
+bool WithWire(WireType type, const Fn& fn) {
+  switch (type) {
+    case WireType::kFloat32:
+      return fn.template operator()<Plain<float>>();
+    case WireType::kFloat64:
+      return fn.template operator()<Plain<double>>();
+    case WireType::kFloat16:
+      return fn.template operator()<Half>();
+    case WireType::kBfloat16:
+      return fn.template operator()<Bfloat16>();
+    case WireType::kInt32:
+      return fn.template operator()<Plain<int32_t>>();
+    case WireType::kInt64:
+      return fn.template operator()<Plain<int64_t>>();
+    case WireType::kUint8:
+      return fn.template operator()<Plain<uint8_t>>();
+  }
+  return false;
 }
 
 }  // namespace
 
 void Reduce(std::span<const void* const> sources, std::span<void* const> outputs, int64_t count,
             WireType type, ReduceOp op) {
-  switch (type) {
-    case WireType::kFloat32:
-      return ReduceAs<Plain<float>>(sources, outputs, count, op);
-    case WireType::kFloat64:
-      return ReduceAs<Plain<double>>(sources, outputs, count, op);
-    case WireType::kFloat16:
-      return ReduceAs<Half>(sources, outputs, count, op);
-    case WireType::kBfloat16:
-      return ReduceAs<Bfloat16>(sources, outputs, count, op);
-    case WireType::kInt32:
-      return ReduceAs<Plain<int32_t>>(sources, outputs, count, op);
-    case WireType::kInt64:
-      return ReduceAs<Plain<int64_t>>(sources, outputs, count, op);
-    case WireType::kUint8:
-      return ReduceAs<Plain<uint8_t>>(sources, outputs, count, op);
-  }
+  WithWire(type,
+           [&]<typename Wire>() { return ReduceAs<Wire, false>(sources, outputs, count, op); });
+}
+
+bool ReduceAndCheck(std::span<const void* const> sources, std::span<void* const> outputs,
+                    int64_t count, WireType type, ReduceOp op) {
+  return WithWire(
+      type, [&]<typename Wire>() { return ReduceAs<Wire, true>(sources, outputs, count, op); });
+}
+
+bool AllFinite(const void* data, int64_t count, WireType type) {
+  return WithWire(type, [&]<typename Wire>() {
+    const auto* const values = static_cast<const typename Wire::Stored*>(data);
+    for (int64_t begin = 0; begin < count; begin += kBlock) {
+      if (!Wire::IsFinite(values + begin, std::min(kBlock, count - begin))) return false;
+    }
+    return true;
+  });
 }
 
 }  // namespace lockstep

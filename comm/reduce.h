@@ -14,6 +14,12 @@ namespace lockstep {
 // any source has one. At least one source.
 void Reduce(std::span<const void* const> sources, std::span<void* const> outputs, int64_t count,
             WireType type, ReduceOp op);
+// The same, and returns whether all results are finite.
+bool ReduceAndCheck(std::span<const void* const> sources, std::span<void* const> outputs,
+                    int64_t count, WireType type, ReduceOp op);
+
+// Whether all elements are finite, as integers are.
+bool AllFinite(const void* data, int64_t count, WireType type);
 
 struct Part {
   int64_t begin = 0, end = 0;

@@ -4,8 +4,10 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "comm/memory.h"
+#include "comm/reduce.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -20,7 +22,10 @@ class SelfCommunicator : public Communicator {
   std::string name() const override { return "self"; }
 
   void Allreduce(void*, int64_t, WireType, ReduceOp) override { Check("allreduce"); }
-  void ReduceScatter(void*, int64_t, WireType, ReduceOp) override { Check("reduce-scatter"); }
+  bool ReduceScatter(void* data, int64_t count, WireType type, ReduceOp) override {
+    Check("reduce-scatter");
+    return AllFinite(data, count, type);
+  }
   void Allgather(const void* mine, size_t bytes, void* all) override {
     Check("allgather");
     if (bytes > 0) std::memmove(all, mine, bytes);
@@ -34,6 +39,10 @@ class SelfCommunicator : public Communicator {
   }
   void CheckPeers(const char* what) override { Check(what); }
   std::shared_ptr<std::byte> Allocate(size_t bytes) override { return AllocateZeroed(bytes); }
+  std::vector<std::shared_ptr<const void>> Share(const std::shared_ptr<const void>& mine,
+                                                 size_t) override {
+    return {mine};
+  }
 
   void Abort(const std::string& why) noexcept override {
     const std::lock_guard<std::mutex> lock(mutex_);

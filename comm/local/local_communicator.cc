@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "kernels/error.h"
 
@@ -137,29 +138,47 @@ void LocalCommunicator::Allreduce(void* data, int64_t count, WireType type, Redu
   Note note{.kind = Kind::kAllreduce, .type = type, .op = op, .count = count};
   std::byte* const mine = static_cast<std::byte*>(data);
   if (who_.size == 1) return meeting_.Check(NameOf(note.kind));
-  if (bytes <= kSmallBytes) return ReduceSmall(mine, note, {0, count});
+  if (bytes <= kSmallBytes) {
+    ReduceSmall(mine, note, {0, count});
+    return;
+  }
   note.place = PlaceOf(data, bytes);
   Open(note);
   std::vector<void*> buffers;
   if (ReachAll(&buffers)) {
-    AllreduceInPlace(buffers, note);
+    ReduceInPlace(buffers, note);
   } else {
     AllreduceStaged(mine, note);
   }
 }
 
-void LocalCommunicator::ReduceScatter(void* data, int64_t count, WireType type, ReduceOp op) {
+bool LocalCommunicator::ReduceScatter(void* data, int64_t count, WireType type, ReduceOp op) {
   const size_t bytes = static_cast<size_t>(count) * SizeOf(type);
-  const Note note{.kind = Kind::kReduceScatter, .type = type, .op = op, .count = count};
+  Note note{.kind = Kind::kReduceScatter, .type = type, .op = op, .count = count};
   std::byte* const mine = static_cast<std::byte*>(data);
-  if (who_.size == 1) return meeting_.Check(NameOf(note.kind));
+  if (who_.size == 1) {
+    meeting_.Check(NameOf(note.kind));
+    return AllFinite(data, count, type);
+  }
   if (bytes <= kSmallBytes) return ReduceSmall(mine, note, PartOf(count, who_.rank, who_.size));
+  note.place = PlaceOf(data, bytes);
   Open(note);
-  ReduceScatterStaged(mine, note);
+  std::vector<void*> buffers;
+  if (ReachAll(&buffers)) return ReduceInPlace(buffers, note);
+  return ReduceScatterStaged(mine, note);
+}
+
+bool LocalCommunicator::Reduced(const Note& note, std::span<const void* const> sources,
+                                std::span<void* const> outputs, int64_t count) {
+  if (note.kind == Kind::kReduceScatter) {
+    return ReduceAndCheck(sources, outputs, count, note.type, note.op);
+  }
+  Reduce(sources, outputs, count, note.type, note.op);
+  return true;
 }
 
 // Everybody's buffer is staged whole; this rank reduces `part` of them.
-void LocalCommunicator::ReduceSmall(std::byte* data, const Note& note, Part part) {
+bool LocalCommunicator::ReduceSmall(std::byte* data, const Note& note, Part part) {
   const size_t element = SizeOf(note.type);
   const size_t offset = static_cast<size_t>(part.begin) * element;
   Copy(Stage(who_.rank, turn_), data, static_cast<size_t>(note.count) * element);
@@ -168,19 +187,23 @@ void LocalCommunicator::ReduceSmall(std::byte* data, const Note& note, Part part
   sources.reserve(static_cast<size_t>(who_.size));
   for (int r = 0; r < who_.size; ++r) sources.push_back(Stage(r, turn_) + offset);
   void* const output = data + offset;
-  Reduce(sources, {&output, 1}, part.size(), note.type, note.op);
   ++turn_;
+  return Reduced(note, sources, {&output, 1}, part.size());
 }
 
-void LocalCommunicator::AllreduceInPlace(const std::vector<void*>& buffers, const Note& note) {
+bool LocalCommunicator::ReduceInPlace(const std::vector<void*>& buffers, const Note& note) {
   const Part part = PartOf(note.count, who_.rank, who_.size);
   const size_t offset = static_cast<size_t>(part.begin) * SizeOf(note.type);
   std::vector<void*> parts;
   parts.reserve(buffers.size());
   for (void* buffer : buffers) parts.push_back(static_cast<std::byte*>(buffer) + offset);
   const std::vector<const void*> sources(parts.begin(), parts.end());
-  Reduce(sources, parts, part.size(), note.type, note.op);
+  const std::span<void* const> mine(&parts[static_cast<size_t>(who_.rank)], 1);
+  const bool for_all = note.kind == Kind::kAllreduce;
+  const bool finite =
+      Reduced(note, sources, for_all ? std::span<void* const>(parts) : mine, part.size());
   meeting_.Meet(NameOf(note.kind));
+  return finite;
 }
 
 // Piece s is copied in, s - 1 reduced and s - 2 copied out between two meetings. A rank's own slot
@@ -190,22 +213,24 @@ void LocalCommunicator::AllreduceStaged(std::byte* data, const Note& note) {
   const int64_t count = pieces.count();
   for (int64_t s = 0; s < count + 2; ++s) {
     if (s < count) CopyIn(data, pieces, s);
-    if (s >= 1 && s <= count) ReducePiece(data, pieces, s - 1, true);
+    if (s >= 1 && s <= count) ReducePiece(data, pieces, s - 1);
     if (s >= 2) CopyOut(data, pieces, s - 2);
     if (s <= count) meeting_.Meet(NameOf(note.kind));
   }
   turn_ += static_cast<uint64_t>(count);
 }
 
-void LocalCommunicator::ReduceScatterStaged(std::byte* data, const Note& note) {
+bool LocalCommunicator::ReduceScatterStaged(std::byte* data, const Note& note) {
   const Pieces pieces(note, who_.size);
   const int64_t count = pieces.count();
+  bool finite = true;
   for (int64_t s = 0; s < count; ++s) {
     CopyIn(data, pieces, s);
     meeting_.Meet(NameOf(note.kind));
-    ReducePiece(data, pieces, s, false);
+    finite = ReducePiece(data, pieces, s) && finite;
   }
   turn_ += static_cast<uint64_t>(count);
+  return finite;
 }
 
 void LocalCommunicator::CopyIn(const std::byte* data, const Pieces& pieces, int64_t piece) {
@@ -217,8 +242,7 @@ void LocalCommunicator::CopyIn(const std::byte* data, const Pieces& pieces, int6
   }
 }
 
-void LocalCommunicator::ReducePiece(std::byte* data, const Pieces& pieces, int64_t piece,
-                                    bool to_stage) {
+bool LocalCommunicator::ReducePiece(std::byte* data, const Pieces& pieces, int64_t piece) {
   const uint64_t turn = turn_ + static_cast<uint64_t>(piece);
   const Part part = pieces.Of(who_.rank, piece);
   const size_t slot = pieces.SlotOffset(who_.rank);
@@ -229,8 +253,8 @@ void LocalCommunicator::ReducePiece(std::byte* data, const Pieces& pieces, int64
     sources.push_back(r == who_.rank ? mine : Stage(r, turn) + slot);
   }
   void* const outputs[] = {mine, Stage(who_.rank, turn) + slot};
-  Reduce(sources, {outputs, to_stage ? size_t{2} : size_t{1}}, part.size(), pieces.note().type,
-         pieces.note().op);
+  const bool for_all = pieces.note().kind == Kind::kAllreduce;
+  return Reduced(pieces.note(), sources, {outputs, for_all ? size_t{2} : size_t{1}}, part.size());
 }
 
 void LocalCommunicator::CopyOut(std::byte* data, const Pieces& pieces, int64_t piece) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,9 @@ namespace lockstep {
 //
 // A small Allreduce is staged whole and reduced by everyone: one meeting. A large one is reduced
 // where the buffers lie, rank r making part r and writing it to all, when every rank can reach
-// every buffer; else piece by piece through the staging buffers. Sums go in the order of the ranks
-// on every path, so all paths give the same bits.
+// every buffer; else piece by piece through the staging buffers. So is a large ReduceScatter, but
+// that a part is written to its own rank's buffer alone. Sums go in the order of the ranks on every
+// path, so all paths give the same bits.
 class LocalCommunicator : public Communicator {
  public:
   int rank() const override { return who_.rank; }
@@ -30,7 +32,7 @@ class LocalCommunicator : public Communicator {
   int local_size() const override { return who_.size; }
 
   void Allreduce(void* data, int64_t count, WireType type, ReduceOp op) override;
-  void ReduceScatter(void* data, int64_t count, WireType type, ReduceOp op) override;
+  bool ReduceScatter(void* data, int64_t count, WireType type, ReduceOp op) override;
   void Allgather(const void* mine, size_t bytes, void* all) override;
   void Broadcast(void* data, size_t bytes, int root) override;
   void Barrier() override;
@@ -82,12 +84,15 @@ class LocalCommunicator : public Communicator {
   bool ReachAll(std::vector<void*>* buffers) const;
   std::byte* Stage(int rank, uint64_t turn) const;
 
-  void ReduceSmall(std::byte* data, const Note& note, Part part);
-  void AllreduceInPlace(const std::vector<void*>& buffers, const Note& note);
+  // Of a ReduceScatter all of these return whether what this rank reduces is finite.
+  static bool Reduced(const Note& note, std::span<const void* const> sources,
+                      std::span<void* const> outputs, int64_t count);
+  bool ReduceSmall(std::byte* data, const Note& note, Part part);
+  bool ReduceInPlace(const std::vector<void*>& buffers, const Note& note);
   void AllreduceStaged(std::byte* data, const Note& note);
-  void ReduceScatterStaged(std::byte* data, const Note& note);
+  bool ReduceScatterStaged(std::byte* data, const Note& note);
   void CopyIn(const std::byte* data, const Pieces& pieces, int64_t piece);
-  void ReducePiece(std::byte* data, const Pieces& pieces, int64_t piece, bool to_stage);
+  bool ReducePiece(std::byte* data, const Pieces& pieces, int64_t piece);
   void CopyOut(std::byte* data, const Pieces& pieces, int64_t piece);
 
   const std::shared_ptr<std::byte> memory_;

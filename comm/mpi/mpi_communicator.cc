@@ -46,7 +46,7 @@ class MpiCommunicator : public Communicator {
   std::string name() const override { return "mpi"; }
 
   void Allreduce(void* data, int64_t count, WireType type, ReduceOp op) override;
-  void ReduceScatter(void* data, int64_t count, WireType type, ReduceOp op) override;
+  bool ReduceScatter(void* data, int64_t count, WireType type, ReduceOp op) override;
   void Allgather(const void* mine, size_t bytes, void* all) override;
   void Broadcast(void* data, size_t bytes, int root) override;
   void Barrier() override;
@@ -174,10 +174,10 @@ void MpiCommunicator::Allreduce(void* data, int64_t count, WireType type, Reduce
   }
 }
 
-void MpiCommunicator::ReduceScatter(void* data, int64_t count, WireType type, ReduceOp op) {
+bool MpiCommunicator::ReduceScatter(void* data, int64_t count, WireType type, ReduceOp op) {
   const char* const what = "reduce-scatter";
   abort_->Check(what, world_rank_);
-  if (size() == 1) return;
+  if (size() == 1) return AllFinite(data, count, type);
   const std::vector<Part> whole = PartsOf({0, count});
   const auto step = static_cast<int64_t>(kPieceBytes / SizeOf(type));
   for (int64_t done = 0; done <= count / size(); done += step) {
@@ -188,6 +188,8 @@ void MpiCommunicator::ReduceScatter(void* data, int64_t count, WireType type, Re
     }
     ReduceParts(data, parts, type, op, what);
   }
+  const Part& mine = whole[static_cast<size_t>(rank())];
+  return AllFinite(Plus(data, static_cast<size_t>(mine.begin) * SizeOf(type)), mine.size(), type);
 }
 
 void MpiCommunicator::Allgather(const void* mine, size_t bytes, void* all) {

@@ -95,6 +95,8 @@ class ShmCommunicator : public LocalCommunicator {
 
   std::string name() const override { return "shm"; }
   std::shared_ptr<std::byte> Allocate(size_t bytes) override;
+  std::vector<std::shared_ptr<const void>> Share(const std::shared_ptr<const void>& mine,
+                                                 size_t bytes) override;
 
  protected:
   Place PlaceOf(const void* data, size_t bytes) const override;
@@ -123,6 +125,30 @@ std::shared_ptr<std::byte> ShmCommunicator::Allocate(size_t bytes) {
   regions_.push_back(region);
   return {region.BufferOf(who().rank),
           [region, ranks](std::byte*) { region.Released(ranks).fetch_add(1); }};
+}
+
+std::vector<std::shared_ptr<const void>> ShmCommunicator::Share(
+    const std::shared_ptr<const void>& mine, size_t bytes) {
+  struct Shown {
+    Place place;
+    uint64_t bytes;
+  };
+  const Shown shown{PlaceOf(mine.get(), bytes), bytes};
+  std::vector<Shown> shown_by_all(static_cast<size_t>(size()));
+  Allgather(&shown, sizeof shown, shown_by_all.data());
+  for (const Shown& of_rank : shown_by_all) {
+    if (of_rank.place.region == 0) return {};
+  }
+  std::vector<std::shared_ptr<const void>> all;
+  for (int r = 0; r < size(); ++r) {
+    const Shown& of_rank = shown_by_all[static_cast<size_t>(r)];
+    if (of_rank.place.region != shown.place.region || of_rank.place.offset != shown.place.offset ||
+        of_rank.bytes != shown.bytes) {
+      throw Error(ExitCode::kBug, "ranks share memory of different allocations");
+    }
+    all.emplace_back(mine, Reach(r, of_rank.place));  // which keeps the region mapped
+  }
+  return all;
 }
 
 LocalCommunicator::Place ShmCommunicator::PlaceOf(const void* data, size_t bytes) const {

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "comm/local/local_communicator.h"
 #include "comm/memory.h"
@@ -29,8 +30,11 @@ std::shared_ptr<std::byte> GroupMemory(int size) {
 // What the threads of a group share.
 class Group {
  public:
-  explicit Group(int size) : memory_(GroupMemory(size)) {}
+  explicit Group(int size)
+      : memory_(GroupMemory(size)), shared_by_rank_(static_cast<size_t>(size)) {}
   const std::shared_ptr<std::byte>& memory() const { return memory_; }
+  // What ranks show each other between two barriers.
+  std::vector<std::shared_ptr<const void>>& shared_by_rank() { return shared_by_rank_; }
 
   // The group of a color in the `split`-th split: made by the first member that comes, forgotten
   // with the last.
@@ -50,6 +54,7 @@ class Group {
   };
 
   const std::shared_ptr<std::byte> memory_;
+  std::vector<std::shared_ptr<const void>> shared_by_rank_;
   std::mutex mutex_;
   std::map<std::pair<uint64_t, int>, Joining> parts_;
 };
@@ -61,6 +66,8 @@ class ThreadCommunicator : public LocalCommunicator {
 
   std::string name() const override { return "thread"; }
   std::shared_ptr<std::byte> Allocate(size_t bytes) override { return AllocateZeroed(bytes); }
+  std::vector<std::shared_ptr<const void>> Share(const std::shared_ptr<const void>& mine,
+                                                 size_t bytes) override;
 
  protected:
   // All memory is within everybody's reach.
@@ -79,6 +86,17 @@ class ThreadCommunicator : public LocalCommunicator {
   const std::shared_ptr<Group> group_;
   uint64_t splits_ = 0;
 };
+
+std::vector<std::shared_ptr<const void>> ThreadCommunicator::Share(
+    const std::shared_ptr<const void>& mine, size_t) {
+  std::shared_ptr<const void>& shown = group_->shared_by_rank()[static_cast<size_t>(rank())];
+  shown = mine;
+  Barrier();
+  std::vector<std::shared_ptr<const void>> all = group_->shared_by_rank();
+  Barrier();
+  shown.reset();
+  return all;
+}
 
 }  // namespace
 

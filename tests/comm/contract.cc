@@ -68,10 +68,12 @@ void CheckAllreduce(Communicator& c, std::byte* data, int64_t count, WireType ty
   EXPECT_THAT(Gathered(c, HashOf(data, mine.size())), ::testing::Each(HashOf(data, mine.size())));
 }
 
-void CheckReduceScatter(Communicator& c, int64_t count, WireType type, ReduceOp op, uint64_t seed) {
-  Bytes data = ValuesOf(type, seed, c.rank(), count);
-  c.ReduceScatter(data.data(), count, type, op);
-  ExpectReduced(c, data.data(), SeriallyReduced(type, op, seed, c.size(), count),
+void CheckReduceScatter(Communicator& c, std::byte* data, int64_t count, WireType type, ReduceOp op,
+                        uint64_t seed) {
+  const Bytes mine = ValuesOf(type, seed, c.rank(), count);
+  std::copy(mine.begin(), mine.end(), data);
+  c.ReduceScatter(data, count, type, op);
+  ExpectReduced(c, data, SeriallyReduced(type, op, seed, c.size(), count),
                 PartOf(count, c.rank(), c.size()), type, op);
 }
 
@@ -155,12 +157,114 @@ void AllocatedBuffersLiveAsLongAsTheyAreHeld(Communicator& c) {
 }
 
 void ReduceScatterGivesEachItsPart(Communicator& c) {
+  const std::shared_ptr<std::byte> memory = c.Allocate(static_cast<size_t>(kManyPieces) * 8 + 64);
+  Bytes plain(static_cast<size_t>(kManyPieces) * 8 + 64);
+  // In memory of Allocate, in memory of one's own, each in turn, and of each rank elsewhere.
+  std::byte* const places[] = {memory.get(), plain.data(),
+                               (c.rank() % 2 == 0 ? memory.get() : plain.data()),
+                               memory.get() + c.rank() % 4 * 8};
   uint64_t seed = 3000;
-  for (const WireType type : kWireTypes) {
-    for (const int64_t count : kCounts) CheckReduceScatter(c, count, type, ReduceOp::kSum, ++seed);
+  for (std::byte* const data : places) {
+    for (const WireType type : kWireTypes) {
+      for (const int64_t count : kCounts) {
+        CheckReduceScatter(c, data, count, type, ReduceOp::kSum, ++seed);
+      }
+    }
+    CheckReduceScatter(c, data, kManyPieces, WireType::kFloat32, ReduceOp::kSum, ++seed);
+    CheckReduceScatter(c, data, kManyPieces, WireType::kInt64, ReduceOp::kMin, ++seed);
   }
-  CheckReduceScatter(c, kManyPieces, WireType::kFloat32, ReduceOp::kSum, ++seed);
-  CheckReduceScatter(c, kManyPieces, WireType::kInt64, ReduceOp::kMin, ++seed);
+}
+
+// An infinity of the last rank, as it lies in memory.
+Bytes InfinityOf(WireType type) {
+  switch (type) {
+    case WireType::kFloat32:
+      return {std::byte{0}, std::byte{0}, std::byte{0x80}, std::byte{0xFF}};
+    case WireType::kFloat16:
+      return {std::byte{0}, std::byte{0x7C}};
+    case WireType::kBfloat16:
+      return {std::byte{0x80}, std::byte{0x7F}};
+    default:  // kFloat64
+      return {std::byte{0}, std::byte{0}, std::byte{0},    std::byte{0},
+              std::byte{0}, std::byte{0}, std::byte{0xF0}, std::byte{0x7F}};
+  }
+}
+
+void ReduceScatterTellsWhoseSumsAreNotFinite(Communicator& c) {
+  const std::shared_ptr<std::byte> memory = c.Allocate(size_t{70001} * 8);
+  Bytes plain(size_t{70001} * 8);
+  uint64_t seed = 3200;
+  for (std::byte* const data : {memory.get(), plain.data()}) {
+    for (const WireType type :
+         {WireType::kFloat32, WireType::kFloat64, WireType::kFloat16, WireType::kBfloat16}) {
+      for (const int64_t count : {int64_t{1}, int64_t{1000}, int64_t{70001}}) {
+        for (const int64_t at : {int64_t{-1}, int64_t{0}, count / 2, count - 1}) {
+          const Bytes mine = ValuesOf(type, ++seed, c.rank(), count);
+          std::copy(mine.begin(), mine.end(), data);
+          if (at >= 0 && c.rank() == c.size() - 1) {
+            const Bytes infinity = InfinityOf(type);
+            std::copy(infinity.begin(), infinity.end(),
+                      data + static_cast<size_t>(at) * infinity.size());
+          }
+          const bool finite = c.ReduceScatter(data, count, type, ReduceOp::kSum);
+          const Part part = PartOf(count, c.rank(), c.size());
+          EXPECT_EQ(finite, at < part.begin || at >= part.end)
+              << "type " << static_cast<int>(type) << " element " << at << " of " << count;
+        }
+      }
+    }
+  }
+  std::fill(plain.begin(), plain.end(), std::byte{0xFF});
+  EXPECT_TRUE(c.ReduceScatter(plain.data(), 5000, WireType::kInt32, ReduceOp::kMax));
+}
+
+bool SharesMemory(const Communicator& c) {
+  return c.name() == "self" || c.name() == "thread" || c.name() == "shm";
+}
+
+// Each rank reads its neighbour's part of a sum, and all of it again where nobody writes any more.
+void SharedMemoryIsReadByAllRanks(Communicator& c) {
+  constexpr int64_t kCount = 50021;
+  std::shared_ptr<std::byte> memory = c.Allocate(kCount * 4);
+  std::vector<std::shared_ptr<const void>> all = c.Share(memory, kCount * 4);
+  ASSERT_EQ(all.size(), SharesMemory(c) || !all.empty() ? static_cast<size_t>(c.size()) : 0U);
+  for (uint64_t seed = 3100; seed < 3105 && !all.empty(); ++seed) {
+    EXPECT_EQ(all[static_cast<size_t>(c.rank())].get(), memory.get());
+    CheckReduceScatter(c, memory.get(), kCount, WireType::kFloat32, ReduceOp::kSum, seed);
+    c.Barrier();
+    const Bytes wanted =
+        SeriallyReduced(WireType::kFloat32, ReduceOp::kSum, seed, c.size(), kCount);
+    for (int r = 0; r < c.size(); ++r) {
+      ExpectReduced(c, static_cast<const std::byte*>(all[static_cast<size_t>(r)].get()), wanted,
+                    PartOf(kCount, r, c.size()), WireType::kFloat32, ReduceOp::kSum);
+    }
+    c.Barrier();
+  }
+  if (all.empty()) return;
+  // It can be read as long as somebody holds it: rank 0 has left it when memory is made anew.
+  std::memset(memory.get(), c.rank() + 1, kCount * 4);
+  c.Barrier();
+  memory.reset();
+  if (c.rank() == 0) all.clear();
+  for (int i = 0; i < 3; ++i) c.Allocate(kCount * 4);
+  for (size_t r = 0; r < all.size(); ++r) {
+    EXPECT_EQ(static_cast<const std::byte*>(all[r].get())[kCount * 4 - 1],
+              static_cast<std::byte>(r + 1));
+  }
+  c.Barrier();
+}
+
+// What one rank has from elsewhere is shared by none.
+void OnlyAllocatedMemoryIsShared(Communicator& c) {
+  if (c.name() != "shm" || c.size() == 1) return;
+  const std::shared_ptr<std::byte> memory = c.Allocate(100);
+  const auto own = std::make_shared<Bytes>(100);
+  const std::shared_ptr<const void> plain(own, own->data());
+  EXPECT_TRUE(c.Share(c.rank() == 1 ? plain : memory, 100).empty());
+  EXPECT_FALSE(c.Share(memory, 100).empty());
+  const std::shared_ptr<std::byte> other = c.Allocate(100);
+  EXPECT_THROW(c.Share(c.rank() == 1 ? other : memory, 100), Error);
+  EXPECT_THROW(c.Share(memory, c.rank() == 0 ? 50 : 100), Error);
 }
 
 void AllgatherAndBroadcastMoveBytes(Communicator& c) {
@@ -271,7 +375,7 @@ void RandomCollective(Communicator& c, uint64_t draw, std::byte* memory, std::by
     case 1:
       return CheckAllreduce(c, plain, count, type, op, draw);
     case 2:
-      return CheckReduceScatter(c, count, type, op, draw);
+      return CheckReduceScatter(c, Mix(draw, 7) % 2 == 0 ? memory : plain, count, type, op, draw);
     case 3:
       return CheckAllgather(c, static_cast<size_t>(count), draw);
     case 4:
@@ -295,6 +399,9 @@ constexpr Check kChecks[] = {
     {"AllocatedAndPlainBuffersTogether", AllocatedAndPlainBuffersTogether},
     {"AllocatedBuffersLiveAsLongAsTheyAreHeld", AllocatedBuffersLiveAsLongAsTheyAreHeld},
     {"ReduceScatterGivesEachItsPart", ReduceScatterGivesEachItsPart},
+    {"ReduceScatterTellsWhoseSumsAreNotFinite", ReduceScatterTellsWhoseSumsAreNotFinite},
+    {"SharedMemoryIsReadByAllRanks", SharedMemoryIsReadByAllRanks},
+    {"OnlyAllocatedMemoryIsShared", OnlyAllocatedMemoryIsShared},
     {"AllgatherAndBroadcastMoveBytes", AllgatherAndBroadcastMoveBytes},
     {"BarrierSeparates", BarrierSeparates},
     {"SplitGroupsByColorAndOrdersByKey", SplitGroupsByColorAndOrdersByKey},

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "comm/half.h"
@@ -91,6 +92,67 @@ TEST(Reduce, WritesEveryOutputAlsoOverItsSource) {
       for (const auto& buffer : buffers) {
         EXPECT_TRUE(std::equal(wanted.begin(), wanted.end(), buffer.begin()));
         EXPECT_EQ(buffer.back(), -1);
+      }
+    }
+  }
+}
+
+template <typename T>
+void ExpectOneBadElementIsSeen(WireType type) {
+  for (const int64_t count : {0, 1, 7, 1023, 1024, 1025, 5000}) {
+    std::vector<T> values(static_cast<size_t>(count), std::numeric_limits<T>::max());
+    if (count > 2) values[1] = -std::numeric_limits<T>::denorm_min();
+    EXPECT_TRUE(AllFinite(values.data(), count, type));
+    for (const T bad :
+         {std::numeric_limits<T>::infinity(), -std::numeric_limits<T>::infinity(),
+          std::numeric_limits<T>::quiet_NaN(), -std::numeric_limits<T>::quiet_NaN()}) {
+      for (const int64_t at : {int64_t{0}, count / 2, count - 1}) {
+        if (count == 0) continue;
+        const T good = std::exchange(values[static_cast<size_t>(at)], bad);
+        EXPECT_FALSE(AllFinite(values.data(), count, type)) << bad << " at " << at;
+        values[static_cast<size_t>(at)] = good;
+      }
+    }
+  }
+}
+
+TEST(AllFinite, SeesEachElement) {
+  ExpectOneBadElementIsSeen<float>(WireType::kFloat32);
+  ExpectOneBadElementIsSeen<double>(WireType::kFloat64);
+}
+
+// Of 16 bits by their patterns: infinities, and NaN of either sign with few bits and with many.
+TEST(AllFinite, SeesEachElementOf16Bits) {
+  struct Kind {
+    WireType type;
+    std::vector<uint16_t> good, bad;
+  };
+  const Kind kinds[] = {
+      {WireType::kFloat16,
+       {0x0000, 0x8000, 0x0001, 0x8001, 0x3C00, 0x7BFF, 0xFBFF},
+       {0x7C00, 0xFC00, 0x7C01, 0xFC01, 0x7E00, 0xFE00, 0x7FFF, 0xFFFF}},
+      {WireType::kBfloat16,
+       {0x0000, 0x8000, 0x0001, 0x8001, 0x3F80, 0x7F7F, 0xFF7F},
+       {0x7F80, 0xFF80, 0x7F81, 0xFF81, 0x7FC0, 0xFFC0, 0x7FFF, 0xFFFF}},
+  };
+  for (const Kind& kind : kinds) {
+    for (const int64_t count : {1, 7, 1024, 1025}) {
+      std::vector<uint16_t> values;
+      for (int64_t i = 0; i < count; ++i) {
+        values.push_back(kind.good[static_cast<size_t>(i) % kind.good.size()]);
+      }
+      EXPECT_TRUE(AllFinite(values.data(), count, kind.type));
+      for (const uint16_t bad : kind.bad) {
+        for (const size_t at : {size_t{0}, values.size() / 2, values.size() - 1}) {
+          const uint16_t good = std::exchange(values[at], bad);
+          EXPECT_FALSE(AllFinite(values.data(), count, kind.type)) << bad << " at " << at;
+          const void* const source = values.data();
+          std::vector<uint16_t> sums(values.size());
+          void* const output = sums.data();
+          EXPECT_FALSE(
+              ReduceAndCheck({&source, 1}, {&output, 1}, count, kind.type, ReduceOp::kSum));
+          values[at] = good;
+        }
       }
     }
   }
