@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "comm/reduce.h"
 #include "engine/train/seconds.h"
 #include "kernels/error.h"
 
@@ -63,6 +64,38 @@ void AllreduceSync::Prepare(Variables& variables) {
   TakeRestored(variables);
 }
 
+bool AllreduceSync::CanBeInParts(const Variables& variables) const {
+  return !options_.wire && !options_.double_buffering &&
+         static_cast<size_t>(flat_.bytes()) >= options_.least_bytes_in_parts &&
+         variables.backend().shares_host_memory();
+}
+
+void AllreduceSync::ShareGradients(Variables& variables, bool wanted) {
+  if (group_.size() == 1) return;
+  int64_t wanting = wanted ? 1 : 0;
+  group_.Sum(&wanting, 1);
+  if (wanting < group_.size()) return;
+  shared_ = group_.Share(variables.host_gradients(), static_cast<size_t>(flat_.bytes()));
+  if (shared_.empty()) return;
+  const auto element = static_cast<int64_t>(SizeOf(variables.dtype()));
+  const int64_t all = variables.flat_size(), bucket = BucketOf(variables);
+  for (int64_t begin = 0; begin < all; begin += bucket) {
+    for (int r = 0; r < group_.size(); ++r) {
+      const Part part = PartOf(std::min(bucket, all - begin), r, group_.size());
+      const auto* const of_rank =
+          static_cast<const std::byte*>(shared_[static_cast<size_t>(r)].get());
+      parts_.push_back(
+          {begin + part.begin, begin + part.end, of_rank + (begin + part.begin) * element});
+    }
+  }
+}
+
+int64_t AllreduceSync::BucketOf(const Variables& variables) const {
+  if (options_.bucket_bytes == 0) return std::max<int64_t>(variables.flat_size(), 1);
+  const auto element = static_cast<int64_t>(SizeOf(variables.dtype()));
+  return std::max<int64_t>(static_cast<int64_t>(options_.bucket_bytes) / element, 1);
+}
+
 std::shared_ptr<void> AllreduceSync::AllocateFlat(const Variables& variables, const char* purpose) {
   const auto bytes = static_cast<size_t>(flat_.bytes());
   if (!on_device_) return group_.Allocate(bytes);
@@ -71,9 +104,16 @@ std::shared_ptr<void> AllreduceSync::AllocateFlat(const Variables& variables, co
   return memory;
 }
 
-void AllreduceSync::BeginStep(Variables& variables) {
+void AllreduceSync::BeginStep(Variables& variables, bool in_parts) {
   Prepare(variables);
   collected_ = false;
+  // Ranks that are still updating read what others would overwrite.
+  if (in_parts_) group_.Barrier("parts of gradients are read");
+  if (!std::exchange(asked_to_share_, true)) {
+    ShareGradients(variables, in_parts && CanBeInParts(variables));
+  }
+  in_parts_ = in_parts && !parts_.empty();
+  finite_->store(true);
   SubmitPending(variables);
 }
 
@@ -94,23 +134,24 @@ void AllreduceSync::Ready(Variables& variables, int64_t end) {
 void AllreduceSync::Submit(const std::shared_ptr<void>& gradients, const Variables& variables,
                            int64_t end) {
   const auto element = static_cast<int64_t>(SizeOf(variables.dtype()));
-  const int64_t all = variables.flat_size();
-  const auto bytes = static_cast<int64_t>(options_.bucket_bytes);
-  const int64_t bucket = bytes == 0 ? all : std::max<int64_t>(bytes / element, 1);
+  const int64_t all = variables.flat_size(), bucket = BucketOf(variables);
   const WireType wire = WireOf(variables.dtype());
   std::shared_ptr<DeviceMoment> finished;
   while (sent_ < all && (sent_ + bucket <= end || end == all)) {
     const int64_t begin = sent_, count = std::min(bucket, all - sent_);
     const std::string name = "gradients " + std::to_string(begin / bucket);
     if (on_device_ && !finished) finished = variables.backend().Mark();
-    last_ = group_.Submit(name, [=, narrow = narrow_, times = times_](Communicator& ranks) {
+    last_ = group_.Submit(name, [=, narrow = narrow_, times = times_, in_parts = in_parts_,
+                                 finite = finite_](Communicator& ranks) {
       if (finished) finished->Wait();
       const double start = Seconds();
+      auto* const data = static_cast<std::byte*>(gradients.get()) + begin * element;
       if (narrow) {
         narrow->Sum(ranks, gradients.get(), begin, count);
-      } else {
-        ranks.Allreduce(static_cast<std::byte*>(gradients.get()) + begin * element, count, wire,
-                        ReduceOp::kSum);
+      } else if (!in_parts) {
+        ranks.Allreduce(data, count, wire, ReduceOp::kSum);
+      } else if (!ranks.ReduceScatter(data, count, wire, ReduceOp::kSum)) {
+        finite->store(false);
       }
       const int64_t sent = count * (narrow ? kNarrowBytes : element);
       times->Add({.begin = start, .end = Seconds(), .bytes = sent});
@@ -119,12 +160,28 @@ void AllreduceSync::Submit(const std::shared_ptr<void>& gradients, const Variabl
   }
 }
 
-void AllreduceSync::FinishGradients(Variables& variables) {
+std::span<const GradientPart> AllreduceSync::FinishGradients(Variables& variables) {
   Ready(variables, variables.flat_size());
   sent_ = fetched_ = 0;
+  if (in_parts_) {
+    // A rank's sum may return before other ranks have finished their parts.
+    last_ =
+        group_.Submit("parts of gradients are sums", [](Communicator& ranks) { ranks.Barrier(); });
+  }
   last_.Wait();
   if (pending_) ExchangePending(variables);
   if (!on_device_) variables.StoreGradients();
+  return in_parts_ ? std::span<const GradientPart>(parts_) : std::span<const GradientPart>();
+}
+
+bool AllreduceSync::ShareOfSumsIsFinite(const Variables& variables) const {
+  if (in_parts_) return finite_->load();
+  // Whole sums are the same on every rank: all ranks together look at each of them once.
+  const Part mine = PartOf(variables.flat_size(), group_.rank(), group_.size());
+  const auto* const gradients = static_cast<const std::byte*>(variables.gradients());
+  const auto element = static_cast<int64_t>(SizeOf(variables.dtype()));
+  return variables.backend().reduce().FirstNonFinite(variables.dtype(), mine.size(),
+                                                     gradients + mine.begin * element) < 0;
 }
 
 void AllreduceSync::ExchangePending(Variables& variables) {

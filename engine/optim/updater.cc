@@ -47,8 +47,7 @@ std::vector<Updater::Range> Updater::RangesWithout(const std::vector<int>& left_
 
 BackwardUpdates* Updater::UpdatesInBackward(double learning_rate) {
   BreakOff();  // nobody ended the step before
-  if (hooks_.gradient_clipping > 0.0 || variables_.loss_scale() != nullptr) return nullptr;
-  if (!backend_.shares_host_memory()) return nullptr;
+  if (!TakesParts()) return nullptr;
   in_backward_.learning_rate = learning_rate;
   return &in_backward_;
 }
@@ -88,10 +87,17 @@ void Updater::EndInBackward(int64_t count, double learning_rate) {
   in_backward_.updated.clear();
 }
 
-void Updater::Update(int64_t count, double learning_rate) {
+bool Updater::TakesParts() const {
+  return hooks_.gradient_clipping == 0.0 && variables_.loss_scale() == nullptr &&
+         backend_.shares_host_memory();
+}
+
+void Updater::Update(int64_t count, double learning_rate, std::span<const GradientPart> parts) {
   if (in_backward_.count > 0) return EndInBackward(count, learning_rate);
   if (count == 0) return;
+  if (!parts.empty()) RequireAll(parts);
   Begin(learning_rate, count);
+  if (!parts.empty()) return UpdateParts(parts);
   Apply();
   if (variables_.loss_scale() != nullptr && WasSkipped()) --updates_;
 }
@@ -139,15 +145,42 @@ void* Updater::StateAt(size_t state, int64_t offset) const {
 }
 
 void Updater::UpdateRanges(const std::vector<Range>& ranges) {
-  const auto* const numbers = static_cast<const UpdateNumbers*>(numbers_.get());
-  const DType dtype = variables_.dtype();
-  const UpdateArgs args = Arguments();
   for (const Range& range : ranges) {
-    backend_.optimizer().Update(dtype, args, numbers, range.end - range.begin,
-                                At(variables_.parameters(), range.begin, dtype),
-                                At(variables_.gradients(), range.begin, dtype),
-                                StateAt(0, range.begin), StateAt(1, range.begin));
+    UpdateRange(range, At(variables_.gradients(), range.begin, variables_.dtype()));
   }
+}
+
+void Updater::RequireAll(std::span<const GradientPart> parts) const {
+  int64_t end = 0;
+  bool adjoin = TakesParts();
+  for (const GradientPart& part : parts) {
+    adjoin = adjoin && part.begin == end && part.end >= end;
+    end = part.end;
+  }
+  if (!adjoin || end != variables_.flat_size()) {
+    throw Error(ExitCode::kBug, "parts of gradients that are not all of them");
+  }
+}
+
+void Updater::UpdateParts(std::span<const GradientPart> parts) {
+  backend_.optimizer().Prepare(0.0, static_cast<UpdateNumbers*>(numbers_.get()));
+  size_t first = 0;  // part that ends behind the range's beginning
+  for (const Range& range : ranges_) {
+    while (parts[first].end <= range.begin) ++first;
+    for (size_t i = first; i < parts.size() && parts[i].begin < range.end; ++i) {
+      const Range both{std::max(range.begin, parts[i].begin), std::min(range.end, parts[i].end)};
+      UpdateRange(both, static_cast<const char*>(parts[i].data) +
+                            (both.begin - parts[i].begin) *
+                                static_cast<int64_t>(SizeOf(variables_.dtype())));
+    }
+  }
+}
+
+void Updater::UpdateRange(Range range, const void* gradients) {
+  backend_.optimizer().Update(
+      variables_.dtype(), Arguments(), static_cast<const UpdateNumbers*>(numbers_.get()),
+      range.end - range.begin, At(variables_.parameters(), range.begin, variables_.dtype()),
+      gradients, StateAt(0, range.begin), StateAt(1, range.begin));
 }
 
 void* Updater::StatePointer(const std::string& parameter, const std::string& state) const {

@@ -3,6 +3,7 @@
 #define LOCKSTEP_ENGINE_OPTIM_UPDATER_H_
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,8 +34,12 @@ class Updater {
   // (UpdatesInBackward) there need not be any. A count of 0 changes nothing and is not
   // counted as a step, so that a batch of ignored labels leaves no trace. Nor is a step counted
   // that loss scaling leaves out since gradients overflowed (Variables::ScaleLoss), which is waited
-  // for.
-  void Update(int64_t count, double learning_rate);
+  // for. Gradients lie in `parts`, which cover all flat ones one behind the other, where
+  // there are any; else in the variables.
+  void Update(int64_t count, double learning_rate, std::span<const GradientPart> parts = {});
+
+  // Whether Update reads each gradient once, and so takes parts.
+  bool TakesParts() const;
 
   // Who updates parameters in the backward pass of the step at hand (RunHooks::updates), which ends
   // with Update() with the same rate and the count of its sums, or with BreakOff(). Null where no
@@ -86,6 +91,9 @@ class Updater {
   // What is trained, in long runs, but for `left_out`.
   std::vector<Range> RangesWithout(const std::vector<int>& left_out) const;
   void UpdateRanges(const std::vector<Range>& ranges);
+  void RequireAll(std::span<const GradientPart> parts) const;
+  void UpdateParts(std::span<const GradientPart> parts);
+  void UpdateRange(Range range, const void* gradients);
   bool WasSkipped() const;
 
   Variables& variables_;

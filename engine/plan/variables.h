@@ -16,6 +16,12 @@
 
 namespace lockstep {
 
+// Elements [begin, end) of the flat gradients, and where these lie, in the host's memory.
+struct GradientPart {
+  int64_t begin = 0, end = 0;
+  const void* data = nullptr;
+};
+
 // Each array lives once, plain and unpadded. All parameters share one flat block and all their
 // gradients another, in the order in which the backward pass finishes them (last layer first), so
 // that an update or an allreduce is one walk over memory. Arrays start at multiples of 64 bytes;
@@ -61,7 +67,9 @@ class Variables {
   void Set(const std::string& name, const Tensor& value);
   // The same for one of entries(), without a search.
   void Set(const Entry& entry, const Tensor& value);
-  // Of the last plan that ran, but for what it updated on its way (RunHooks::updates).
+  // Of the last plan that ran, but for what it updated on its way (RunHooks::updates); behind a
+  // step of several ranks their sums, of which other ranks may keep parts
+  // (ParamSync::FinishGradients). TrainerOptions::keep_gradients has all of them here.
   Tensor GetGradient(const std::string& name) const;
 
   Backend& backend() const { return backend_; }

@@ -3,6 +3,7 @@
 #define LOCKSTEP_ENGINE_TRAIN_PARAM_SYNC_H_
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "engine/plan/variables.h"
@@ -43,12 +44,16 @@ class ParamSync {
 
   // Before the first step: gets the memory that it needs. May be called again.
   virtual void Prepare(Variables& variables) = 0;
-  // Before a step computes.
-  virtual void BeginStep(Variables& variables) = 0;
+  // Before a step computes, behind the update of the last one. `in_parts`, the same in all steps:
+  // of the sums nobody here needs more than to read them once, for the update.
+  virtual void BeginStep(Variables& variables, bool in_parts) = 0;
   // While the backward pass runs: elements [0, end) of the flat gradients are final here.
   virtual void Ready(Variables& variables, int64_t end) = 0;
-  // After it: returns when all gradients are sums over all ranks.
-  virtual void FinishGradients(Variables& variables) = 0;
+  // After it: returns when all gradients are sums over all ranks. They lie in these parts, one
+  // behind the other, until BeginStep; where there are none, in the variables.
+  virtual std::span<const GradientPart> FinishGradients(Variables& variables) = 0;
+  // Whether those sums are finite that this rank looks at; together several ranks look at all.
+  virtual bool ShareOfSumsIsFinite(const Variables& variables) const = 0;
   // Over how many labels they are sums, once a step: `count`, that of this step, where they are
   // its own. 0: there is nothing to apply yet.
   virtual int64_t CountOf(int64_t count) = 0;
@@ -68,9 +73,10 @@ class LocalSync : public ParamSync {
   RankGroup& group() override { return group_; }
   bool is_local() const override { return true; }
   void Prepare(Variables&) override {}
-  void BeginStep(Variables&) override {}
+  void BeginStep(Variables&, bool) override {}
   void Ready(Variables&, int64_t) override {}
-  void FinishGradients(Variables&) override {}
+  std::span<const GradientPart> FinishGradients(Variables&) override { return {}; }
+  bool ShareOfSumsIsFinite(const Variables&) const override { return true; }
   int64_t CountOf(int64_t count) override { return count; }
   void AverageStates(Variables&, int64_t, int64_t) override {}
   SyncState* state() override { return nullptr; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <span>
 
 #include "engine/tensor/host_array.h"
 #include "engine/text.h"
@@ -192,7 +193,9 @@ void Trainer::Step() {
   bool last_of_epoch = false;
   Enter(StepPart::kData);
   ledger_.GoOnFrom(source_.position());
-  sync_.BeginStep(network_.variables());
+  const bool in_parts =
+      network_.lanes() == nullptr && !options_.keep_gradients && updater_.TakesParts();
+  sync_.BeginStep(network_.variables(), in_parts);
   const Batch* batch = nullptr;
   try {
     batch = &FetchBatch();
@@ -211,9 +214,11 @@ void Trainer::Step() {
     broken_ = updater_.BreakOff() || broken_;
   }
   Enter(StepPart::kFinish);
-  if (network_.lanes() == nullptr) sync_.FinishGradients(network_.variables());
+  std::span<const GradientPart> parts;
+  if (network_.lanes() == nullptr) parts = sync_.FinishGradients(network_.variables());
   Enter(StepPart::kOther);
-  mine.bad_sums = !failure && ChecksSums() && !ShareOfSumsIsFinite(network_) ? 1 : 0;
+  mine.bad_sums =
+      !failure && ChecksSums() && !sync_.ShareOfSumsIsFinite(network_.variables()) ? 1 : 0;
   const AgreedStep step = Agree(mine);
   if (step.failed_rank >= 0) ThrowFailureOf(network_.group(), step.failed_rank, failure);
   if (step.bad_sums) ThrowBadGradient(*batch);
@@ -221,7 +226,7 @@ void Trainer::Step() {
     sync_.AverageStates(network_.variables(), mine.state_rows, step.state_rows);
   }
   Enter(StepPart::kUpdate);
-  updater_.Update(sync_.CountOf(step.sums.count), rate);
+  updater_.Update(sync_.CountOf(step.sums.count), rate, parts);
   CheckLossScale(*batch);
   Enter(StepPart::kOther);
   Report(step.sums);

@@ -31,7 +31,9 @@ struct TrainerOptions {
   double learning_rate = 0.0;              // 0: the optimizer's default
   std::function<bool()> should_stop = {};  // asked before each step
   // Variables has the gradients of all parameters behind a step, for extensions. Otherwise those of
-  // large ones may be used up as they are computed, which is faster; the weights are the same.
+  // large ones may be used up as they are computed, and of several ranks those of one may hold but
+  // parts of the sums, which is faster; the weights are the same. Where one rank of several keeps
+  // them all do.
   bool keep_gradients = false;
 };
 

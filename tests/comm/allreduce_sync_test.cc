@@ -4,14 +4,25 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <cstring>
+#include <functional>
 #include <limits>
+#include <memory>
+#include <span>
+#include <thread>
+#include <utility>
+#include <vector>
 
+#include "comm/forwarding_communicator.h"
 #include "engine/train/rank_check.h"
 #include "kernels/error.h"
 #include "tests/comm/ranks.h"
 #include "tests/comm/training_job.h"
 #include "tests/comm/wrapped_source.h"
+#include "tests/temporary_directory.h"
 
 namespace lockstep::testing {
 namespace {
@@ -125,6 +136,187 @@ TEST_P(AllreduceTraining, RunningStatisticsAreTheMeanOverRanks) {
   }
 }
 
+// Counts the sums of which each rank keeps its part.
+class CountingCommunicator : public ForwardingCommunicator {
+ public:
+  using ForwardingCommunicator::ForwardingCommunicator;
+  bool ReduceScatter(void* data, int64_t count, WireType type, ReduceOp op) override {
+    ++parts;
+    return ForwardingCommunicator::ReduceScatter(data, count, type, op);
+  }
+  int parts = 0;
+};
+
+// Leaves about one label of twenty.
+void IgnoreMost(Tensor* labels) {
+  const auto values = labels->values<int32_t>();
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (i % 20 != 3) values[i] = -1;
+  }
+}
+
+// What every rank ends with, and how many sums stayed in parts. `last_keeps`: the last rank keeps
+// its gradients.
+std::pair<JobResult, int> RunCounting(const JobOptions& options, int ranks,
+                                      bool last_keeps = false) {
+  std::vector<JobResult> results(static_cast<size_t>(ranks));
+  std::atomic<int> parts = 0;
+  OnRanks(ranks, [&](Communicator& communicator) {
+    CountingCommunicator counting(communicator);
+    CommGroup group(counting);
+    JobOptions mine = options;
+    mine.keep_gradients |= last_keeps && communicator.rank() == ranks - 1;
+    results[static_cast<size_t>(communicator.rank())] = RunJob(mine, &group);
+    parts += counting.parts;
+  });
+  for (const JobResult& rank : results) EXPECT_EQ(rank.values, results[0].values);
+  return {results[0], parts.load()};
+}
+
+// Updates from everybody's parts have the bits of updates from whole sums.
+TEST_P(AllreduceTraining, SumsInPartsLeaveTheSameBits) {
+  const TemporaryDirectory directory;
+  for (const int kind : {0, 1, 2, 3, 4, 5}) {
+    if (kind > 0 && GetParam().bucket_bytes == 4) break;  // slow: thousands of sums
+    JobOptions job = options();
+    job.allreduce.least_bytes_in_parts = 0;
+    job.pictures = kind == 1;
+    // Steps in which nothing counts, and steps of which some ranks have no rows.
+    if (kind == 4) job.change = [](Tensor*, Tensor* labels) { IgnoreMost(labels); };
+    if (kind >= 4) job.batch_size = kind == 4 ? 5 : 37;
+    job.network.algorithm_file = directory / "algorithms";  // the same for both
+    job.network.accumulate = kind == 2 ? 3 : 1;
+    if (kind == 3) job.network.frozen = {"l1/b", "l2/W"};
+    const auto [in_parts, parts] = RunCounting(job, GetParam().ranks);
+    job.keep_gradients = true;
+    const auto [whole, none] = RunCounting(job, GetParam().ranks);
+    EXPECT_EQ(in_parts.values, whole.values) << kind;
+    EXPECT_EQ(in_parts.updates, whole.updates) << kind;
+    if (kind == 4) {
+      EXPECT_LT(whole.updates, whole.clock.iteration);
+    }
+    EXPECT_EQ(parts > 0, GetParam().ranks > 1);  // alone a rank has whole sums anyway
+    EXPECT_EQ(none, 0);
+  }
+}
+
+// Clipping needs the norm of all gradients before the first update, float16 needs to know of their
+// overflows, and what is narrowed or used a step late is not where it was computed.
+TEST_P(AllreduceTraining, SumsThatOneStepReadsTwiceAreWhole) {
+  for (const int kind : {0, 1, 2, 3, 4}) {
+    JobOptions job = options();
+    if (kind == 0) job.hooks = {.gradient_clipping = 0.5};
+    if (kind == 1) job.network.compute_dtype = DType::kFloat16;
+    if (kind == 2) job.allreduce.wire = WireType::kBfloat16;
+    if (kind == 3) job.allreduce.double_buffering = true;
+    const auto [usual, no_parts] = RunCounting(job, GetParam().ranks);
+    job.allreduce.least_bytes_in_parts = 0;
+    const auto [result, parts] = RunCounting(job, GetParam().ranks, kind == 4);
+    EXPECT_EQ(result.values, usual.values) << kind;
+    EXPECT_EQ(parts, 0) << kind;
+    EXPECT_EQ(no_parts, 0) << kind;
+  }
+}
+
+constexpr auto kMoment = std::chrono::milliseconds(30);
+
+// Rank 0 finishes its part of a sum later than the others, who leave meanwhile.
+class SlowToFinish : public ForwardingCommunicator {
+ public:
+  using ForwardingCommunicator::ForwardingCommunicator;
+  bool ReduceScatter(void* data, int64_t count, WireType type, ReduceOp op) override {
+    const bool finite = ForwardingCommunicator::ReduceScatter(data, count, type, op);
+    if (rank() != 0) return finite;
+    const Range mine = PartOf(count, 0, size());
+    float* const begin = static_cast<float*>(data) + mine.begin;
+    const std::vector<float> sums(begin, begin + mine.size());
+    std::fill(begin, begin + mine.size(), -1.0F);
+    std::this_thread::sleep_for(kMoment);
+    std::copy(sums.begin(), sums.end(), begin);
+    return finite;
+  }
+};
+
+// Three steps of ranks whose gradients are all rank + 1.
+void SumInParts(int ranks, size_t bucket_bytes,
+                const std::function<void(int rank)>& before_reading) {
+  OnRanks(ranks, [&](Communicator& communicator) {
+    SlowToFinish slow(communicator);
+    CommGroup group(slow);
+    const auto graph = MakeJobGraph({});
+    const auto backend = MakeCpuBackend(1);
+    Network network(*graph, *backend, {.group = &group});
+    Variables& variables = network.variables();
+    AllreduceSync sync(group, {.bucket_bytes = bucket_bytes, .least_bytes_in_parts = 0});
+    for (int step = 0; step < 3; ++step) {
+      sync.BeginStep(variables, true);
+      auto* const gradients = static_cast<float*>(variables.gradients());
+      std::fill(gradients, gradients + variables.flat_size(),
+                static_cast<float>(communicator.rank() + 1));
+      const std::span<const GradientPart> parts = sync.FinishGradients(variables);
+      EXPECT_TRUE(sync.ShareOfSumsIsFinite(variables));
+      before_reading(communicator.rank());
+      int64_t wrong = 0, seen = 0;
+      for (const GradientPart& part : parts) {
+        EXPECT_EQ(part.begin, seen);
+        seen = part.end;
+        const auto* const sums = static_cast<const float*>(part.data);
+        wrong += std::count_if(sums, sums + (part.end - part.begin), [&](float sum) {
+          return sum != static_cast<float>(ranks * (ranks + 1) / 2);
+        });
+      }
+      EXPECT_EQ(seen, variables.flat_size());
+      EXPECT_EQ(wrong, 0) << "rank " << communicator.rank() << " step " << step;
+    }
+  });
+}
+
+TEST(SumsInParts, AreFinishedOnAllRanksWhereTheyAreRead) {
+  for (const size_t bucket_bytes : {0, 1000}) {
+    SumInParts(3, bucket_bytes, [](int) {});
+  }
+}
+
+TEST(SumsInParts, AreNotOverwrittenWhileOthersReadThem) {
+  SumInParts(3, 0, [](int rank) {
+    if (rank == 1) std::this_thread::sleep_for(kMoment);
+  });
+}
+
+// A job that was lost there has neither half a step nor one that it does not know of.
+TEST(SumsInParts, AStepIsWholeWhereAPeerIsLostBehindIt) {
+  class LostBehindAStep : public ForwardingCommunicator {
+   public:
+    using ForwardingCommunicator::ForwardingCommunicator;
+    void Barrier() override {
+      if (++barriers_ == 2) throw CommError("lost");  // the second is before the second step
+      ForwardingCommunicator::Barrier();
+    }
+
+   private:
+    int barriers_ = 0;
+  };
+  OnRanks(2, [](Communicator& communicator) {
+    LostBehindAStep losing(communicator);
+    CommGroup group(losing);
+    JobOptions job;
+    job.allreduce.least_bytes_in_parts = 0;
+    job.prepare = [](Trainer& trainer) {
+      trainer.Step();
+      const CheckpointContents before = CopyState(trainer);
+      EXPECT_THROW(trainer.Step(), CommError);
+      EXPECT_EQ(trainer.clock().iteration, 1);
+      const CheckpointContents after = trainer.State();
+      for (const auto& [name, tensor] : before.tensors) {
+        const Tensor& now = after.tensors.at(name);
+        EXPECT_EQ(std::memcmp(tensor.data(), now.data(), tensor.bytes()), 0) << name;
+      }
+      throw ConfigError("enough");
+    };
+    EXPECT_THROW(RunJob(job, &group), ConfigError);
+  });
+}
+
 INSTANTIATE_TEST_SUITE_P(Of, AllreduceTraining,
                          ::testing::Values(Ranks{1, 0}, Ranks{2, 0}, Ranks{2, 64}, Ranks{3, 1000},
                                            Ranks{4, size_t{4} << 20}, Ranks{5, 4}),
@@ -220,8 +412,10 @@ TEST(AllreduceTrainingErrors, ABadGradientStaysOneInSixteenBitsAndAStepLate) {
 TEST(AllreduceTrainingErrors, ABadGradientIsNamedWithItsRankAndStep) {
   for (const int ranks : {2, 3}) {
     for (const int rank : {0, 1}) {
+      // Whole on every rank, and in parts.
+      const size_t least = ranks == 2 ? 0 : size_t{1} << 40;
       EXPECT_EQ(
-          ErrorOfHugeFeature(rank, ranks, rank + 1),
+          ErrorOfHugeFeature(rank, ranks, rank + 1, {.least_bytes_in_parts = least}),
           "65: rank " + std::to_string(rank) +
               ": the gradient of l1/W is not finite at iteration 2, epoch 1 though loss, data "
               "and weights are: training diverged; lower the learning rate");

@@ -240,10 +240,11 @@ TEST(NarrowTraining, WeightsAreNearThoseOfFloat32AndNearerWithFeedback) {
 class LateSync : public LocalSync {
  public:
   bool is_local() const override { return false; }
-  void FinishGradients(Variables& variables) override {
+  std::span<const GradientPart> FinishGradients(Variables& variables) override {
     auto* const values = static_cast<float*>(variables.gradients());
     before_.resize(static_cast<size_t>(variables.flat_size()));
     std::swap_ranges(before_.begin(), before_.end(), values);
+    return {};
   }
   int64_t CountOf(int64_t count) override { return std::exchange(count_, count); }
 

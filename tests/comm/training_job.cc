@@ -86,7 +86,7 @@ JobResult RunJob(const JobOptions& options, CommGroup* group) {
     source_options.cut = LaneRunner::CutOf(network_options.lanes, network_options.lane_norm);
   }
   DatasetSource source(MakeData(options), source_options);
-  Updater updater(network.variables(), *backend, MakeMomentum(0.9), {.weight_decay = 5e-4});
+  Updater updater(network.variables(), *backend, MakeMomentum(0.9), options.hooks);
   const auto schedule = MakeConstantSchedule();
   LocalSync alone;
   std::unique_ptr<AllreduceSync> together;
@@ -99,7 +99,8 @@ JobResult RunJob(const JobOptions& options, CommGroup* group) {
                   {.epochs = options.epochs,
                    .iterations = options.iterations,
                    .learning_rate = 0.05,
-                   .should_stop = options.should_stop});
+                   .should_stop = options.should_stop,
+                   .keep_gradients = options.keep_gradients});
   if (options.prepare) options.prepare(trainer);
   trainer.Run();
   JobResult result{.values = AllValues(network.variables()),

@@ -44,6 +44,8 @@ struct JobOptions {
   // Called with the trainer before it runs.
   std::function<void(Trainer&)> prepare = nullptr;
   std::function<bool()> should_stop = nullptr;
+  bool keep_gradients = false;
+  UpdateHooks hooks = {.weight_decay = 5e-4};
 };
 
 struct JobResult {

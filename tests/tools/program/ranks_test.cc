@@ -135,6 +135,35 @@ TEST_F(Ranks, NarrowAndLateGradientsGoOnWithTheSameBits) {
   }
 }
 
+// 9 MB of gradients: ranks that share memory update from each other's parts of their sums. A sum of
+// two has the same bits however it is made.
+TEST_F(Ranks, SumsInPartsGiveTheBitsOfWholeOnes) {
+  const auto job = [&](const std::string& iterations, const std::string& directory) {
+    Arguments arguments{"train",    "--train",      Dir("train"), "--model",
+                        "mlp",      "--hidden",     "1500,1500",  "--classes",
+                        "7",        "--threads",    "1",          "--iterations",
+                        iterations, "--batch-size", "16",         "--seed",
+                        "3",        "--model-dir",  Dir("model")};
+    if (!directory.empty()) {
+      arguments =
+          arguments + Arguments{"--checkpoint-dir", Dir(directory), "--checkpoint-every", "2"};
+    }
+    return arguments;
+  };
+  const Arguments by_mpi{"--communicator", "mpi"};
+  const std::string whole = RunWellOn(2, job("8", "") + by_mpi).WeightsHash();
+  EXPECT_NE(whole, RunWellOn(2, job("7", "") + by_mpi).WeightsHash());
+  EXPECT_EQ(RunWellOn(2, job("8", "")).WeightsHash(), whole);
+  EXPECT_EQ(RunWellOn(2, job("8", "") + Arguments{"--bucket-bytes", "100000"}).WeightsHash(),
+            whole);
+  // A job that is broken off goes on, in parts and with whole sums.
+  for (const Arguments& way : {Arguments{}, by_mpi}) {
+    RunWellOn(2, job("5", "job"));
+    EXPECT_EQ(RunWellOn(2, job("8", "job") + way).WeightsHash(), whole);
+    std::filesystem::remove_all(Dir("job"));
+  }
+}
+
 TEST_F(Ranks, NarrowAndLateGradientsAreSaidToBe) {
   const Outcome outcome =
       RunWellOn(2, Train({"--allreduce-grad-dtype", "float16", "--double-buffering", "True"}));
