@@ -73,15 +73,15 @@ void GradientSums::Add(int graph_value, const void* gradient) {
   slot.added = true;
 }
 
-// Three numbers an entry and one for all travel as their largest: what was added to, what is not
-// finite, how large elements were, and whether any was too large.
+// Three numbers an entry and one for all travel as their largest: what was added to, the first
+// process whose gradient is not finite, how large elements were, and whether any was too large.
 void GradientSums::Agree() {
   if (others_ == nullptr) return;
   const size_t entries = slots_.size();
   std::vector<double> seen(3 * entries + 1, 0.0);
   for (size_t i = 0; i < entries; ++i) {
     seen[3 * i] = slots_[i]->added ? 1.0 : 0.0;
-    seen[3 * i + 1] = slots_[i]->finite ? 0.0 : 1.0;
+    seen[3 * i + 1] = slots_[i]->finite ? 0.0 : others_->size() - others_->rank();
     seen[3 * i + 2] = slots_[i]->largest;
   }
   seen.back() = overflowed_ ? 1.0 : 0.0;
@@ -91,6 +91,7 @@ void GradientSums::Agree() {
     Slot& slot = *slots_[i];
     if (!slot.added && seen[3 * i] > 0.0) ClearSums(i);
     slot.finite = seen[3 * i + 1] == 0.0;
+    slot.bad_rank = others_->size() - static_cast<int>(seen[3 * i + 1]);
     slot.largest = seen[3 * i + 2];
   }
 }
@@ -121,9 +122,8 @@ int GradientSums::NotFinite() const {
   return -1;
 }
 
-std::string GradientSums::NotFiniteText() const {
-  return "the gradient of " + variables_.entries()[static_cast<size_t>(NotFinite())].name +
-         " is not finite: training diverged; lower the learning rate";
+int GradientSums::RankOfNotFinite() const {
+  return slots_[static_cast<size_t>(NotFinite())]->bad_rank;
 }
 
 void GradientSums::UpdateExponents() {

@@ -29,6 +29,9 @@ class GradientSums {
   class Others {
    public:
     virtual ~Others() = default;
+    // This process, and how many there are.
+    virtual int rank() const = 0;
+    virtual int size() const = 0;
     // Every value becomes the largest that any process has.
     virtual void Largest(std::vector<double>* values) = 0;
     // Every value becomes the sum of all processes'. They lie in the host's memory, or in that of a
@@ -54,8 +57,8 @@ class GradientSums {
   // The first entry of Variables::entries() with a gradient that is not finite, or -1: nothing of
   // this step may be used then.
   int NotFinite() const;
-  // Names it, and says what to do.
-  std::string NotFiniteText() const;
+  // The first process that added it.
+  int RankOfNotFinite() const;
   // Whether an element was too large (or the exponents are not known yet): nothing of this step
   // may be used. The exponents then fit what was seen.
   bool Overflowed() const { return overflowed_.load(); }
@@ -73,6 +76,7 @@ class GradientSums {
     std::mutex mutex;
     double largest = 0.0;  // of the elements added in this step
     bool finite = true;
+    int bad_rank = 0;    // whose is not
     bool added = false;  // sums hold something of this step
   };
 

@@ -2,6 +2,11 @@
 
 namespace lockstep {
 
+std::string BadGradientText(const std::string& parameter, const std::string& where) {
+  return "the gradient of " + parameter + " is not finite" + (where.empty() ? "" : " " + where) +
+         " though loss, data and weights are: training diverged; lower the learning rate";
+}
+
 std::string BadGradient(const Network& network) {
   for (const Variables::Entry& entry : network.variables().entries()) {
     if (!entry.trained) continue;

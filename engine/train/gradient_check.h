@@ -5,8 +5,25 @@
 #include <string>
 
 #include "engine/train/network.h"
+#include "kernels/error.h"
 
 namespace lockstep {
+
+// What is wrong, and what to do; `where`: the step, and the epoch.
+std::string BadGradientText(const std::string& parameter, const std::string& where);
+
+// One of `rank`, which all ranks know of: they throw it together.
+class BadGradientError : public FormatError {
+ public:
+  BadGradientError(const std::string& parameter, int rank)
+      : FormatError(BadGradientText(parameter, "")), parameter_(parameter), rank_(rank) {}
+  const std::string& parameter() const { return parameter_; }
+  int rank() const { return rank_; }
+
+ private:
+  std::string parameter_;
+  int rank_;
+};
 
 // The first parameter whose gradient is not finite here; "" for none.
 std::string BadGradient(const Network& network);

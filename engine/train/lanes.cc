@@ -5,6 +5,7 @@
 
 #include "engine/plan/join.h"
 #include "engine/train/accumulation.h"
+#include "engine/train/gradient_check.h"
 #include "engine/train/saved_states.h"
 #include "kernels/error.h"
 
@@ -15,6 +16,8 @@ namespace {
 class GroupSums : public GradientSums::Others {
  public:
   explicit GroupSums(RankGroup& group) : group_(group) {}
+  int rank() const override { return group_.rank(); }
+  int size() const override { return group_.size(); }
   void Largest(std::vector<double>* values) override {
     std::vector<double> all(values->size() * static_cast<size_t>(group_.size()));
     group_.Gather(values->data(), values->size() * sizeof(double), all.data());
@@ -199,7 +202,7 @@ LossSums LaneRunner::Train(const Batch& batch, uint64_t seed, const std::string&
     gradient_sums_.Agree();
     if (gradient_sums_.NotFinite() >= 0 || !std::isfinite(total.loss)) {
       states.Restore();
-      if (std::isfinite(total.loss)) ThrowNotFinite();
+      if (std::isfinite(total.loss)) ThrowBadGradient();
       return total;
     }
     const bool fits = !gradient_sums_.Overflowed();
@@ -213,11 +216,9 @@ LossSums LaneRunner::Train(const Batch& batch, uint64_t seed, const std::string&
   }
 }
 
-// Every rank knows it.
-void LaneRunner::ThrowNotFinite() const {
-  const std::string text = gradient_sums_.NotFiniteText();
-  if (group_.size() > 1) throw AgreedError(ExitCode::kBadData, text);
-  throw FormatError(text);
+void LaneRunner::ThrowBadGradient() const {
+  const auto entry = static_cast<size_t>(gradient_sums_.NotFinite());
+  throw BadGradientError(variables_.entries()[entry].name, gradient_sums_.RankOfNotFinite());
 }
 
 LossSums LaneRunner::Evaluate(const Batch& batch, const std::string& x, const std::string& labels) {

@@ -88,7 +88,7 @@ class LaneRunner {
   void RunLines(std::span<const Lane> lanes, std::vector<RunContext>* contexts);
   // A part without lanes: takes part in the joins of the others.
   void JoinOthers(Mode mode, const Feed& feed);
-  [[noreturn]] void ThrowNotFinite() const;
+  [[noreturn]] void ThrowBadGradient() const;
   LossSums AddUp(const std::vector<LossSums>& mine);
 
   const Graph& graph_;

@@ -99,15 +99,25 @@ std::string Trainer::WhereIn(const Batch& batch) const {
          std::to_string(batch.epoch + 1);
 }
 
-void Trainer::CheckWeights(const std::string& where) const {
-  for (const Variables::Entry& entry : network_.variables().entries()) {
-    if (!IsFloating(entry.type.dtype)) continue;
-    if (network_.backend().reduce().FirstNonFinite(entry.type.dtype, entry.type.shape.size(),
-                                                   entry.data) >= 0) {
-      throw FormatError(where + ": " + entry.name +
-                        " is not finite: training diverged; lower the learning rate");
+// Parameters first: of a bad one running statistics follow in the same step.
+const Variables::Entry* Trainer::BadVariable() const {
+  for (const Role role : {Role::kParameter, Role::kState}) {
+    for (const Variables::Entry& entry : network_.variables().entries()) {
+      if (entry.role != role || !IsFloating(entry.type.dtype)) continue;
+      if (network_.backend().reduce().FirstNonFinite(entry.type.dtype, entry.type.shape.size(),
+                                                     entry.data) >= 0) {
+        return &entry;
+      }
     }
   }
+  return nullptr;
+}
+
+void Trainer::CheckWeights(const std::string& where) const {
+  const Variables::Entry* const bad = BadVariable();
+  if (bad == nullptr) return;
+  throw FormatError(where + ": " + bad->name +
+                    " is not finite: training diverged; lower the learning rate");
 }
 
 void Trainer::CheckFinite(const LossSums& sums, const Batch& batch, StepShare* share) const {
@@ -124,6 +134,8 @@ void Trainer::CheckFinite(const LossSums& sums, const Batch& batch, StepShare* s
     throw FormatError(where + ": " + source_.Describe(batch.ids[static_cast<size_t>(row)]) +
                       " holds a value that is not finite; remove or repair it");
   }
+  const Variables::Entry* const bad = BadVariable();
+  share->names_the_cause = bad != nullptr && bad->role == Role::kParameter ? 1 : 0;
   CheckWeights(where + "; the data is finite");
   throw FormatError(where +
                     " though data and weights are finite: training diverged; lower the "
@@ -173,7 +185,12 @@ StepShare Trainer::Compute(const Batch& batch, const GradientsReady& ready,
     network_.ClearGradients();
     return share;
   }
-  share.sums = network_.Train(batch, ready, updates);
+  try {
+    share.sums = network_.Train(batch, ready, updates);
+  } catch (const BadGradientError& bad) {
+    const FormatError here(BadGradientText(bad.parameter(), WhereIn(batch)));
+    ThrowFailureOf(network_.group(), bad.rank(), std::make_exception_ptr(here));
+  }
   share.state_rows = batch.rows;
   return share;
 }
@@ -298,11 +315,7 @@ void Trainer::ThrowBadGradient(const Batch& batch) {
   try {
     Compute(batch, nullptr, nullptr);
     const std::string name = BadGradient(network_);
-    if (!name.empty()) {
-      throw FormatError("the gradient of " + name + " is not finite " + where +
-                        " though loss, data and weights are: training diverged; lower the "
-                        "learning rate");
-    }
+    if (!name.empty()) throw FormatError(BadGradientText(name, where));
   } catch (const Error&) {
     failure = std::current_exception();
   }

@@ -134,6 +134,8 @@ class Trainer {
   bool ChecksSums() const;
   AgreedStep Agree(StepShare mine);
   void Invoke(Extension& extension);
+  // The first that is not finite; null for none.
+  const Variables::Entry* BadVariable() const;
   void CheckWeights(const std::string& where) const;
   std::string Where() const;                      // behind the last step
   std::string WhereIn(const Batch& batch) const;  // in the step that this batch is of

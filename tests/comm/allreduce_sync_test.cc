@@ -334,15 +334,30 @@ TEST(AllreduceTrainingErrors, FewerSamplesThanPartsOfAllRanksAreRefused) {
 }
 
 TEST(AllreduceTrainingErrors, ABadValueOnOneRankStopsAllAndNamesIt) {
-  JobOptions job;
-  job.prepare = [](Trainer& trainer) {
-    if (trainer.network().group().rank() != 1) return;
-    // Stands in for a rank whose arithmetic has gone wrong.
-    const Variables::Entry& bias = trainer.network().variables().Find("l1/b");
-    static_cast<float*>(bias.data)[0] = std::numeric_limits<float>::quiet_NaN();
-  };
-  EXPECT_THAT(ErrorOf(job, 3), HasSubstr("65: rank 1: the loss is "));
-  EXPECT_THAT(ErrorOf(job, 3), HasSubstr("l1/b is not finite"));
+  // Where ranks meet in the middle of a step all of them see the loss that one has made.
+  for (const bool pictures : {false, true}) {
+    for (const int lanes : {0, 6}) {
+      for (const bool sync : {false, true}) {
+        JobOptions job;
+        job.pictures = pictures;
+        job.network.lanes = lanes;
+        job.network.norm_over_ranks = sync && lanes == 0;
+        job.network.lane_norm = sync ? LaneNorm::kSync : LaneNorm::kLane;
+        const std::string bad = pictures ? "c2/b" : "l1/b";
+        job.prepare = [&](Trainer& trainer) {
+          if (trainer.network().group().rank() != 1) return;
+          // Stands in for a rank whose arithmetic has gone wrong.
+          const Variables::Entry& bias = trainer.network().variables().Find(bad);
+          static_cast<float*>(bias.data)[0] = std::numeric_limits<float>::quiet_NaN();
+        };
+        const std::string error = ErrorOf(job, 3);
+        EXPECT_THAT(error, HasSubstr("65: rank 1: the loss is "))
+            << pictures << " " << lanes << " " << sync;
+        EXPECT_THAT(error, HasSubstr("at iteration 1, epoch 1; the data is finite: " + bad +
+                                     " is not finite"));
+      }
+    }
+  }
 }
 
 TEST(AllreduceTrainingErrors, TheBadRowIsNamedByTheRankThatHasIt) {
@@ -359,13 +374,14 @@ TEST(AllreduceTrainingErrors, TheBadRowIsNamedByTheRankThatHasIt) {
 // What each rank throws where `rank` meets a feature of 3e38 in batch 2, whose weights are zero:
 // the loss is finite, the sum of its gradients over samples is not.
 std::string ErrorOfHugeFeature(int rank, int ranks, int accumulate = 1,
-                               const AllreduceOptions& allreduce = {}) {
+                               const AllreduceOptions& allreduce = {}, int lanes = 0) {
   std::string error;
   OnRanks(ranks, [&](Communicator& communicator) {
     CommGroup group(communicator);
     const int me = communicator.rank();
     JobOptions job{.allreduce = allreduce};
     job.network.accumulate = accumulate;
+    job.network.lanes = lanes;
     job.change = [](Tensor* features, Tensor*) {
       for (size_t i = 0; i < features->values<float>().size(); i += 21) {
         features->values<float>()[i] = 0.0F;
@@ -414,11 +430,14 @@ TEST(AllreduceTrainingErrors, ABadGradientIsNamedWithItsRankAndStep) {
     for (const int rank : {0, 1}) {
       // Whole on every rank, and in parts.
       const size_t least = ranks == 2 ? 0 : size_t{1} << 40;
-      EXPECT_EQ(
-          ErrorOfHugeFeature(rank, ranks, rank + 1, {.least_bytes_in_parts = least}),
-          "65: rank " + std::to_string(rank) +
-              ": the gradient of l1/W is not finite at iteration 2, epoch 1 though loss, data "
-              "and weights are: training diverged; lower the learning rate");
+      for (const int lanes : {0, 6}) {
+        EXPECT_EQ(
+            ErrorOfHugeFeature(rank, ranks, rank + 1, {.least_bytes_in_parts = least}, lanes),
+            "65: rank " + std::to_string(rank) +
+                ": the gradient of l1/W is not finite at iteration 2, epoch 1 though loss, data "
+                "and weights are: training diverged; lower the learning rate")
+            << lanes;
+      }
     }
   }
 }
