@@ -107,7 +107,16 @@ class Words {
   ::_exit(kNoMpirun);
 }
 
-int WaitFor(pid_t child, const StopSignals& signals, Words* output, Words* errors) {
+// From the first signal on.
+bool HasPassed(std::chrono::seconds time, const StopSignals& signals) {
+  const auto stop = signals.stop();
+  return stop && std::chrono::steady_clock::now() - stop->when >= time;
+}
+
+// Ranks keep to the grace themselves; mpirun gets a little longer to end with them.
+int WaitFor(pid_t child, std::chrono::seconds grace, const StopSignals& signals, Words* output,
+            Words* errors) {
+  constexpr std::chrono::seconds kLonger{5};
   bool passed_on = false;
   for (int status = 0;;) {
     const pid_t ended = ::waitpid(child, &status, WNOHANG);
@@ -116,6 +125,7 @@ int WaitFor(pid_t child, const StopSignals& signals, Words* output, Words* error
     if (ended == child) return status;
     if (ended < 0 && errno != EINTR) throw Error(ExitCode::kBug, "mpirun cannot be waited for");
     if (signals.requested() && !passed_on) passed_on = ::kill(child, SIGUSR1) == 0;
+    if (HasPassed(grace + kLonger, signals)) ::kill(-child, SIGKILL);
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
 }
@@ -125,7 +135,8 @@ int WaitFor(pid_t child, const StopSignals& signals, Words* output, Words* error
 bool StartedByLaunchRanks() { return std::getenv(kStartedHere) != nullptr; }
 
 int LaunchRanks(int ranks, std::span<const std::string> mpi_options,
-                std::span<const std::string> arguments, const StopSignals& signals) {
+                std::span<const std::string> arguments, std::chrono::seconds grace,
+                const StopSignals& signals) {
   std::vector<std::string> line = CommandLine(ranks, mpi_options, arguments);
   std::vector<char*> argv;
   argv.reserve(line.size() + 1);
@@ -138,7 +149,7 @@ int LaunchRanks(int ranks, std::span<const std::string> mpi_options,
   if (child < 0) throw Error(ExitCode::kNoResources, "no process for mpirun: out of processes");
   if (child == 0) BecomeMpirun(argv.data(), parent, output.to_write(), errors.to_write());
 
-  const int status = WaitFor(child, signals, &output, &errors);
+  const int status = WaitFor(child, grace, signals, &output, &errors);
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   if (code == kNoMpirun) {
     throw ConfigError("--ranks " + std::to_string(ranks) +
@@ -151,7 +162,10 @@ int LaunchRanks(int ranks, std::span<const std::string> mpi_options,
   // What met the signal before it could catch it had nothing to save yet.
   const ExitCode own = signals.requested() ? ExitCode::kNotSaved : ExitCode::kPeerLost;
   if (errors.has_reason()) return static_cast<int>(own);
-  if (signals.requested()) throw Error(own, StopSignals::kNothingToSave);
+  if (signals.requested()) {
+    throw Error(own,
+                HasPassed(grace, signals) ? StopSignals::kGraceOver : StopSignals::kNothingToSave);
+  }
   throw CommError("a process of the job was ended by signal " + std::to_string(code - 128) +
                   "; run again, it goes on from its newest checkpoint");
 }

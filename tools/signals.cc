@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <string_view>
 
@@ -23,9 +24,10 @@ std::atomic<int> silent_for{0};  // this signal; 0: none
 std::atomic<void (*)(const void*)> last_act{nullptr};
 std::atomic<const void*> last_argument{nullptr};
 std::atomic<pid_t> parent{0};
+std::atomic<unsigned> grace_seconds{0};  // 0: none
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<int64_t>::is_always_lock_free);
 
-// Async-signal-safe calls only (signal-safety(7)): clock_gettime, write, _exit.
+// Async-signal-safe calls only (signal-safety(7)): alarm, clock_gettime, write, _exit.
 int64_t Now() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);  // what libstdc++'s steady_clock reads
@@ -34,6 +36,12 @@ int64_t Now() {
 
 void Print(std::string_view text) {
   [[maybe_unused]] const ssize_t wrote = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+void PrintLine(std::string_view text) {
+  Print("lockstep: ");
+  Print(text);
+  Print("\n");
 }
 
 [[noreturn]] void Leave() {
@@ -46,14 +54,11 @@ extern "C" void OnStopSignal(int signal) {
   int64_t first_ns = 0;
   if (received_ns.compare_exchange_strong(first_ns, now)) {
     if (nothing_to_save) {
-      if (signal != silent_for) {
-        Print("lockstep: ");
-        Print(StopSignals::kNothingToSave);
-        Print("\n");
-      }
+      if (signal != silent_for) PrintLine(StopSignals::kNothingToSave);
       Leave();
     }
     received.store(signal);
+    ::alarm(grace_seconds);
     return;
   }
   if (signal == SIGXCPU) return;
@@ -64,6 +69,11 @@ extern "C" void OnStopSignal(int signal) {
   if (first == 0 || first != silent_for) {
     Print("second signal: leaving at once, nothing saved; run again to resume\n");
   }
+  Leave();
+}
+
+extern "C" void OnGraceEnd(int) {
+  if (received.load() != silent_for) PrintLine(StopSignals::kGraceOver);
   Leave();
 }
 
@@ -91,6 +101,8 @@ StopSignals::StopSignals() {
   received = 0;
   received_ns = 0;
   silent_for = 0;
+  grace_seconds = 0;
+  ::sigaction(SIGALRM, nullptr, &alarm_before_);
   size_t at = 0;
   for (const int signal : kStopping) ::sigaction(signal, nullptr, &before_[at++]);
   for (const int signal : kIgnored) Ignore(signal, &before_[at++]);
@@ -105,6 +117,17 @@ void StopSignals::Catch() {
     ::sigemptyset(&action.sa_mask);
     ::sigaction(kStopping[i], &action, nullptr);
   }
+}
+
+void StopSignals::SetGrace(std::chrono::seconds grace) noexcept {
+  struct sigaction action {};
+  action.sa_handler = OnGraceEnd;
+  ::sigemptyset(&action.sa_mask);
+  ::sigaction(SIGALRM, &action, nullptr);
+  grace_seconds = static_cast<unsigned>(grace.count());
+  if (!requested()) return;
+  const int64_t passed = (Now() - received_ns.load()) / 1'000'000'000;
+  ::alarm(static_cast<unsigned>(std::max<int64_t>(grace.count() - passed, 1)));
 }
 
 void StopSignals::FollowParent() const {
@@ -127,6 +150,8 @@ bool StopSignals::another_speaks() const noexcept {
 
 StopSignals::~StopSignals() {
   ::prctl(PR_SET_PDEATHSIG, 0);
+  ::alarm(0);
+  ::sigaction(SIGALRM, &alarm_before_, nullptr);
   size_t at = 0;
   for (const int signal : kStopping) ::sigaction(signal, &before_[at++], nullptr);
   for (const int signal : kIgnored) ::sigaction(signal, &before_[at++], nullptr);

@@ -31,6 +31,9 @@ class StopSignals {
   static constexpr std::chrono::milliseconds kRepeat{200};
   static constexpr const char* kNothingToSave =
       "stopped before the first step: there is nothing to save; run again";
+  static constexpr const char* kGraceOver =
+      "not saved within the --grace that a signal to stop leaves; what was saved before is whole: "
+      "run again to resume";
 
   StopSignals();
   ~StopSignals();
@@ -38,6 +41,9 @@ class StopSignals {
   StopSignals& operator=(const StopSignals&) = delete;
 
   void Catch();
+  // So long after the first signal, also where that has come already, SIGALRM ends the process as a
+  // second one would, with kGraceOver; at least a second.
+  void SetGrace(std::chrono::seconds grace) noexcept;
   // For processes that a launcher has started: its end is a SIGTERM. One that is killed itself does
   // not end them, and nobody would see what they print.
   void FollowParent() const;
@@ -78,6 +84,7 @@ class StopSignals {
   static int ParentEnded() { return SIGRTMIN; }
 
   std::array<struct sigaction, kStopping.size() + kIgnored.size()> before_;
+  struct sigaction alarm_before_ {};
 };
 
 }  // namespace lockstep::tools

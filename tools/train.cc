@@ -1,5 +1,6 @@
 // `lockstep train`: the entry point of a training job.
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <optional>
 #include <string>
@@ -77,8 +78,10 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
     }
     if (options.ranks == 0 && LaunchedRanks() == 1) options.ranks = RanksForGpus(options);
     if (options.ranks > 1 && LaunchedRanks() == 1) {
-      return LaunchRanks(options.ranks, options.mpi_options, arguments, signals);
+      return LaunchRanks(options.ranks, options.mpi_options, arguments,
+                         std::chrono::seconds(options.grace), signals);
     }
+    signals.SetGrace(std::chrono::seconds(options.grace));
     RequireLimits(LaunchedRanks(), options.threads);
     Join(options, FailureDirectory(variables), signals, &ranks);
     goodbye.emplace([](const void* all) { static_cast<const JobRanks*>(all)->LeaveFromSignal(); },

@@ -250,6 +250,9 @@ void DeclareOutput(Options& options, TrainOptions* o) {
            "steps (500) or time (30s, 10min, 1h) between checkpoints")
       .DefaultText("once an epoch");
   options.Add("keep-checkpoints", &o->keep_checkpoints, "how many; 0: all").Min(0).Max(1e6);
+  options.Add("grace", &o->grace, "seconds to save in after a signal to stop; then it ends with 75")
+      .Min(1)
+      .Max(86400);
   options.Add("resume", &o->resume, "go on from the newest checkpoint")
       .DefaultText("if there is one");
   options

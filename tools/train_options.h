@@ -72,6 +72,7 @@ struct TrainOptions {
   int ranks = 0;                         // to start; 0: those that a launcher has started
   std::vector<std::string> mpi_options;  // more words for the mpirun that starts them
   int64_t check_every = 100;
+  int64_t grace = 100;  // seconds
   std::string communicator = "auto";
   int64_t bucket_bytes = int64_t{4} << 20;
   std::string wire = kWireAsIs;
