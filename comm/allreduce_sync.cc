@@ -184,6 +184,13 @@ bool AllreduceSync::ShareOfSumsIsFinite(const Variables& variables) const {
                                                      gradients + mine.begin * element) < 0;
 }
 
+// Those of lanes, which are made for them, are among them.
+std::vector<SumTime> AllreduceSync::TakeTimes() {
+  std::vector<SumTime> times = times_->Take(), of_lanes = group_.TakeTimes();
+  times.insert(times.end(), of_lanes.begin(), of_lanes.end());
+  return times;
+}
+
 void AllreduceSync::ExchangePending(Variables& variables) {
   pending_is_sum_ = false;
   if (!on_device_) {

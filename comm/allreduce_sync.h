@@ -63,7 +63,7 @@ class AllreduceSync : public ParamSync, public SyncState {
   bool ShareOfSumsIsFinite(const Variables& variables) const override;
   int64_t CountOf(int64_t count) override;
   void AverageStates(Variables& variables, int64_t mine, int64_t all) override;
-  std::vector<SumTime> TakeTimes() override { return times_->Take(); }
+  std::vector<SumTime> TakeTimes() override;
   SyncState* state() override;
 
   // "sync/...": the residuals of all ranks, and gradients that are not used yet. Restored on other

@@ -37,6 +37,22 @@ void CommGroup::Sum(int64_t* values, int64_t count) {
   });
 }
 
+void CommGroup::StartSum(std::shared_ptr<int64_t> values, int64_t count) {
+  last_sum_ = Submit("gradients of lanes", [values = std::move(values), count,
+                                            times = times_](Communicator& ranks) {
+    const double start = Seconds();
+    ranks.Allreduce(values.get(), count, WireType::kInt64, ReduceOp::kSum);
+    times->Add(
+        {.begin = start, .end = Seconds(), .bytes = count * static_cast<int64_t>(sizeof(int64_t))});
+  });
+}
+
+void CommGroup::FinishSums() {
+  const double start = Seconds();
+  last_sum_.Wait();
+  blocked_ += Seconds() - start;
+}
+
 std::shared_ptr<std::byte> CommGroup::Allocate(size_t bytes) {
   std::shared_ptr<std::byte> memory;
   Run("allocate", [&](Communicator& ranks) { memory = ranks.Allocate(bytes); });

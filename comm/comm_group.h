@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "comm/comm_queue.h"
+#include "comm/sum_times.h"
 #include "engine/train/rank_group.h"
 
 namespace lockstep {
@@ -27,6 +28,10 @@ class CommGroup : public RankGroup {
   void Gather(const void* mine, size_t bytes, void* all) override;
   void Broadcast(void* data, size_t bytes, int root) override;
   void Sum(int64_t* values, int64_t count) override;
+  void StartSum(std::shared_ptr<int64_t> values, int64_t count) override;
+  void FinishSums() override;
+  // Of what StartSum() has begun.
+  std::vector<SumTime> TakeTimes() { return times_->Take(); }
   bool Reaches(const Backend& device) const override { return current_->Reaches(device); }
   std::shared_ptr<std::byte> Allocate(size_t bytes) override;
   // As those of Communicator.
@@ -54,6 +59,8 @@ class CommGroup : public RankGroup {
   Communicator* current_ = &communicator_;  // changed on the queue's thread alone
   CommQueue queue_;
   double blocked_ = 0.0;
+  CommQueue::Handle last_sum_;                                      // of StartSum()
+  std::shared_ptr<SumTimes> times_ = std::make_shared<SumTimes>();  // jobs may outlive this
 };
 
 }  // namespace lockstep

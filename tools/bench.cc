@@ -148,6 +148,7 @@ class Bench {
                   .exact_math = options.exact,
                   .group = &ranks_.group(),
                   .norm_over_ranks = options.sync_batch_norm,
+                  .lane_bucket_bytes = static_cast<size_t>(options.ranks.bucket_bytes),
                   .algorithm_file = options.algorithm_file}),
         updater_(network_.variables(), *backend_, MakeMomentum(0.9), {.weight_decay = 5e-4}),
         schedule_(MakeConstantSchedule()),

@@ -181,19 +181,21 @@ class TrainJob::Impl {
   }
 
   void BuildNetwork() {
-    network_ = std::make_unique<Network>(*model_.graph, *backend_,
-                                         NetworkOptions{.dtype = DTypeOf(o_),
-                                                        .compute_dtype = ComputeDTypeOf(o_.dtype),
-                                                        .seed = o_.seed,
-                                                        .frozen = frozen_,
-                                                        .lanes = o_.reproducible ? o_.lanes : 0,
-                                                        .lane_norm = LaneNormOf(o_),
-                                                        .accumulate = o_.accumulate,
-                                                        .exact_math = o_.exact_math,
-                                                        .group = &ranks_.group(),
-                                                        .norm_over_ranks = o_.sync_batch_norm,
-                                                        .algorithm_file = o_.algorithm_file,
-                                                        .should_hurry = ShouldStop()});
+    network_ = std::make_unique<Network>(
+        *model_.graph, *backend_,
+        NetworkOptions{.dtype = DTypeOf(o_),
+                       .compute_dtype = ComputeDTypeOf(o_.dtype),
+                       .seed = o_.seed,
+                       .frozen = frozen_,
+                       .lanes = o_.reproducible ? o_.lanes : 0,
+                       .lane_norm = LaneNormOf(o_),
+                       .accumulate = o_.accumulate,
+                       .exact_math = o_.exact_math,
+                       .group = &ranks_.group(),
+                       .norm_over_ranks = o_.sync_batch_norm,
+                       .lane_bucket_bytes = static_cast<size_t>(o_.bucket_bytes),
+                       .algorithm_file = o_.algorithm_file,
+                       .should_hurry = ShouldStop()});
   }
 
   void StartWeights() {

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "engine/tensor/device_memory.h"
 #include "kernels/error.h"
@@ -23,11 +24,15 @@ std::shared_ptr<void> AllocateSums(Backend& backend, size_t bytes, GradientSums:
 
 }  // namespace
 
-GradientSums::GradientSums(const Variables& variables, Backend& backend, int lanes, Others* others)
+GradientSums::GradientSums(const Variables& variables, Backend& backend, int lanes, Others* others,
+                           size_t bucket_bytes)
     : variables_(variables),
       backend_(backend),
       lane_bits_(static_cast<int>(std::bit_width(static_cast<unsigned>(std::max(lanes, 1) - 1)))),
       others_(others),
+      bucket_(bucket_bytes == 0
+                  ? std::max<int64_t>(variables.flat_size(), 1)
+                  : std::max<int64_t>(static_cast<int64_t>(bucket_bytes / sizeof(int64_t)), 1)),
       sums_(AllocateSums(backend, sum_bytes(), others)),
       exponents_(variables.entries().size(), kUnknownExponent) {
   for (size_t i = 0; i < variables.entries().size(); ++i) {
@@ -45,6 +50,29 @@ void GradientSums::Begin() {
     slot->added = false;
   }
   overflowed_ = false;
+  ready_ = sent_ = 0;
+}
+
+int64_t GradientSums::NextEnd() const { return std::min(sent_ + bucket_, variables_.flat_size()); }
+
+bool GradientSums::Sends(int64_t end) const {
+  return InPieces() && sent_ < variables_.flat_size() && NextEnd() <= end;
+}
+
+void GradientSums::Ready(int64_t end) {
+  if (!InPieces() || end <= ready_) return;
+  // What only others add to.
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    const Variables::Entry& entry = variables_.entries()[i];
+    if (entry.trained && !slots_[i]->added && entry.offset >= ready_ && entry.offset < end) {
+      ClearSums(i);
+    }
+  }
+  ready_ = end;
+  while (Sends(ready_)) {
+    const int64_t begin = std::exchange(sent_, NextEnd());
+    others_->StartSum({sums_, SumsAt(begin)}, sent_ - begin);
+  }
 }
 
 void GradientSums::Add(int graph_value, const void* gradient) {
@@ -77,6 +105,7 @@ void GradientSums::Add(int graph_value, const void* gradient) {
 // process whose gradient is not finite, how large elements were, and whether any was too large.
 void GradientSums::Agree() {
   if (others_ == nullptr) return;
+  Ready(variables_.flat_size());
   const size_t entries = slots_.size();
   std::vector<double> seen(3 * entries + 1, 0.0);
   for (size_t i = 0; i < entries; ++i) {
@@ -86,25 +115,27 @@ void GradientSums::Agree() {
   }
   seen.back() = overflowed_ ? 1.0 : 0.0;
   others_->Largest(&seen);
+  if (InPieces()) others_->FinishSums();
   overflowed_ = seen.back() > 0.0;
   for (size_t i = 0; i < entries; ++i) {
     Slot& slot = *slots_[i];
-    if (!slot.added && seen[3 * i] > 0.0) ClearSums(i);
+    if (!slot.added && seen[3 * i] > 0.0) {
+      if (!InPieces()) ClearSums(i);  // in pieces they are sums by now
+      slot.added = true;
+    }
     slot.finite = seen[3 * i + 1] == 0.0;
     slot.bad_rank = others_->size() - static_cast<int>(seen[3 * i + 1]);
     slot.largest = seen[3 * i + 2];
   }
 }
 
-// Only others have added to this entry.
 void GradientSums::ClearSums(size_t index) {
   const Variables::Entry& entry = variables_.entries()[index];
   backend_.Clear(SumsOf(entry), static_cast<size_t>(entry.type.shape.size()) * sizeof(int64_t));
-  slots_[index]->added = true;
 }
 
 void GradientSums::SumOverProcesses() {
-  if (others_ == nullptr) return;
+  if (others_ == nullptr || InPieces()) return;
   if (others_->Reaches(backend_)) {
     backend_.Synchronize();
     return others_->Sum(SumsAt(0), variables_.flat_size());

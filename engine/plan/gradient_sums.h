@@ -37,22 +37,34 @@ class GradientSums {
     // Every value becomes the sum of all processes'. They lie in the host's memory, or in that of a
     // device that is reached and has done its work on them.
     virtual void Sum(int64_t* values, int64_t count) = 0;
+    // The same of the host's memory, beside what follows, until FinishSums() has returned.
+    virtual void StartSum(std::shared_ptr<int64_t> values, int64_t count) = 0;
+    virtual void FinishSums() = 0;
     virtual bool Reaches(const Backend& device) const = 0;
     // Zeroed memory for what is summed.
     virtual std::shared_ptr<std::byte> Allocate(size_t bytes) = 0;
   };
 
-  // `lanes`: how many times each parameter is added to at most, by all processes together.
-  // Variables, backend and others must outlive this.
-  GradientSums(const Variables& variables, Backend& backend, int lanes, Others* others = nullptr);
+  // `lanes`: how many times each parameter is added to at most, by all processes together. In the
+  // host's memory sums travel in pieces of `bucket_bytes`, 0: in one. Variables, backend and others
+  // must outlive this.
+  GradientSums(const Variables& variables, Backend& backend, int lanes, Others* others = nullptr,
+               size_t bucket_bytes = 0);
 
   // Nothing is added yet.
   void Begin();
   // Adds one lane's gradient of a parameter (elements of the variables' dtype, plain).
   void Add(int graph_value, const void* gradient);
+  // All lanes of this process have added to the first `end` elements: whole pieces of them are on
+  // their way to other processes, whatever will be found behind. Between the same collectives on
+  // every process.
+  void Ready(int64_t end);
+  // Whether that sends anything.
+  bool Sends(int64_t end) const;
   // Learns what the lanes of other processes met: behind all Add()s, before what follows.
   void Agree();
-  // Adds their sums; where nothing overflowed and all is finite.
+  // Adds their sums, but for pieces, which are sums by then; where nothing overflowed and all is
+  // finite.
   void SumOverProcesses();
   // The first entry of Variables::entries() with a gradient that is not finite, or -1: nothing of
   // this step may be used then.
@@ -83,18 +95,23 @@ class GradientSums {
   void ClearSums(size_t index);
   size_t sum_bytes() const { return static_cast<size_t>(variables_.flat_size()) * sizeof(int64_t); }
   int64_t* SumsAt(int64_t offset) const { return static_cast<int64_t*>(sums_.get()) + offset; }
+  bool InPieces() const { return others_ != nullptr && backend_.shares_host_memory(); }
+  // Where the next piece ends.
+  int64_t NextEnd() const;
   int64_t* SumsOf(const Variables::Entry& entry) const { return SumsAt(entry.offset); }
 
   const Variables& variables_;
   Backend& backend_;
   int lane_bits_;
   Others* others_;
+  int64_t bucket_;                      // elements
   std::shared_ptr<void> sums_;          // (flat_size) int64
   std::shared_ptr<std::byte> on_host_;  // where processes add them; null where they reach sums_
   std::vector<int64_t> exponents_;      // kUnknownExponent until the first step
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<int> entry_of_;  // by graph value
   std::atomic<bool> overflowed_{false};
+  int64_t ready_ = 0, sent_ = 0;  // elements of this step
 };
 
 // Hands a complete gradient to RunContext::gradient_sums.
@@ -103,6 +120,7 @@ class FoldGradient : public Instruction {
   FoldGradient(ValueId gradient, int graph_value)
       : Instruction({gradient}, {}), graph_value_(graph_value) {}
   std::string kind() const override { return "fold gradient"; }
+  int folded() const override { return graph_value_; }
   void DescribeLayouts(LayoutGroups&) const override {}
   void Run(const RunContext& context) override {
     context.gradient_sums->Add(graph_value_, context.at(inputs[0]));

@@ -109,6 +109,8 @@ class Instruction {
   virtual double EstimateSeconds(const PrepareContext&) const { return 0.0; }
   virtual size_t scratch_bytes() const { return 0; }
   virtual void Run(const RunContext& context) = 0;
+  // The parameter whose gradient a line adds to GradientSums, as a value of the graph; else -1.
+  virtual int folded() const { return -1; }
   // The few instructions that need what every lane of the batch computed: each lane gives this
   // many doubles, then all lanes' come back at once (engine/plan/join.h). 0 for all others.
   virtual int64_t join_size() const { return 0; }

@@ -120,6 +120,9 @@ void Plan::FindReadyLines() {
       if (values_[root].storage != Storage::kGradient) continue;
       last_line_at[variables_.at(values_[root].graph_value).offset] = i;
     }
+    if (const int parameter = instructions_[i]->folded(); parameter >= 0) {
+      last_line_at[variables_.at(parameter).offset] = i;
+    }
   }
   ready_after_.assign(instructions_.size(), variables_.flat_size());
   for (auto at = last_line_at.rbegin(); at != last_line_at.rend(); ++at) {

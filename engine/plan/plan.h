@@ -103,6 +103,9 @@ class Plan {
   Tensor Output() const;
   Tensor InputGradient(const std::string& name) const;
 
+  // Behind line i, of Variables' flat gradients: how many elements are final, or were added to
+  // GradientSums.
+  int64_t ready_after(size_t i) const { return ready_after_[i]; }
   int64_t batch() const { return options_.batch; }
   size_t lines() const { return instructions_.size(); }
   const Instruction& line(size_t i) const { return *instructions_[i]; }

@@ -27,6 +27,10 @@ class GroupSums : public GradientSums::Others {
     }
   }
   void Sum(int64_t* values, int64_t count) override { group_.Sum(values, count); }
+  void StartSum(std::shared_ptr<int64_t> values, int64_t count) override {
+    group_.StartSum(std::move(values), count);
+  }
+  void FinishSums() override { group_.FinishSums(); }
   bool Reaches(const Backend& device) const override { return group_.Reaches(device); }
   std::shared_ptr<std::byte> Allocate(size_t bytes) override { return group_.Allocate(bytes); }
 
@@ -45,7 +49,7 @@ LaneRunner::LaneRunner(const Graph& graph, Variables& variables, Backend& backen
       group_(group),
       others_(group.size() > 1 ? std::make_unique<GroupSums>(group) : nullptr),
       chooser_(backend, cache, {.exact = options_.exact_math, .fixed = true}),
-      gradient_sums_(variables, backend, options_.lanes, others_.get()) {
+      gradient_sums_(variables, backend, options_.lanes, others_.get(), options_.bucket_bytes) {
   if (options_.lanes < 1) throw ConfigError("--lanes must be at least 1");
   if (options_.lanes < group.size()) {
     throw ConfigError(std::to_string(group.size()) + " ranks are more than --lanes " +
@@ -113,20 +117,32 @@ std::vector<LaneRunner::Lane> LaneRunner::Cut(Mode mode, int64_t rows) {
   return lanes;
 }
 
-// Up to the next line that joins the lanes they run apart; all plans have the same lines.
-void LaneRunner::RunLines(std::span<const Lane> lanes, std::vector<RunContext>* contexts) {
+// Behind `begin`: a line that joins the lanes, or where a piece of gradients can be sent.
+size_t LaneRunner::EndOfLines(const Plan& plan, size_t begin, const GradientSums* sums) {
+  size_t end = begin;
+  while (end < plan.lines() && plan.line(end).join_size() == 0) {
+    ++end;
+    if (sums != nullptr && sums->Sends(plan.ready_after(end - 1))) break;
+  }
+  return end;
+}
+
+// Up to such lines lanes run apart; all plans have the same lines.
+void LaneRunner::RunLines(std::span<const Lane> lanes, std::vector<RunContext>* contexts,
+                          GradientSums* sums) {
   Plan& first = *lanes.front().plan;
   for (size_t begin = 0; begin < first.lines();) {
-    size_t end = begin;
-    while (end < first.lines() && first.line(end).join_size() == 0) ++end;
+    const size_t end = EndOfLines(first, begin, sums);
     backend_.ForEachLane(static_cast<int>(lanes.size()), [&](int lane) {
       const auto i = static_cast<size_t>(lane);
       lanes[i].plan->RunLines(&(*contexts)[i], begin, end);
     });
-    if (end < first.lines()) {
-      RunJoin(first.line(end), *contexts, contexts->front(), exchange_.get());
-    }
-    begin = end + 1;
+    if (sums != nullptr && end > begin) sums->Ready(first.ready_after(end - 1));
+    begin = end;
+    if (end == first.lines() || first.line(end).join_size() == 0) continue;
+    RunJoin(first.line(end), *contexts, contexts->front(), exchange_.get());
+    if (sums != nullptr) sums->Ready(first.ready_after(end));
+    ++begin;
   }
 }
 
@@ -136,13 +152,13 @@ LossSums LaneRunner::RunAll(const std::vector<Lane>& lanes, const RunInputs& inp
   for (size_t begin = 0, end = 0; begin < lanes.size(); begin = end) {
     while (end < lanes.size() && lanes[end].group == lanes[begin].group) ++end;
     RunGroup(std::span(lanes).subspan(begin, end - begin), inputs, feed, gradient_sums,
-             sums.data() + begin);
+             end == lanes.size(), sums.data() + begin);
   }
   return AddUp(sums);
 }
 
 void LaneRunner::RunGroup(std::span<const Lane> lanes, const RunInputs& inputs, const Feed& feed,
-                          GradientSums* gradient_sums, LossSums* sums) {
+                          GradientSums* gradient_sums, bool is_last, LossSums* sums) {
   const size_t x_bytes = RowBytes(graph_, feed.x, variables_.dtype());
   const size_t label_bytes = RowBytes(graph_, feed.labels, variables_.dtype());
   std::vector<RunContext> contexts;
@@ -156,7 +172,7 @@ void LaneRunner::RunGroup(std::span<const Lane> lanes, const RunInputs& inputs, 
     mine.ids = rows.ids.data();
     contexts.push_back(lane.plan->Start(mine, gradient_sums));
   }
-  RunLines(lanes, &contexts);
+  RunLines(lanes, &contexts, is_last ? gradient_sums : nullptr);
   for (size_t i = 0; i < lanes.size(); ++i) sums[i] = lanes[i].plan->Sums();
 }
 
@@ -186,7 +202,11 @@ void LaneRunner::JoinOthers(Mode mode, const Feed& feed) {
   Plan* const plan = PlanFor(mode, 0, 1);
   plan->SetInput(feed.x, feed.batch.x, feed.batch.preparation);
   plan->SetInput(feed.labels, feed.batch.labels);
-  plan->RunJoinsOnly({.exchange = exchange_.get()});
+  RunHooks hooks{.exchange = exchange_.get()};
+  if (mode == Mode::kTrain) {
+    hooks.gradients_ready = [this](int64_t end) { gradient_sums_.Ready(end); };
+  }
+  plan->RunJoinsOnly(hooks);
 }
 
 LossSums LaneRunner::Train(const Batch& batch, uint64_t seed, const std::string& x,

@@ -28,6 +28,9 @@ struct LaneOptions {
   // A rank runs its lanes in so many groups, one after the other, in the memory of one; at once
   // where the network joins lanes (batch normalisation). The bits are the same.
   int accumulate = 1;
+  // Of several ranks: sums of gradients travel in pieces of so many bytes beside the backward pass;
+  // 0: in one.
+  size_t bucket_bytes = size_t{4} << 20;
   bool exact_math = false;
   std::optional<DType> compute_dtype = {};  // NetworkOptions
 };
@@ -84,8 +87,10 @@ class LaneRunner {
   LossSums RunAll(const std::vector<Lane>& lanes, const RunInputs& inputs, const Feed& feed,
                   GradientSums* gradient_sums);
   void RunGroup(std::span<const Lane> lanes, const RunInputs& inputs, const Feed& feed,
-                GradientSums* gradient_sums, LossSums* sums);
-  void RunLines(std::span<const Lane> lanes, std::vector<RunContext>* contexts);
+                GradientSums* gradient_sums, bool is_last, LossSums* sums);
+  // `sums`: of which these lanes are the last to add to; else null.
+  void RunLines(std::span<const Lane> lanes, std::vector<RunContext>* contexts, GradientSums* sums);
+  static size_t EndOfLines(const Plan& plan, size_t begin, const GradientSums* sums);
   // A part without lanes: takes part in the joins of the others.
   void JoinOthers(Mode mode, const Feed& feed);
   [[noreturn]] void ThrowBadGradient() const;

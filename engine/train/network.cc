@@ -72,6 +72,7 @@ Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
                                           LaneOptions{.lanes = options_.lanes,
                                                       .norm = options_.lane_norm,
                                                       .accumulate = options_.accumulate,
+                                                      .bucket_bytes = options_.lane_bucket_bytes,
                                                       .exact_math = options_.exact_math,
                                                       .compute_dtype = options_.compute_dtype},
                                           *group_);

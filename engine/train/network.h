@@ -46,6 +46,8 @@ struct NetworkOptions {
   RankGroup* group = nullptr;
   // In the fast mode: batch normalisation over the samples of all ranks, not of each alone.
   bool norm_over_ranks = false;
+  // In the reproducible mode: of pieces in which sums of gradients travel (LaneOptions).
+  size_t lane_bucket_bytes = size_t{4} << 20;
   // Where the timed choices of algorithms are remembered; empty: only in this object.
   std::string algorithm_file = {};
   std::function<bool()> should_hurry = {};  // AlgorithmChooser::Options

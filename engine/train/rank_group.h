@@ -28,6 +28,10 @@ class RankGroup {
   // Every value becomes its sum over the ranks; exact, and wraps. They lie in the host's memory, or
   // in that of a device which Reaches() says is reached and which has done its work on them.
   virtual void Sum(int64_t* values, int64_t count) = 0;
+  // The same of values in the host's memory, only begun: they are sums when FinishSums() has
+  // returned, and nobody touches them before.
+  virtual void StartSum(std::shared_ptr<int64_t> values, int64_t count) = 0;
+  virtual void FinishSums() = 0;
   virtual bool Reaches(const Backend& device) const = 0;
   // Zeroed memory, aligned to 64 bytes, whose sums over ranks need no copies. It may outlive the
   // group.
@@ -44,6 +48,8 @@ class OneRank : public RankGroup {
   void Gather(const void* mine, size_t bytes, void* all) override;
   void Broadcast(void*, size_t, int) override {}
   void Sum(int64_t*, int64_t) override {}
+  void StartSum(std::shared_ptr<int64_t>, int64_t) override {}
+  void FinishSums() override {}
   bool Reaches(const Backend&) const override { return true; }
   std::shared_ptr<std::byte> Allocate(size_t bytes) override;
   double seconds_blocked() const override { return 0.0; }

@@ -79,7 +79,10 @@ StepTimes SplitStep(const PartTimes& parts, std::span<const TimeShare> shares,
   times.other = times.wall - times.data - times.compute - times.wait - times.exposed - times.update;
   const double late_in_finish = std::max(0.0, late - parts.blocked_inside());
   times.sums_late = std::min(std::max(0.0, finish - late_in_finish), summing);
-  times.hidden = std::clamp(summing - times.sums_late, 0.0, overlapped);
+  times.hidden = std::clamp(summing - times.sums_late, 0.0,
+                            std::max(0.0, overlapped - parts.blocked_inside()));
+  // Where ranks meet inside of the computation they wait there for sums that are under way, too.
+  if (parts.blocked_inside() > 0.0) times.sums_late = summing - times.hidden;
   return times;
 }
 

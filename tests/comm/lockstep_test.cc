@@ -1,6 +1,9 @@
 // The promise: the same bits from any number of ranks.
 #include <gtest/gtest.h>
 
+#include <vector>
+
+#include "comm/forwarding_communicator.h"
 #include "kernels/error.h"
 #include "tests/comm/training_job.h"
 
@@ -34,7 +37,7 @@ TEST_P(Lockstep, BitsDoNotDependOnRanksOrThreads) {
     for (const int ranks : {1, 2, 3, 4}) {
       for (const int threads : {1, 2}) {
         job.threads = threads;
-        job.allreduce.bucket_bytes = threads == 1 ? 0 : size_t{64} << 10;
+        job.network.lane_bucket_bytes = threads == 1 ? 0 : 100 * static_cast<size_t>(ranks);
         job.network.accumulate = 1 + ranks * threads % 4;
         for (const JobResult& rank : RunJobOnThreads(job, ranks)) {
           EXPECT_EQ(rank.values, one.values) << ranks << " ranks of " << threads << " threads";
@@ -43,6 +46,49 @@ TEST_P(Lockstep, BitsDoNotDependOnRanksOrThreads) {
         }
       }
     }
+  }
+}
+
+// Counts sums of gradients.
+class CountingCommunicator : public ForwardingCommunicator {
+ public:
+  using ForwardingCommunicator::ForwardingCommunicator;
+  void Allreduce(void* data, int64_t count, WireType type, ReduceOp op) override {
+    sums += type == WireType::kInt64 && count > 10 ? 1 : 0;
+    ForwardingCommunicator::Allreduce(data, count, type, op);
+  }
+  int sums = 0;
+};
+
+// As many as there are, also of ranks that have no lanes of the last batch.
+TEST_P(Lockstep, GradientsTravelInPieces) {
+  JobOptions job = options();
+  job.samples = 129;
+  int64_t elements = 0;
+  job.prepare = [&](Trainer& trainer) {
+    if (trainer.network().group().rank() == 0) {
+      elements = trainer.network().variables().flat_size();
+    }
+  };
+  const auto sums = [&](size_t bucket_bytes) {
+    job.network.lane_bucket_bytes = bucket_bytes;
+    std::vector<int> counts(3);
+    OnRanks(3, [&](Communicator& communicator) {
+      CountingCommunicator counting(communicator);
+      {
+        CommGroup group(counting);
+        RunJob(job, &group);
+      }
+      counts[static_cast<size_t>(communicator.rank())] = counting.sums;
+    });
+    EXPECT_EQ(counts, std::vector<int>(3, counts[0]));
+    return counts[0];
+  };
+  const int whole = sums(0);
+  EXPECT_GE(whole, 6 + 1);  // the first step is done twice
+  for (const int64_t bucket : {100, 999}) {
+    EXPECT_EQ(sums(static_cast<size_t>(bucket) * 8),
+              whole * (elements / bucket + (elements % bucket > 10 ? 1 : 0)));
   }
 }
 

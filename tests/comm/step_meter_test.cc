@@ -134,7 +134,8 @@ TEST_P(MeasuredSteps, MakeATraceOfAllRanks) {
       EXPECT_EQ(sum.thread, 1);
       EXPECT_GT(sum.args.at("bytes"), 0);
     }
-    EXPECT_EQ(trace.Of(rank, "sum of gradients").size(), GetParam() > 0 ? 0U : 10U);
+    // Lanes do their first step twice: they do not know yet how large gradients are.
+    EXPECT_EQ(trace.Of(rank, "sum of gradients").size(), GetParam() > 0 ? 11U : 10U);
   }
   if (GetParam() > 0) return;
   size_t waits = 0;

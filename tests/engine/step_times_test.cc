@@ -158,14 +158,17 @@ TEST(SplitStepTest, NobodyWaitsLongerThanHeWasBlocked) {
   EXPECT_EQ(far.hidden_share(), 0.0);
 }
 
-// Ranks that meet in the middle of a step end it together: who was blocked least was last.
+// Ranks that meet in the middle of a step end it together: who was blocked least was last. While
+// they were blocked no sum was hidden.
 TEST(SplitStepTest, FindsTheLastWhereRanksMeetInTheMiddle) {
   PartTimes parts = Parts(0.0, 1.0, 9.0, 0.0, 0.5);
   parts.blocked[static_cast<size_t>(StepPart::kCompute)] = 4.0;
-  const std::vector<TimeShare> shares = {{.arrived = 10.0, .inside_blocked = 4.0},
-                                         {.arrived = 10.0, .inside_blocked = 1.0}};
+  const std::vector<TimeShare> shares = {{.arrived = 10.0, .inside_blocked = 4.0, .summing = 6.0},
+                                         {.arrived = 10.0, .inside_blocked = 1.0, .summing = 5.0}};
   const std::vector<double> arrivals = Arrivals(shares, std::vector<double>{0.0, 0.0});
-  const StepTimes times = SplitStep(parts, shares, arrivals, 0, 0.0);
+  const StepTimes times = SplitStep(parts, shares, arrivals, 0, 5.5);
+  EXPECT_DOUBLE_EQ(times.hidden, 1.5);
+  EXPECT_DOUBLE_EQ(times.sums_late, 3.5);
   EXPECT_DOUBLE_EQ(times.compute, 5.0);
   EXPECT_DOUBLE_EQ(times.wait, 3.0);
   EXPECT_DOUBLE_EQ(times.exposed, 1.0 + 0.5 + 0.5);
