@@ -52,12 +52,20 @@ BackwardUpdates* Updater::UpdatesInBackward(double learning_rate) {
   return &in_backward_;
 }
 
-bool Updater::BreakOff() {
-  const bool changed = !in_backward_.updated.empty();
+void Updater::BreakOff() {
   if (in_backward_.count > 0) --updates_;
-  in_backward_.count = 0;
-  in_backward_.updated.clear();
-  return changed;
+  in_backward_.End();
+}
+
+void Updater::set_updates(int64_t updates) {
+  in_backward_.End();
+  updates_ = updates;
+  half_done_ = false;
+}
+
+void Updater::InBackward::End() {
+  count = 0;
+  updated.clear();
 }
 
 bool Updater::InBackward::Begin(const LossSums& sums) {
@@ -69,6 +77,7 @@ bool Updater::InBackward::Begin(const LossSums& sums) {
 }
 
 ProductUpdate Updater::InBackward::UpdateOf(int graph_value) {
+  updater_.half_done_ = true;
   updated.push_back(graph_value);
   const int64_t offset = updater_.variables_.at(graph_value).offset;
   return {.args = updater_.Arguments(),
@@ -83,8 +92,7 @@ void Updater::EndInBackward(int64_t count, double learning_rate) {
     throw Error(ExitCode::kBug, "an update ends with another count or rate than it began with");
   }
   UpdateRanges(in_backward_.updated.empty() ? ranges_ : RangesWithout(in_backward_.updated));
-  in_backward_.count = 0;
-  in_backward_.updated.clear();
+  in_backward_.End();
 }
 
 bool Updater::TakesParts() const {
@@ -93,13 +101,16 @@ bool Updater::TakesParts() const {
 }
 
 void Updater::Update(int64_t count, double learning_rate, std::span<const GradientPart> parts) {
-  if (in_backward_.count > 0) return EndInBackward(count, learning_rate);
-  if (count == 0) return;
-  if (!parts.empty()) RequireAll(parts);
-  Begin(learning_rate, count);
-  if (!parts.empty()) return UpdateParts(parts);
-  Apply();
-  if (variables_.loss_scale() != nullptr && WasSkipped()) --updates_;
+  if (in_backward_.count > 0) {
+    EndInBackward(count, learning_rate);
+  } else if (count > 0) {
+    if (!parts.empty()) RequireAll(parts);
+    Begin(learning_rate, count);
+    half_done_ = true;
+    parts.empty() ? Apply() : UpdateParts(parts);
+    if (variables_.loss_scale() != nullptr && WasSkipped()) --updates_;
+  }
+  half_done_ = false;
 }
 
 bool Updater::WasSkipped() const {

@@ -45,8 +45,10 @@ class Updater {
   // with Update() with the same rate and the count of its sums, or with BreakOff(). Null where no
   // parameter may change before all gradients are there, or where the device has memory of its own.
   BackwardUpdates* UpdatesInBackward(double learning_rate);
-  // The step at hand has failed, and is not made. Parameters that were updated stay so: true.
-  bool BreakOff();
+  // The step at hand has failed, and is not made; parameters that were updated stay so.
+  void BreakOff();
+  // Whether a step has changed parameters and not come to its end.
+  bool half_done() const { return half_done_; }
 
   // The same in two halves. Begin counts the step and returns its numbers in the device's memory,
   // with a count of 0: work that is begun before Apply says over how many samples gradients are
@@ -54,9 +56,10 @@ class Updater {
   UpdateNumbers* Begin(double learning_rate);
   void Apply();
 
-  // Updates made so far: t of the next one, less one.
-  int64_t updates() const { return updates_; }
-  void set_updates(int64_t updates) { updates_ = updates; }
+  // Updates made so far: t of the next one, less one. What sets them has set parameters and states
+  // to what they were then.
+  int64_t updates() const { return updates_ - (in_backward_.count > 0 ? 1 : 0); }
+  void set_updates(int64_t updates);
   const Optimizer& optimizer() const { return *optimizer_; }
   const UpdateHooks& hooks() const { return hooks_; }
 
@@ -74,6 +77,7 @@ class Updater {
     explicit InBackward(Updater& updater) : updater_(updater) {}
     bool Begin(const LossSums& sums) override;
     ProductUpdate UpdateOf(int graph_value) override;
+    void End();
 
     double learning_rate = 0.0;
     int64_t count = 0;              // of the samples of a step that was begun; 0: none was
@@ -105,6 +109,7 @@ class Updater {
   std::vector<Range> ranges_;         // of all that is trained
   InBackward in_backward_{*this};
   int64_t updates_ = 0;
+  bool half_done_ = false;
 };
 
 }  // namespace lockstep

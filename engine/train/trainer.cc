@@ -196,7 +196,7 @@ StepShare Trainer::Compute(const Batch& batch, const GradientsReady& ready,
 }
 
 void Trainer::RequireWholeSteps() const {
-  if (!broken_) return;
+  if (!updater_.half_done()) return;
   throw Error(ExitCode::kBug,
               "the step " + Where() + " failed while it updated weights: go back to a checkpoint");
 }
@@ -228,7 +228,7 @@ void Trainer::Step() {
     if (network_.meets_ranks() && std::isfinite(mine.sums.loss)) throw;
     failure = std::current_exception();
     mine.failed = 1;
-    broken_ = updater_.BreakOff() || broken_;
+    updater_.BreakOff();
   }
   Enter(StepPart::kFinish);
   std::span<const GradientPart> parts;
@@ -466,7 +466,6 @@ void Trainer::Restore(const CheckpointContents& contents) {
   RestoreLanes(contents, network_.lanes());
   if (SyncState* const state = sync_.state()) state->Restore(contents, network_.variables());
   network_.algorithms().ParseUsed(algorithms);
-  broken_ = false;
   clock_ = clock;
   interval_ = interval;
   ledger_ = ledger;

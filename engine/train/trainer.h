@@ -69,7 +69,7 @@ class Trainer {
   // and first bad row when the loss is not finite, or of several ranks the parameter whose gradient
   // is not; nothing was updated then, and where there are
   // several ranks all of them throw what the first one concerned has to say. A batch whose labels
-  // are all ignored changes nothing, running statistics included. Where a device fails while
+  // are all ignored changes nothing, running statistics included. Where something throws while
   // weights are updated, what follows but Restore() throws (70). Throws AgreedError (70) when the
   // ranks together have not used each sample of an epoch once.
   //
@@ -155,7 +155,6 @@ class Trainer {
   IntervalMeans interval_;           // sums until TakeInterval divides them
   std::map<std::string, double> observation_;
   bool stopped_ = false;
-  bool broken_ = false;  // a step failed behind its first update
 };
 
 // Every sample of one pass of the source, exactly once, over all ranks of the network. `source` is

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -61,32 +62,34 @@ class BreakingConv : public ConvKernels {
                                    Layout y) const override {
     auto kernel = base_.Make(shape, pass, algorithm, x, y);
     if (pass != ConvPass::kBackwardWeights) return kernel;
-    return std::make_unique<Breaking>(std::move(kernel), &breaks);
+    return std::make_unique<Breaking>(std::move(kernel), *this);
   }
   std::vector<Layout> Layouts(int64_t c, DType dtype) const override {
     return base_.Layouts(c, dtype);
   }
 
   bool breaks = false;
+  bool throws_ours = true;  // else what no Error is
 
  private:
   class Breaking : public ConvKernel {
    public:
-    Breaking(std::unique_ptr<ConvKernel> base, const bool* breaks)
-        : base_(std::move(base)), breaks_(breaks) {}
+    Breaking(std::unique_ptr<ConvKernel> base, const BreakingConv& all)
+        : base_(std::move(base)), all_(all) {}
     size_t scratch_bytes() const override { return base_->scratch_bytes(); }
     size_t prepared_bytes() const override { return base_->prepared_bytes(); }
     void PrepareWeights(const void* weights, void* prepared) override {
       base_->PrepareWeights(weights, prepared);
     }
     void Run(const ConvBuffers& buffers) override {
-      if (*breaks_) throw DeviceError("the device broke");
+      if (all_.breaks && !all_.throws_ours) throw std::bad_alloc();
+      if (all_.breaks) throw DeviceError("the device broke");
       base_->Run(buffers);
     }
 
    private:
     std::unique_ptr<ConvKernel> base_;
-    const bool* breaks_;
+    const BreakingConv& all_;
   };
 
   ConvKernels& base_;
@@ -386,28 +389,35 @@ struct BreakingJob {
 
 // Behind the first update of a step there is no way back but to a checkpoint.
 TEST(UpdatesInBackward, AStepThatFailsHalfwayCannotBeSaved) {
-  Graph graph;
-  AddLayers(graph);
-  BreakingJob job(graph);
-  job.trainer.Step();
-  CheckpointContents saved = job.trainer.State();
-  for (auto& [name, tensor] : saved.tensors) tensor = tensor.Clone();
-  const Tensor before = job.network.variables().Get("l2/W");
+  for (const bool throws_ours : {true, false}) {
+    Graph graph;
+    AddLayers(graph);
+    BreakingJob job(graph);
+    job.trainer.Step();
+    CheckpointContents saved = job.trainer.State();
+    for (auto& [name, tensor] : saved.tensors) tensor = tensor.Clone();
+    const Tensor before = job.network.variables().Get("l2/W");
 
-  job.backend.own_conv.breaks = true;
-  EXPECT_THROW(job.trainer.Step(), DeviceError);
-  EXPECT_FALSE(SameBits(job.network.variables().Get("l2/W"), before));
-  EXPECT_EQ(job.updater.updates(), 1);
-  job.backend.own_conv.breaks = false;
-  EXPECT_THROW(job.trainer.State(), Error);
-  EXPECT_THROW(job.trainer.Step(), Error);
-  EXPECT_EQ(job.updater.updates(), 1);
+    job.backend.own_conv.breaks = true;
+    job.backend.own_conv.throws_ours = throws_ours;
+    if (throws_ours) {
+      EXPECT_THROW(job.trainer.Step(), DeviceError);
+    } else {
+      EXPECT_THROW(job.trainer.Step(), std::bad_alloc);
+    }
+    EXPECT_FALSE(SameBits(job.network.variables().Get("l2/W"), before));
+    EXPECT_EQ(job.updater.updates(), 1);
+    job.backend.own_conv.breaks = false;
+    EXPECT_THROW(job.trainer.State(), Error);
+    EXPECT_THROW(job.trainer.Step(), Error);
+    EXPECT_EQ(job.updater.updates(), 1);
 
-  job.trainer.Restore(saved);
-  EXPECT_TRUE(SameBits(job.network.variables().Get("l2/W"), before));
-  job.trainer.Step();
-  job.trainer.State();
-  EXPECT_EQ(job.updater.updates(), 2);
+    job.trainer.Restore(saved);
+    EXPECT_TRUE(SameBits(job.network.variables().Get("l2/W"), before));
+    job.trainer.Step();
+    job.trainer.State();
+    EXPECT_EQ(job.updater.updates(), 2);
+  }
 }
 
 // Where nothing was updated yet the next step goes on as if there had been none.
@@ -418,6 +428,8 @@ TEST(UpdatesInBackward, AStepThatFailsInFrontOfThemChangesNothing) {
   BreakingJob job(graph);
   job.backend.own_conv.breaks = true;
   EXPECT_THROW(job.trainer.Step(), DeviceError);
+  job.backend.own_conv.throws_ours = false;
+  EXPECT_THROW(job.trainer.Step(), std::bad_alloc);
   EXPECT_EQ(job.updater.updates(), 0);
   job.backend.own_conv.breaks = false;
   job.trainer.Step();
