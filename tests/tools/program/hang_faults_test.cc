@@ -54,9 +54,6 @@ class HangFaults : public Ranks {
     return With(Train(Arguments{"--checkpoint-every", "1"} + more, "job"), "--epochs", "100000");
   }
   bool Trains() const { return Exists("job/checkpoint_2.lsc"); }
-  static double SecondsSince(steady_clock::time_point start) {
-    return std::chrono::duration<double>(steady_clock::now() - start).count();
-  }
   static bool Succeeds(const std::string& command) {
     return std::system(("(" + command + ") >/dev/null 2>&1").c_str()) == 0;
   }

@@ -4,9 +4,13 @@
 
 #include <gmock/gmock.h>
 #include <sys/types.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <string>
+#include <vector>
 
+#include "engine/train/checkpoint_store.h"
 #include "tests/tools/program/workplace.h"
 
 namespace lockstep::tools {
@@ -26,9 +30,12 @@ inline int Count(const std::string& text, const std::string& part) {
   return found;
 }
 
-// Dropout, batch normalisation, random crops and flips on 70 pictures in batches of 16.
-class Ranks : public PictureWorkplace {
+// Dropout, batch normalisation, random crops and flips on 70 pictures in batches of 16; or an mlp
+// on as many vectors.
+class Ranks : public Workplace {
  protected:
+  explicit Ranks(Kind kind = Kind::kPictures) : Workplace(kind) {}
+
   static ProgramSetting Under(ProgramSetting setting, int ranks) {
     setting.launcher = {
         LOCKSTEP_MPIRUN, "--allow-run-as-root", "--oversubscribe", "--timeout", "100",
@@ -39,13 +46,29 @@ class Ranks : public PictureWorkplace {
   // options.
   ProgramSetting Wrapped(int ranks, const std::string& change = "") const {
     ProgramSetting setting = Under(Setting(), ranks);
-    const std::string script =
-        "echo $$ > " + Dir("new.$OMPI_COMM_WORLD_RANK") + " && mv " +
-        Dir("new.$OMPI_COMM_WORLD_RANK") + " " + Dir("pid.$OMPI_COMM_WORLD_RANK") +
-        "; if [ $OMPI_COMM_WORLD_RANK = 1 ]; then exec \"$@\" " + change + "; fi; exec \"$@\"";
+    const std::string script = WritePid() +
+                               "; if [ $OMPI_COMM_WORLD_RANK = 1 ]; then exec \"$@\" " + change +
+                               "; fi; exec \"$@\"";
     setting.launcher.insert(setting.launcher.end(), {"/bin/sh", "-c", script, "sh"});
     return setting;
   }
+  std::string WritePid() const {
+    const std::string rank = "$OMPI_COMM_WORLD_RANK";
+    return "echo $$ > " + Dir("new." + rank) + " && mv " + Dir("new." + rank) + " " +
+           Dir("pid." + rank);
+  }
+  // For --ranks: between the program and the real mpirun is one whose ranks run `before` first.
+  ProgramSetting OwnWrapped(const std::string& before) const {
+    const std::string path = scratch_.Write(
+        "bin/mpirun", "#!/bin/sh\noptions=\"$1 $2 $3 $4 $5 $6 $7\"; shift 7\nexec " LOCKSTEP_MPIRUN
+                      " $options /bin/sh -c '" +
+                          before + "; exec \"$@\"' sh \"$@\"\n");
+    std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+    ProgramSetting setting = Setting({{"SM_OUTPUT_DIR", Dir("")}});
+    setting.variables["PATH"] = Dir("bin") + ":/usr/bin:/bin";
+    return setting;
+  }
+  ProgramSetting OwnWrapped() const { return OwnWrapped(WritePid()); }
   Outcome RunOn(int ranks, const Arguments& arguments) const {
     if (ranks == 1) return RunProgram(arguments, Setting());
     return RunProgram(arguments, Under(Setting(), ranks));
@@ -59,6 +82,46 @@ class Ranks : public PictureWorkplace {
   }
   pid_t PidOf(int rank) const {
     return static_cast<pid_t>(std::stol(ReadFile(Dir("pid." + std::to_string(rank)))));
+  }
+  // Of `ranks` that run by now.
+  std::vector<pid_t> Pids(int ranks) const {
+    std::vector<pid_t> pids;
+    pids.reserve(static_cast<size_t>(ranks));
+    for (int rank = 0; rank < ranks; ++rank) pids.push_back(PidOf(rank));
+    return pids;
+  }
+  bool HavePids(int ranks) const {
+    for (int rank = 0; rank < ranks; ++rank) {
+      if (!Exists("pid." + std::to_string(rank))) return false;
+    }
+    return true;
+  }
+  void ForgetPids() const {
+    for (int rank = 0; Exists("pid." + std::to_string(rank)); ++rank) {
+      std::filesystem::remove(Dir("pid." + std::to_string(rank)));
+    }
+  }
+  static double SecondsSince(std::chrono::steady_clock::time_point start) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+  // Also true of one that nobody has asked for its exit code yet.
+  static bool HasEnded(pid_t pid) {
+    const std::string status = ReadFile("/proc/" + std::to_string(pid) + "/stat");
+    return status.empty() || status.find(") Z ") != std::string::npos;
+  }
+  // All of them, in `seconds` from now.
+  static void ExpectGone(const std::vector<pid_t>& pids, double seconds = 1.0) {
+    const auto start = std::chrono::steady_clock::now();
+    for (const pid_t pid : pids) {
+      while (!HasEnded(pid) && SecondsSince(start) < seconds) ::usleep(1000);
+      EXPECT_TRUE(HasEnded(pid)) << "process " << pid << " is there";
+    }
+  }
+  // The iteration of the newest checkpoint that loads, which is the newest that there is; -1: none.
+  int64_t NewestOf(const std::string& job) const {
+    const auto newest =
+        LoadNewestCheckpoint(Dir(job), [](const std::string& line) { ADD_FAILURE() << line; });
+    return newest ? newest->tag.iteration : -1;
   }
   // lockstep's own line on stderr, among what mpirun says.
   static void ExpectJobFails(const Outcome& outcome, int code, const std::string& text) {

@@ -80,14 +80,8 @@ class SmallMemory {
 TEST_F(LimitFaults, B10ARankThatTheSystemKillsForItsMemoryIsNamedWithTheReason) {
   const SmallMemory group;
   if (!group.there()) GTEST_SKIP() << "no control groups for memory can be made here";
-  const std::string path = scratch_.Write(
-      "bin/mpirun", "#!/bin/sh\noptions=\"$1 $2 $3 $4 $5 $6 $7\"; shift 7\nexec " LOCKSTEP_MPIRUN
-                    " $options /bin/sh -c '[ $OMPI_COMM_WORLD_RANK != 1 ] || " +
-                        group.Enter() + "; exec \"$@\"' sh \"$@\"\n");
-  std::filesystem::permissions(path, std::filesystem::perms::owner_all);
   EXPECT_EQ(RunOn(2, Wide("3000,3000")).code, 0);
-  ProgramSetting setting = Setting({{"SM_OUTPUT_DIR", Dir("")}});
-  setting.variables["PATH"] = Dir("bin") + ":/usr/bin:/bin";
+  const ProgramSetting setting = OwnWrapped("[ $OMPI_COMM_WORLD_RANK != 1 ] || " + group.Enter());
   const Arguments more{"--iterations", "3"};
   const Outcome outcome = RunProgram(Wide("3000,3000", more + Arguments{"--ranks", "3"}), setting);
   ExpectTold(outcome, 69, "lockstep: rank 1 (process ");

@@ -30,16 +30,7 @@ class Liveness : public Ranks {
     setting.variables["SM_OUTPUT_DIR"] = directory;
     return setting;
   }
-  // Of `ranks` that run by now.
-  std::vector<pid_t> Pids(int ranks) const {
-    std::vector<pid_t> pids;
-    for (int rank = 0; rank < ranks; ++rank) pids.push_back(PidOf(rank));
-    return pids;
-  }
   bool Trains() const { return Exists("job/checkpoint_2.lsc"); }
-  static double SecondsSince(steady_clock::time_point start) {
-    return std::chrono::duration<double>(steady_clock::now() - start).count();
-  }
   // Which must come in time.
   static Outcome EndOf(Program& program, double limit) {
     const auto start = steady_clock::now();
@@ -48,18 +39,6 @@ class Liveness : public Ranks {
       program.Signal(SIGKILL);
     }
     return program.Wait();
-  }
-  // Also true of one that nobody has asked for its exit code yet.
-  static bool HasEnded(pid_t pid) {
-    const std::string status = ReadFile("/proc/" + std::to_string(pid) + "/stat");
-    return status.empty() || status.find(") Z ") != std::string::npos;
-  }
-  static void ExpectGone(const std::vector<pid_t>& pids) {
-    const auto start = steady_clock::now();
-    for (const pid_t pid : pids) {
-      while (!HasEnded(pid) && SecondsSince(start) < 1.0) ::usleep(1000);
-      EXPECT_TRUE(HasEnded(pid)) << "process " << pid << " is there";
-    }
   }
   static std::vector<pid_t> ChildrenOf(pid_t pid) {
     const std::string id = std::to_string(pid);
