@@ -111,16 +111,6 @@ TEST_F(RankFaults, B3TermAtAnyMomentEndsTheJobInTime) {
   EXPECT_EQ(RunWell(job + Arguments{"--ranks", "2"}).WeightsHash(), hash);
 }
 
-TEST_F(RankFaults, B4ASecondSignalLeavesAtOnce) {
-  Program program(Endless({"--ranks", "2"}), Setting());
-  ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
-  program.Signal(SIGTERM);
-  program.Signal(SIGINT);
-  const Outcome outcome = program.Wait();
-  EXPECT_THAT(outcome.code, testing::AnyOf(75, 0)) << outcome.err;  // 0: it had saved by then
-  ExpectFreeWithin(5.0);
-}
-
 TEST_F(RankFaults, B7TheyEndWithTheLauncher) {
   Program program(Endless(), Wrapped(2));
   ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
