@@ -112,11 +112,13 @@ TEST_F(RankFaults, B3TermAtAnyMomentEndsTheJobInTime) {
 }
 
 TEST_F(RankFaults, B7TheyEndWithTheLauncher) {
-  Program program(Endless(), Wrapped(2));
+  Program program(Endless(), Wrapped(3));
   ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
+  const std::vector<pid_t> pids = Pids(3);
   program.Signal(SIGKILL);
   EXPECT_EQ(program.Wait().signal, SIGKILL);
-  ExpectFreeWithin(5.0);
+  ExpectGone(pids, 5.0);
+  ExpectFreeWithin(1.0);
 }
 
 // Saving takes too long there. What was saved before is whole: the job goes on from it with the

@@ -346,6 +346,40 @@ TEST_F(Ranks, TermToOneStopsAllAfterTheSameStep) {
   }
 }
 
+// Each hears of it by itself, hardly at the same step, and only that makes a checkpoint.
+class TermToAllRanks : public Ranks {
+ protected:
+  void ExpectOneLastStep(const Arguments& job, const ProgramSetting& setting) {
+    const auto with_40_epochs = [&](const std::string& name) {
+      return With(Reproducible(name, {"--checkpoint-every", "1000000"}), "--epochs", "40");
+    };
+    const std::string hash = RunWell(with_40_epochs("whole")).WeightsHash();
+    Program program(with_40_epochs("job") + job, setting);
+    ASSERT_TRUE(program.WaitUntil([&] { return Exists("jobout/log"); }));
+    const std::vector<pid_t> pids = Pids(3);
+    for (const pid_t pid : pids) ::kill(pid, SIGTERM);
+    const Outcome stopped = program.Wait();
+    EXPECT_EQ(stopped.code, 0) << stopped.out << stopped.err;
+    EXPECT_EQ(stopped.err, "");
+    ExpectGone(pids);
+    const int64_t step = NewestOf("job");
+    EXPECT_GE(step, 5);
+    EXPECT_LT(step, 200);
+    for (const std::string& said : {stopped.out, ReadFile(Dir("jobout/log-rank-1.txt")),
+                                    ReadFile(Dir("jobout/log-rank-2.txt"))}) {
+      EXPECT_THAT(said, testing::ContainsRegex("stopped by .* at iteration " +
+                                               std::to_string(step) + "[;,]"));
+    }
+    EXPECT_EQ(RunWellOn(2, with_40_epochs("job")).WeightsHash(), hash);
+  }
+};
+
+TEST_F(TermToAllRanks, StopsThemAfterTheSameStep) { ExpectOneLastStep({}, Wrapped(3)); }
+
+TEST_F(TermToAllRanks, StopsThoseOfOurOwnLauncherToo) {
+  ExpectOneLastStep({"--ranks", "3"}, OwnWrapped());
+}
+
 // `lockstep train --ranks N` starts mpirun itself.
 class OwnRanks : public Ranks {
  protected:
@@ -390,19 +424,15 @@ TEST_F(OwnRanks, TermSavesAndEndsWellAndTheJobGoesOnWithOtherRanks) {
 }
 
 TEST_F(OwnRanks, EndWithTheProgramThatStartedThem) {
-  Program program(On(2, With(Train({"--checkpoint-every", "1"}, "job"), "--epochs", "100000")),
-                  Setting());
+  Program program(On(3, With(Train({"--checkpoint-every", "1"}, "job"), "--epochs", "100000")),
+                  OwnWrapped());
   ASSERT_TRUE(program.WaitUntil([&] { return HasCheckpoint("job", 2); }));
+  const std::vector<pid_t> pids = Pids(3);
   program.Signal(SIGKILL);
   EXPECT_EQ(program.Wait().signal, SIGKILL);
-  // The lock on the directory is free again when the last of them has gone.
-  const auto start = std::chrono::steady_clock::now();
-  Outcome next;
-  do {
-    next = Run(With(Train({}, "job"), "--epochs", "1"));
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  } while (next.code == 73 && std::chrono::steady_clock::now() - start < std::chrono::seconds(20));
-  EXPECT_EQ(next.code, 0) << next.err;
+  ExpectGone(pids, 5.0);
+  // And the lock on the directory is free.
+  RunWell(With(Train({}, "job"), "--epochs", "1"));
 }
 
 // At any moment, any of them; and the job goes on with another number of them.
