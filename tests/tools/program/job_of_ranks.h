@@ -129,6 +129,21 @@ class Ranks : public Workplace {
     EXPECT_THAT(Between(outcome.err, "lockstep: ", "\n"), ::testing::HasSubstr(text))
         << outcome.err;
   }
+  // Runs a job that must be refused before its first step, and soon: nobody has said or saved
+  // anything by then.
+  void ExpectRefusedAtTheStart(const Arguments& more, const ProgramSetting& setting, int code,
+                               const std::string& text) const {
+    SCOPED_TRACE(text);
+    const auto start = std::chrono::steady_clock::now();
+    const Arguments job = Train(Arguments{"--checkpoint-every", "1"} + more, "refused");
+    const Outcome outcome = RunProgram(job, setting);
+    EXPECT_LT(SecondsSince(start), 20.0);
+    ExpectJobFails(outcome, code, text);
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_FALSE(HasCheckpoint("refused", 0));
+    EXPECT_FALSE(Exists("refusedout/log"));
+    EXPECT_FALSE(Exists("refusedmodel/model.npz"));
+  }
   Arguments Reproducible(const std::string& job = "", const Arguments& more = {}) const {
     return Train(Arguments{"--reproducible", "True", "--lanes", "4"} + more, job);
   }

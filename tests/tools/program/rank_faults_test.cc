@@ -186,9 +186,10 @@ TEST_F(RankFaults, E1SamplesOfAnotherShapeAreNamed) {
   Arrays large = Pictures(70);
   large["data"] = Tensor(DType::kUint8, Shape({70, 3, 9, 9}));
   const std::string dir = Channel("large", large);
-  const Outcome outcome = RunProgram(Train(), Wrapped(2, "--train " + dir + " --test " + dir));
-  ExpectJobFails(outcome, 76, "(3, 9, 9)");
-  ExpectJobFails(outcome, 76, "(3, 8, 8)");
+  const std::string change = "--train " + dir + " --test " + dir;
+  for (const char* shape : {"(3, 9, 9)", "(3, 8, 8)"}) {
+    ExpectRefusedAtTheStart({}, Wrapped(2, change), 76, shape);
+  }
 }
 
 TEST_F(RankFaults, E3AnotherProgramIsRefused) {
@@ -199,7 +200,7 @@ TEST_F(RankFaults, E3AnotherProgramIsRefused) {
   const std::string script =
       "if [ $OMPI_COMM_WORLD_RANK = 1 ]; then shift; exec " + other + " \"$@\"; fi; exec \"$@\"";
   setting.launcher.insert(setting.launcher.end(), {"/bin/sh", "-c", script, "sh"});
-  ExpectJobFails(RunProgram(Train(), setting), 76, "the program is ");
+  ExpectRefusedAtTheStart({}, setting, 76, "the program is ");
 }
 
 // Ranks of several hosts are named with them, in whatever one of them alone has met.

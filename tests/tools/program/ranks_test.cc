@@ -180,36 +180,34 @@ TEST_F(Ranks, NarrowAndLateGradientsAreSaidToBe) {
 }
 
 TEST_F(Ranks, WhatDiffersBetweenThemIsNamedBeforeTheFirstStep) {
-  ExpectJobFails(RunProgram(Train(), Wrapped(3, "--learning-rate 0.125")), 76,
-                 "the ranks do not train the same: --learning-rate is 0.05 on rank 0, 0.125 on "
-                 "rank 1; start all of them with the same");
+  const auto refuse = [&](const std::string& change, const std::string& text,
+                          const Arguments& more = {}, int ranks = 2) {
+    ExpectRefusedAtTheStart(more, Wrapped(ranks, change), 76, text);
+  };
+  refuse("--learning-rate 0.125",
+         "the ranks do not train the same: --learning-rate is 0.05 on rank 0, 0.125 on rank 1; "
+         "start all of them with the same",
+         {}, 3);
   const Outcome two = RunProgram(Train(), Wrapped(2, "--seed 7 --width 0.125"));
   ExpectJobFails(two, 76, "--width is ");
   ExpectJobFails(two, 76, "--seed is 0 on rank 0, 7 on rank 1");
-  const std::string other = Channel("other", Pictures(70, 2));
-  ExpectJobFails(RunProgram(Train(), Wrapped(2, "--train " + other)), 76, "the training data is ");
-  ExpectJobFails(RunProgram(Train(), Wrapped(2, "--bucket-bytes 2048")), 76, "--bucket-bytes is ");
-  ExpectJobFails(RunProgram(Train(), Wrapped(2, "--optimizer adam")), 76,
-                 "--optimizer is momentum on rank 0, adam on rank 1");
-  ExpectJobFails(RunProgram(Train(), Wrapped(2, "--communicator mpi")), 76,
-                 "ranks 0 and 1 ask for different communicators");
-  const std::vector<std::pair<std::string, std::string>> collectives = {
-      {"--data sharded", "--data is replicated on rank 0, sharded on rank 1"},
-      {"--checkpoint-every 5", "--checkpoint-every is '' on rank 0, 5 on rank 1"},
-      {"--monitor-mode min", "--monitor-mode is auto on rank 0, min on rank 1"}};
-  for (const auto& [change, text] : collectives) {
-    ExpectJobFails(RunProgram(Train({"--communicator", "mpi"}), Wrapped(2, change)), 76, text);
-  }
+  refuse("--train " + Channel("other", Pictures(70, 2)), "the training data is ");
+  refuse("--bucket-bytes 2048", "--bucket-bytes is ");
+  refuse("--optimizer adam", "--optimizer is momentum on rank 0, adam on rank 1");
+  refuse("--communicator mpi", "ranks 0 and 1 ask for different communicators");
+  const Arguments mpi{"--communicator", "mpi"};
+  refuse("--data sharded", "--data is replicated on rank 0, sharded on rank 1", mpi);
+  refuse("--checkpoint-every 5", "--checkpoint-every is 1 on rank 0, 5 on rank 1", mpi);
+  refuse("--monitor-mode min", "--monitor-mode is auto on rank 0, min on rank 1", mpi);
   const Arguments sharded = {"--train", Dir("train"),  "--data",
                              "sharded", "--model-dir", Dir("model")};
   ExpectJobFails(RunProgram(TrainWithoutChannels(sharded), Wrapped(2, "--test " + Dir("test"))), 76,
                  "--test is not given on rank 0, given on rank 1");
   EXPECT_EQ(RunProgram(Train(), Wrapped(2, "--threads 2")).code, 0);
   RunWell(Train());
-  const Arguments start{"--init-from", Dir("model/model.npz")};
-  ExpectJobFails(RunProgram(Train(), Wrapped(2, "--init-from " + Dir("model/model.npz"))), 76,
-                 "the weights to start from is ");
-  RunWellOn(2, Train(start));
+  const std::string start = Dir("model/model.npz");
+  refuse("--init-from " + start, "the weights to start from is ");
+  RunWellOn(2, Train({"--init-from", start}));
 }
 
 TEST_F(Ranks, OthersThanTheFirstKeepALogOfTheirOwn) {
@@ -321,12 +319,14 @@ TEST_F(Ranks, ABenchNamesItsProcesses) {
 }
 
 TEST_F(Ranks, NeedSomethingToDo) {
-  ExpectJobFails(RunOn(3, With(Train(), "--batch-size", "2")), 64,
-                 "3 processes for a batch of 2: some would have nothing to do");
-  ExpectJobFails(RunOn(3, Reproducible("", {"--lane-norm", "lane"})), 64,
-                 "3 processes for a batch of 16, which runs as 2 lanes: some would have nothing to "
-                 "do; start fewer or raise --batch-size");
-  ExpectJobFails(RunOn(5, Reproducible()), 64, "start fewer or raise --lanes");
+  ExpectRefusedAtTheStart({"--batch-size", "2"}, Under(Setting(), 3), 64,
+                          "3 processes for a batch of 2: some would have nothing to do");
+  const Arguments lanes{"--reproducible", "True", "--lanes", "4"};
+  ExpectRefusedAtTheStart(
+      lanes + Arguments{"--lane-norm", "lane"}, Under(Setting(), 3), 64,
+      "3 processes for a batch of 16, which runs as 2 lanes: some would have nothing to "
+      "do; start fewer or raise --batch-size");
+  ExpectRefusedAtTheStart(lanes, Under(Setting(), 5), 64, "start fewer or raise --lanes");
 }
 
 // A signal to any one of them is a signal to the job.
