@@ -206,19 +206,48 @@ TEST_F(LostPackets, F5OfOneInTenHarmNobody) {
   EXPECT_THAT(ReadFile(Dir("counted")), testing::ContainsRegex("counter packets [1-9][0-9]+ "));
 }
 
-// Everything is lost for less than the heartbeat's patience.
-TEST_F(LostPackets, F10OfAWhileHarmNobody) {
+// Everything is lost for less than the heartbeat's patience: nobody gets on, and nobody is lost.
+class HealedCut : public LostPackets {
+ protected:
+  void ExpectNoHarm(const std::string& cut, const std::string& heal) const {
+    const auto in_network = [&](const std::string& command) {
+      EXPECT_TRUE(Succeeds("nsenter -t " + std::to_string(PidOf(0)) + " -n " + command)) << command;
+    };
+    const Arguments more{"--communicator", "mpi", "--checkpoint-every", "1"};
+    const std::string hash = RunWell(With(Reproducible(), "--epochs", "12")).WeightsHash();
+    Program program(With(Reproducible("job", more), "--epochs", "12"), InOwnNetwork());
+    ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
+    in_network(cut);
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    int64_t step = 2;
+    while (HasCheckpoint("job", step + 1)) ++step;
+    std::cout << "cut off at step " << step << " of 60\n";
+    EXPECT_LT(step, 60);
+    std::this_thread::sleep_for(std::chrono::seconds(2));
+    EXPECT_FALSE(HasCheckpoint("job", step + 1)) << "something gets through";
+    in_network(heal);
+    const Outcome outcome = program.Wait();
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(outcome.WeightsHash(), hash);
+  }
+};
+
+TEST_F(HealedCut, F10WithoutARouteHarmsNobody) {
   if (!there_) GTEST_SKIP() << "no network namespaces, or no ip(8), here";
-  const Arguments more{"--communicator", "mpi", "--checkpoint-every", "1"};
-  const std::string hash = RunWell(With(Reproducible(), "--epochs", "8")).WeightsHash();
-  Program program(With(Reproducible("job", more), "--epochs", "8"), InOwnNetwork());
-  ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
-  Rules("add", "");
-  std::this_thread::sleep_for(std::chrono::seconds(1));
-  Rules("del", "");
-  const Outcome outcome = program.Wait();
-  EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_EQ(outcome.WeightsHash(), hash);
+  ExpectNoHarm("ip rule add pref 1 ipproto tcp blackhole",
+               "ip rule del pref 1 ipproto tcp blackhole");
+}
+
+// The sender notices nothing, and tries again after longer and longer pauses.
+TEST_F(HealedCut, F10WithoutAWordHarmsNobody) {
+  if (!there_ || !Succeeds("unshare -n nft list ruleset")) {
+    GTEST_SKIP() << "no network namespaces, or no nft(8), here";
+  }
+  ExpectNoHarm(
+      "sh -c \"nft add table inet t && nft 'add chain inet t i { type filter hook input priority "
+      "0; "
+      "}' && nft 'add rule inet t i meta l4proto tcp drop'\"",
+      "nft delete table inet t");
 }
 
 }  // namespace
