@@ -5,9 +5,11 @@
 #include <atomic>
 #include <chrono>
 #include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
+#include <utility>
 
 #include "tests/engine/trace_check.h"
 #include "tests/tools/program/workplace.h"
@@ -46,6 +48,9 @@ class RanksReport : public PictureWorkplace {
     Outcome outcome = RunProgram(arguments, Under(ranks));
     EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
     return outcome;
+  }
+  pid_t PidOf(int rank) const {
+    return static_cast<pid_t>(std::stol(ReadFile(Dir("pid." + std::to_string(rank)))));
   }
   nlohmann::json Log() const {
     std::ifstream file(Dir("out/log"));
@@ -128,26 +133,61 @@ TEST_F(RanksReport, ATraceThatCannotBeWrittenIsKnownBeforeTheFirstStep) {
                 {"--trace-steps '9-3'", "the first and the last"});
 }
 
-// A rank that runs half of the time, as one does whose host has other work.
+// Lets a rank run for a part of the time only, as one does whose host has other work, from when
+// `begins` on.
+class SlowRank {
+ public:
+  SlowRank(std::function<bool()> begins, std::function<pid_t()> pid, std::chrono::milliseconds runs)
+      : thread_([this, begins = std::move(begins), pid = std::move(pid), runs] {
+          while (!ended_ && !begins()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+          if (ended_) return;
+          const pid_t rank = pid();
+          while (!ended_) {
+            ::kill(rank, SIGSTOP);
+            std::this_thread::sleep_for(std::chrono::milliseconds(60));
+            ::kill(rank, SIGCONT);
+            std::this_thread::sleep_for(runs);
+          }
+        }) {}
+  ~SlowRank() {
+    ended_ = true;
+    thread_.join();
+  }
+  SlowRank(const SlowRank&) = delete;
+  SlowRank& operator=(const SlowRank&) = delete;
+
+ private:
+  std::atomic<bool> ended_ = false;
+  std::thread thread_;
+};
+
 TEST_F(RanksReport, ARankThatIsLateIsNamed) {
-  std::atomic<bool> ended = false;
-  std::thread slower([&] {
-    while (!ended && !Exists("pid.1")) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    if (ended) return;
-    const auto pid = static_cast<pid_t>(std::stol(ReadFile(Dir("pid.1"))));
-    while (!ended) {
-      ::kill(pid, SIGSTOP);
-      std::this_thread::sleep_for(std::chrono::milliseconds(60));
-      ::kill(pid, SIGCONT);
-      std::this_thread::sleep_for(std::chrono::milliseconds(30));
-    }
-  });
   const Arguments bench = {"bench", "train", "--model", "mlp", "--batch-size", "256", "--steps"};
-  const Outcome outcome = RunOn(2, bench + Arguments{"60", "--threads", "1"});
-  ended = true;
-  slower.join();
+  Outcome outcome;
+  {
+    const SlowRank slow([&] { return Exists("pid.1"); }, [&] { return PidOf(1); },
+                        std::chrono::milliseconds(30));
+    outcome = RunOn(2, bench + Arguments{"60", "--threads", "1"});
+  }
   EXPECT_THAT(outcome.out, HasSubstr("\nrank 1 on "));
   EXPECT_THAT(outcome.out, HasSubstr(" ms late on average, "));
+  EXPECT_THAT(outcome.out, HasSubstr(" % of a step: the others wait for it\n"));
+}
+
+// Nobody takes it for dead, and it changes nothing.
+TEST_F(RanksReport, ATrainingWithARankThatIsLateCompletesAndNamesIt) {
+  const Arguments job = {"--reproducible", "True", "--lanes", "4", "--epochs", "16"};
+  const std::string hash = RunWell(Train(job)).WeightsHash();
+  std::filesystem::remove_all(Dir("out"));
+  Outcome outcome;
+  {
+    const SlowRank slow([&] { return Exists("out/log"); }, [&] { return PidOf(1); },
+                        std::chrono::milliseconds(15));
+    outcome = RunOn(2, Train(job));
+  }
+  EXPECT_EQ(outcome.err, "");
+  EXPECT_EQ(outcome.WeightsHash(), hash);
+  EXPECT_THAT(outcome.out, HasSubstr("\nrank 1 on "));
   EXPECT_THAT(outcome.out, HasSubstr(" % of a step: the others wait for it\n"));
 }
 
