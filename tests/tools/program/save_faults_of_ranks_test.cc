@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <functional>
 #include <thread>
