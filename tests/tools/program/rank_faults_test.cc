@@ -121,44 +121,6 @@ TEST_F(RankFaults, B7TheyEndWithTheLauncher) {
   ExpectFreeWithin(1.0);
 }
 
-// Saving takes too long there. What was saved before is whole: the job goes on from it with the
-// bits of one that nobody stopped.
-TEST_F(RankFaults, B6TooShortAGraceLeavesWhatWasSavedBefore) {
-  ProgramSetting setting = Setting(
-      {{"LD_PRELOAD", LOCKSTEP_SLOW_DISK},
-       {"LOCKSTEP_SLOW_DISK", Dir("slow")},
-       {"ASAN_OPTIONS", "allocator_may_return_null=1:detect_leaks=0:verify_asan_link_order=0"}});
-  for (const char* ranks : {"1", "2"}) {
-    {
-      Program program(
-          With(Reproducible("job", {"--checkpoint-every", "1", "--grace", "1", "--ranks", ranks}),
-               "--epochs", "100000"),
-          setting);
-      ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
-      scratch_.Write("slow", "");
-      const auto asked = steady_clock::now();
-      program.Signal(SIGTERM);
-      const Outcome outcome = program.Wait();
-      EXPECT_EQ(outcome.code, 75) << outcome.err;
-      EXPECT_EQ(Count(outcome.err, "lockstep: not saved within the --grace"), 1) << outcome.err;
-      EXPECT_GE(steady_clock::now() - asked, std::chrono::milliseconds(900));
-      EXPECT_LT(steady_clock::now() - asked, std::chrono::seconds(10));
-      EXPECT_FALSE(Exists("jobmodel/model.npz"));
-      ExpectFreeWithin(5.0);
-    }
-    std::filesystem::remove(Dir("slow"));
-    int newest = 2;
-    while (Exists("job/checkpoint_" + std::to_string(newest + 1) + ".lsc")) ++newest;
-    const Arguments end{"--iterations", std::to_string(newest + 3)};
-    const Outcome next = RunWell(With(Reproducible("job", end), "--epochs", "100000"));
-    EXPECT_THAT(next.out, HasSubstr("# resumed from "));
-    EXPECT_EQ(next.WeightsHash(),
-              RunWell(With(Reproducible("", end), "--epochs", "100000")).WeightsHash());
-    std::filesystem::remove_all(Dir("job"));
-    std::filesystem::remove_all(Dir("jobmodel"));
-  }
-}
-
 // mpirun kills its processes hardly after their SIGTERM, and ends with a code of its own. What was
 // saved before is whole.
 TEST_F(RankFaults, B6TermToTheLauncherLosesNoCheckpoint) {

@@ -89,14 +89,14 @@ class SavesOfRanks : public Ranks {
       return Injection{};
     };
   }
-  // Until it has ended or a SIGTERM waits for the end of its call; 10 s at most.
-  static void HoldUntilTerm(pid_t process) {
-    const auto has_term = [status = "/proc/" + std::to_string(process) + "/status"] {
+  // Until it has ended or this signal waits for the end of its call; 10 s at most.
+  static void HoldUntil(int signal, pid_t process) {
+    const auto has_come = [signal, status = "/proc/" + std::to_string(process) + "/status"] {
       const std::string pending = Between(ReadFile(status), "ShdPnd:", "\n");
-      return !pending.empty() && (std::stoull(pending.substr(7), nullptr, 16) >> (SIGTERM - 1) & 1);
+      return !pending.empty() && (std::stoull(pending.substr(7), nullptr, 16) >> (signal - 1) & 1);
     };
     const auto start = steady_clock::now();
-    while (!HasEnded(process) && !has_term() && SecondsSince(start) < 10.0) {
+    while (!HasEnded(process) && !has_come() && SecondsSince(start) < 10.0) {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
     EXPECT_LT(SecondsSince(start), 10.0);
@@ -273,6 +273,36 @@ TEST_F(SavesUnderAnothersMpirun, B6ASaveThatFitsIsMade) {
   EXPECT_THAT(next.out, HasSubstr(" at iteration " + std::to_string(newest) + "\n"));
 }
 
+// It is said once, and what was saved before is whole.
+TEST_F(SavesOfRanks, B6ASaveThatIsNotDoneWithinTheGraceEndsTheJob) {
+  for (const int ranks : {1, 2}) {
+    ProgramSetting setting = ranks == 1 ? Setting() : OwnWrapped();
+    if (ranks == 1) {  // a child of the test itself would be waited for by the tracer
+      const std::string child =
+          "echo $$ > " + Dir("new") + " && mv " + Dir("new") + " " + Dir("pid.0") + "; exec \"$@\"";
+      setting.launcher = {"/bin/sh", "-c", "/bin/sh -c '" + child + "' sh \"$@\"; exit $?", "sh"};
+    }
+    const auto ask = [&](const Program& program) {
+      ranks == 1 ? static_cast<void>(::kill(PidOf(0), SIGTERM)) : program.Signal(SIGTERM);
+    };
+    double took = 0.0;
+    const Outcome outcome =
+        RunTraced(Own(Endless(), ranks) + Arguments{"--grace", "1"}, setting, ranks,
+                  StoppedBy(ask, [&](const SystemCall& call, const Program&) {
+                    const auto start = steady_clock::now();
+                    HoldUntil(SIGALRM, call.thread);
+                    took = SecondsSince(start);
+                  }));
+    EXPECT_EQ(outcome.code, 75) << outcome.out << outcome.err;
+    EXPECT_EQ(Count(outcome.err, "lockstep: not saved within the --grace"), 1) << outcome.err;
+    EXPECT_GT(took, 0.5);
+    EXPECT_EQ(NewestOf("job"), 5);
+    EXPECT_TRUE(ReadFile(Dir("jobmodel/model.npz")) == model_);
+    ExpectGoesOn(3 - ranks);
+    StandAtFive();
+  }
+}
+
 // The launcher has the code; what it leaves behind ends without saving.
 TEST_F(SavesOfRanks, B4ASecondSignalInsideOfASaveLeavesAtOnce) {
   double took = 0.0;
@@ -284,7 +314,7 @@ TEST_F(SavesOfRanks, B4ASecondSignalInsideOfASaveLeavesAtOnce) {
                             program.Signal(SIGINT);
                             program.WaitUntil([&] { return SecondsSince(start) > 5.0; });
                             took = SecondsSince(start);
-                            HoldUntilTerm(call.thread);
+                            HoldUntil(SIGTERM, call.thread);
                           }));
   EXPECT_EQ(outcome.code, 75) << outcome.out << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("second signal: leaving at once, nothing saved"));
