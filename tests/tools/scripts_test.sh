@@ -18,7 +18,11 @@ cat >"$place/bin/cmake" <<'END'
 for step in 1 2 3 4 5 6 7 8 9 10 11 12; do echo "[$step/12] Building $step.cc"; done
 [ ! -e "$FAILS" ] || { echo "no such header" >&2; exit 1; }
 END
-printf '#!/bin/sh\nexit 0\n' >"$place/bin/ctest"
+cat >"$place/bin/ctest" <<'END'
+#!/bin/sh
+mkdir -p build/release/Testing/Temporary
+printf 'noise\ncounted: 3 of them\n' >build/release/Testing/Temporary/LastTest.log
+END
 cat >"$root/build/release/tools/lockstep" <<'END'
 #!/bin/sh
 printf '%s|' "$@" >>"$CALLS"
@@ -49,5 +53,8 @@ sh '../a repository/tools/demo' 'my results' >"$place/output" 2>&1 || code=$?
 [ "$code" = 70 ] || fail "demo ended with $code though nothing was built"
 grep -q '^no such header$' "$place/output" || fail "demo does not say why: $(cat "$place/output")"
 
-sh '../a repository/tools/soak' nothing 2 'my soak.json' >"$place/output" || fail "soak ended with $?"
+sh '../a repository/tools/soak' nothing 2 'my soak.json' >"$place/output" 2>"$place/counted" ||
+  fail "soak ended with $?"
 grep -q '"runs": 2, "failed": 0' 'my soak.json' || fail "soak wrote its report elsewhere"
+[ "$(cat "$place/counted")" = "3 of them
+3 of them" ] || fail "soak does not say what tests have counted: $(cat "$place/counted")"

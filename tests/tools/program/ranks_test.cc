@@ -4,8 +4,6 @@
 
 #include <chrono>
 #include <cstdlib>
-#include <cstring>
-#include <random>
 #include <sstream>
 #include <thread>
 
@@ -433,39 +431,6 @@ TEST_F(OwnRanks, EndWithTheProgramThatStartedThem) {
   ExpectGone(pids, 5.0);
   // And the lock on the directory is free.
   RunWell(With(Train({}, "job"), "--epochs", "1"));
-}
-
-// At any moment, any of them; and the job goes on with another number of them.
-TEST_F(Ranks, KilledTenTimesTheyGiveTheBitsOfAnUnbrokenRun) {
-  const auto job = [&](const std::string& name) {
-    return Reproducible(name, {"--epochs", "4", "--checkpoint-every", "1"});
-  };
-  const auto start = std::chrono::steady_clock::now();
-  const std::string hash = RunWellOn(2, job("whole")).WeightsHash();
-  const std::chrono::duration<double> whole = std::chrono::steady_clock::now() - start;
-  const char* const seed = std::getenv("LOCKSTEP_SOAK_SEED");
-  std::mt19937 random(seed == nullptr ? 20 : static_cast<unsigned>(std::atoi(seed)));
-  for (int kill = 0; kill < 10; ++kill) {
-    const int ranks = 1 + static_cast<int>(random() % 3);
-    for (int rank = 0; rank < ranks; ++rank) {
-      std::filesystem::remove(Dir("pid." + std::to_string(rank)));
-    }
-    ProgramSetting setting = Wrapped(ranks);
-    Program program(job("job"), setting);
-    ASSERT_TRUE(program.WaitUntil([&] {
-      for (int rank = 0; rank < ranks; ++rank) {
-        if (!Exists("pid." + std::to_string(rank))) return false;
-      }
-      return true;
-    }));
-    std::this_thread::sleep_for(whole * (0.8 * static_cast<double>(random() % 1000) / 1e3));
-    const pid_t victim = PidOf(static_cast<int>(random() % static_cast<unsigned>(ranks)));
-    ::kill(victim, SIGKILL);
-    const Outcome outcome = program.Wait();
-    SCOPED_TRACE(std::to_string(ranks) + " ranks: " + outcome.out + outcome.err);
-    EXPECT_NE(outcome.code, -1);
-  }
-  EXPECT_EQ(RunWellOn(1 + static_cast<int>(random() % 3), job("job")).WeightsHash(), hash);
 }
 
 }  // namespace

@@ -77,7 +77,8 @@ std::string Workplace::Channel(const std::string& name, const Arrays& arrays) co
 
 bool Workplace::Exists(const std::string& name) const { return std::filesystem::exists(Dir(name)); }
 
-bool Workplace::HasCheckpoint(const std::string& job, int64_t least) const {
+int64_t Workplace::NewestCheckpoint(const std::string& job) const {
+  int64_t newest = 0;
   std::error_code error;
   std::filesystem::directory_iterator files(Dir(job), error);
   for (; !error && files != std::filesystem::directory_iterator(); files.increment(error)) {
@@ -85,11 +86,11 @@ bool Workplace::HasCheckpoint(const std::string& job, int64_t least) const {
     int end = 0;
     const std::string name = files->path().filename();
     if (std::sscanf(name.c_str(), "checkpoint_%lld.lsc%n", &iteration, &end) == 1 &&
-        static_cast<size_t>(end) == name.size() && iteration >= least) {
-      return true;
+        static_cast<size_t>(end) == name.size()) {
+      newest = std::max<int64_t>(newest, iteration);
     }
   }
-  return false;
+  return newest;
 }
 
 Arguments Workplace::TrainWithoutChannels(const Arguments& more) const {

@@ -38,9 +38,12 @@ class Workplace : public ::testing::Test {
   std::string Channel(const std::string& name, const Arrays& arrays) const;
   std::string Dir(const std::string& name) const { return scratch_ / name; }
   bool Exists(const std::string& name) const;
-  // Whether the folder `job` has a checkpoint of this iteration or a later one: a single one may be
-  // gone again before anybody looks.
-  bool HasCheckpoint(const std::string& job, int64_t least) const;
+  // The iteration of the newest checkpoint in the folder `job`; 0 when it has none.
+  int64_t NewestCheckpoint(const std::string& job) const;
+  // Of this iteration or a later one: a single one may be gone again before anybody looks.
+  bool HasCheckpoint(const std::string& job, int64_t least) const {
+    return NewestCheckpoint(job) >= least;
+  }
 
   // `train` on one thread with both channels, into model/, out/ and, where `job` is given,
   // checkpoints of <job>/: an mlp with 9 and 8 hidden units, or a vgg 1/16 as wide with random
