@@ -29,6 +29,17 @@ Dataset MakeData(const JobOptions& options) {
   return {features, labels, {}};
 }
 
+Shards PartsOf(int64_t samples, int ranks) {
+  Shards shards{.rows = {}, .fingerprint = 1};
+  int64_t end = 0;
+  for (int rank = 0; rank < ranks; ++rank) {
+    const int64_t begin = end;
+    end = samples * (rank + 1) * (rank + 2) / (ranks * (ranks + 1));
+    shards.rows.push_back(end - begin);
+  }
+  return shards;
+}
+
 std::vector<double> AllValues(const Variables& variables) {
   std::vector<double> all;
   for (const Variables::Entry& entry : variables.entries()) {
@@ -85,7 +96,14 @@ JobResult RunJob(const JobOptions& options, CommGroup* group) {
   if (network_options.lanes > 0) {
     source_options.cut = LaneRunner::CutOf(network_options.lanes, network_options.lane_norm);
   }
-  DatasetSource source(MakeData(options), source_options);
+  Dataset data = MakeData(options);
+  if (options.sharded) {
+    source_options.shards = PartsOf(options.samples, source_options.ranks);
+    const int64_t first = source_options.shards.first(source_options.rank);
+    const auto rows = source_options.shards.rows[static_cast<size_t>(source_options.rank)];
+    data = data.Slice(first, first + rows);
+  }
+  DatasetSource source(std::move(data), source_options);
   Updater updater(network.variables(), *backend, MakeMomentum(0.9), options.hooks);
   const auto schedule = MakeConstantSchedule();
   LocalSync alone;

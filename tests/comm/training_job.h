@@ -24,6 +24,7 @@ struct JobOptions {
   int64_t batch_size = 64;
   int64_t epochs = 2;
   int64_t iterations = 0;  // 0: no limit
+  bool sharded = false;    // each rank has a part of the samples, the later the larger
   bool pictures = false;   // convolutions, batch normalisation and dropout; else an MLP
   // Another network, for samples of that shape.
   std::function<std::unique_ptr<Graph>()> graph = nullptr;

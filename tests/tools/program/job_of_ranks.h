@@ -30,6 +30,19 @@ inline int Count(const std::string& text, const std::string& part) {
   return found;
 }
 
+// What the entries of a log have under this key, without quotation marks, one after the other.
+inline std::vector<std::string> InLog(const std::string& log, const std::string& key) {
+  std::vector<std::string> values;
+  const std::string begin = "\"" + key + "\": ";
+  for (size_t at = 0; (at = log.find(begin, at)) != std::string::npos;) {
+    at += begin.size();
+    std::string value = log.substr(at, log.find_first_of(",\n}", at) - at);
+    std::erase(value, '"');
+    values.push_back(value);
+  }
+  return values;
+}
+
 // Dropout, batch normalisation, random crops and flips on 70 pictures in batches of 16; or an mlp
 // on as many vectors.
 class Ranks : public Workplace {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/train/ledger.h"
 #include "tests/tools/program/job_of_ranks.h"
 
 namespace lockstep::tools {
@@ -41,8 +42,9 @@ class Parts : public Ranks {
   }
 };
 
-// The program itself proves that every sample was used once an epoch.
+// That every sample was used once an epoch is in the log: the hash of all ids, whoever had them.
 TEST_F(Parts, OfAnySizeTrainTogether) {
+  const std::vector<std::string> all(2, Ledger::OfAll(70).ToString());
   const std::vector<std::pair<int, std::string>> splits = {
       {20, "50+20"}, {1, "69+1"}, {35, "35+35"}};
   for (const auto& [first, text] : splits) {
@@ -50,10 +52,12 @@ TEST_F(Parts, OfAnySizeTrainTogether) {
     EXPECT_EQ(outcome.code, 0) << outcome.err;
     EXPECT_THAT(outcome.out, HasSubstr("# data: 70 training samples, 33 for validation\n"));
     EXPECT_THAT(outcome.out, HasSubstr("# parts: sharded " + text + ", by process\n"));
+    EXPECT_EQ(InLog(ReadFile(Dir("out/log")), "ledger"), all);
   }
   const Outcome four = RunParts(4, 10, Sharded({"--sync-batch-norm", "True"}));
   EXPECT_EQ(four.code, 0) << four.err;
   EXPECT_THAT(four.out, HasSubstr("# parts: sharded 20+10+20+20, by process\n"));
+  EXPECT_EQ(InLog(ReadFile(Dir("out/log")), "ledger"), all);
 }
 
 // At a learning rate of nothing all see the same network.
