@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <fstream>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -19,6 +20,7 @@
 #include "data/synthetic.h"
 #include "engine/text.h"
 #include "engine/train/publish.h"
+#include "engine/train/rank_group.h"
 #include "engine/train/trainer.h"
 #include "kernels/error.h"
 #include "models/model.h"
@@ -218,8 +220,9 @@ class Bench {
     return text + line;
   }
 
-  // Of the steps of Milliseconds(); "" for one process. Writes the trace. Every rank calls it.
-  std::string StepReport() {
+  // Of the steps of Milliseconds(), which took `times`; "" for one process. Writes the trace. Every
+  // rank calls it.
+  std::string StepReport(const std::vector<double>& times) {
     StepMeter* const meter = trainer_.meter();
     if (meter == nullptr) return "";
     const StepSums sums = GatherSteps(ranks_.group(), meter->TakeInterval());
@@ -229,6 +232,10 @@ class Bench {
       WriteTrace(ranks_.group(), *meter->trace(), host, meter->ClockErrors(), options_.trace);
     }
     if (ranks_.size() == 1) return "";
+    const double mean =
+        std::accumulate(times.begin(), times.end(), 0.0) / static_cast<double>(times.size());
+    const std::vector<double> means = GatherValues(ranks_.group(), mean);
+    if (options_.json) return StepJson(sums, means);
     const std::string straggler = StragglerLine(sums, hosts);
     return StepTable(sums) + (straggler.empty() ? "" : straggler + "\n");
   }
@@ -285,7 +292,7 @@ std::string FirstStepText(const BenchOptions& options, const Backend& backend, d
 }
 
 std::string Json(const BenchOptions& options, const Backend& backend, int processes,
-                 const std::vector<double>& times) {
+                 const std::vector<double>& times, const std::string& report) {
   const double median = Median(times);
   char text[512];
   std::snprintf(text, sizeof text,
@@ -293,12 +300,12 @@ std::string Json(const BenchOptions& options, const Backend& backend, int proces
                 "%d, \"model\": \"%s\", \"dtype\": \"%s\", \"batch_size\": %lld, \"steps\": %zu, "
                 "\"median_ms\": %.5f, "
                 "\"min_ms\": "
-                "%.5f, \"images_per_s\": %.2f, \"peak_rss_mb\": %.1f}\n",
+                "%.5f, \"images_per_s\": %.2f, \"peak_rss_mb\": %.1f",
                 backend.fingerprint().c_str(), processes, backend.threads(), options.model.c_str(),
                 options.dtype.c_str(), static_cast<long long>(options.batch_size), times.size(),
                 median, *std::min_element(times.begin(), times.end()),
                 static_cast<double>(options.batch_size) / median * 1e3, PeakMegabytes());
-  return text;
+  return text + (report.empty() ? "" : ", \"ranks\": " + report) + "}\n";
 }
 
 std::string Summary(const BenchOptions& options, const Backend& backend, int processes,
@@ -324,10 +331,10 @@ void Measure(Bench& run, const BenchOptions& bench, const JobRanks& ranks) {
     return;
   }
   const std::vector<double> times = run.Milliseconds();
-  const std::string report = run.StepReport();
+  const std::string report = run.StepReport(times);
   if (!ranks.is_first()) return;
   Console out(1);
-  out.Write(bench.json ? Json(bench, run.backend(), ranks.size(), times)
+  out.Write(bench.json ? Json(bench, run.backend(), ranks.size(), times, report)
                        : Summary(bench, run.backend(), ranks.size(), times));
   if (!bench.json && !run.note().empty()) out.Write("# " + run.note() + "\n");
   if (!bench.json) out.Write(report);

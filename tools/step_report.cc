@@ -19,7 +19,7 @@ constexpr double kLateShare = 0.05;
 
 template <typename... Values>
 std::string Format(const char* format, Values... values) {
-  char text[256];
+  char text[512];
   std::snprintf(text, sizeof text, format, values...);
   return text;
 }
@@ -164,6 +164,22 @@ std::string StepTable(const StepSums& sums) {
                times.update * scale, times.other * scale);
   }
   return text + HiddenLine(sums);
+}
+
+std::string StepJson(const StepSums& sums, const std::vector<double>& timed_ms) {
+  const double scale = 1e3 / static_cast<double>(std::max<int64_t>(sums.steps, 1));
+  std::string text;
+  for (size_t rank = 0; rank < sums.ranks.size(); ++rank) {
+    const StepTimes& times = sums.ranks[rank];
+    text += Format(
+        "%s{\"timed_ms\": %.5f, \"step_ms\": %.5f, \"data_ms\": %.5f, \"compute_ms\": %.5f, "
+        "\"hidden_ms\": %.5f, \"exposed_ms\": %.5f, \"wait_ms\": %.5f, \"update_ms\": %.5f, "
+        "\"other_ms\": %.5f}",
+        rank == 0 ? "" : ", ", timed_ms[rank], times.wall * scale, times.data * scale,
+        times.compute * scale, times.hidden * scale, times.exposed * scale, times.wait * scale,
+        times.update * scale, times.other * scale);
+  }
+  return "[" + text + "]";
 }
 
 std::string StragglerLine(const StepSums& sums, const std::vector<std::string>& hosts) {

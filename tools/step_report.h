@@ -31,6 +31,9 @@ std::vector<std::string> GatherHosts(RankGroup& group);
 std::vector<std::pair<std::string, double>> StepValues(const StepSums& sums);
 // A row a rank, milliseconds of a mean step, and how much of the communication was hidden.
 std::string StepTable(const StepSums& sums);
+// The same as a JSON array with an object a rank: "step_ms", "data_ms" and so on; "timed_ms" is
+// what a clock around the steps has found.
+std::string StepJson(const StepSums& sums, const std::vector<double>& timed_ms);
 // One line about the rank that comes more than 5 % of a step and 5 ms later than the others on
 // average; "" where none does.
 std::string StragglerLine(const StepSums& sums, const std::vector<std::string>& hosts);

@@ -52,6 +52,16 @@ TEST(StepReportTest, TableHasARowARank) {
   EXPECT_THAT(table, HasSubstr("# 80 % of the time that sums of gradients took was hidden"));
 }
 
+TEST(StepReportTest, JsonHasAnObjectARank) {
+  const std::string json = StepJson(Sums(20.0), {101.0, 102.0, 103.0});
+  EXPECT_THAT(json, testing::StartsWith(
+                        R"([{"timed_ms": 101.00000, "step_ms": 100.00000, "data_ms": 0.00000, )"
+                        R"("compute_ms": 50.00000, "hidden_ms": 20.00000, "exposed_ms": 10.00000, )"
+                        R"("wait_ms": 20.00000, "update_ms": 0.00000, "other_ms": 20.00000}, )"
+                        R"({"timed_ms": 102.00000, )"));
+  EXPECT_THAT(json, testing::EndsWith("}]"));
+}
+
 TEST(StepReportTest, ValuesOfTheLogAddUp) {
   double parts = 0.0, step = 0.0;
   for (const auto& [key, value] : StepValues(Sums(20.0))) {
