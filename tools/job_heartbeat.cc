@@ -30,10 +30,13 @@ void SayLost(const std::string& failure_dir, const RankLost& lost) {
   WriteFailureFile(failure_dir, lost.line);
 }
 
-[[noreturn]] void EndFor(const std::string& failure_dir, const RankLost& lost) {
+[[noreturn]] void EndFor(const JobHeartbeatOptions& options, const RankLost& lost) {
   if (lost.told) {
     if (lost.how == RankLost::How::kGaveUp) std::this_thread::sleep_for(kOthersEnd);
-    WriteFailureFile(failure_dir, "stopped because " + lost.line);
+    WriteFailureFile(options.failure_dir, "stopped because " + lost.line);
+  }
+  if (const RankLog* const log = options.log != nullptr ? options.log->load() : nullptr) {
+    log->End("lockstep: " + std::string(lost.told ? "stopped because " : "") + OneLine(lost.line));
   }
   ::_exit(static_cast<int>(ExitCode::kPeerLost));
 }
@@ -46,13 +49,13 @@ std::unique_ptr<Heartbeat> StartHeartbeat(CommGroup& group, const JobHeartbeatOp
   uint16_t port = options.port;
   group.Broadcast(&port, sizeof port, 0);
   if (seconds[0] == 0.0) return nullptr;
-  const std::string& dir = options.failure_dir;
   return std::make_unique<Heartbeat>(
       group, group.progress(),
       HeartbeatOptions{
           .silence = Milliseconds(seconds[0]), .stuck = Milliseconds(seconds[1]), .port = port},
-      HeartbeatCalls{.say = [dir](const RankLost& lost) { SayLost(dir, lost); },
-                     .end = [dir](const RankLost& lost) { EndFor(dir, lost); }});
+      HeartbeatCalls{
+          .say = [dir = options.failure_dir](const RankLost& lost) { SayLost(dir, lost); },
+          .end = [options](const RankLost& lost) { EndFor(options, lost); }});
 }
 
 void AwaitHeartbeat() noexcept { std::this_thread::sleep_for(kHeartbeatSpeaks); }

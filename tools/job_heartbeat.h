@@ -2,12 +2,14 @@
 #ifndef LOCKSTEP_TOOLS_JOB_HEARTBEAT_H_
 #define LOCKSTEP_TOOLS_JOB_HEARTBEAT_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
 
 #include "comm/comm_group.h"
 #include "comm/liveness/heartbeat.h"
+#include "tools/rank_log.h"
 
 namespace lockstep::tools {
 
@@ -19,6 +21,9 @@ struct JobHeartbeatOptions {
   // Of rank 0, the next one being the deputy's; 0: the system chooses.
   uint16_t port = 0;
   std::string failure_dir;  // where a loss is written to; "": nowhere
+  // Where this process also says what it ended with, as soon as there is one; outlives the
+  // heartbeat.
+  const std::atomic<const RankLog*>* log = nullptr;
 };
 
 // All ranks call it together; rank 0's seconds and port are those of all, and null is returned on

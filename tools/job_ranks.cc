@@ -98,7 +98,10 @@ JobRanks::JobRanks(const JobRanksOptions& options)
   }
   group_ = &sync_->group();
   hosts_ = GatherTexts(group(), HostName());
-  if (size() > 1) heartbeat_ = StartHeartbeat(*comm_group_, options.heartbeat);
+  if (size() == 1) return;
+  JobHeartbeatOptions heartbeat = options.heartbeat;
+  heartbeat.log = &log_;
+  heartbeat_ = StartHeartbeat(*comm_group_, heartbeat);
 }
 
 std::string JobRanks::UseDevice(const Backend& device) {

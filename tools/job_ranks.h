@@ -2,6 +2,7 @@
 #ifndef LOCKSTEP_TOOLS_JOB_RANKS_H_
 #define LOCKSTEP_TOOLS_JOB_RANKS_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -40,7 +41,8 @@ class JobRanks {
   // Name and value of what must be the same on every rank.
   using Facts = std::vector<std::pair<std::string, std::string>>;
 
-  // Brings the ranks together; collective. Throws what MakeWorld throws.
+  // Brings the ranks together; collective. Throws what MakeWorld throws. Its heartbeat gets a log
+  // by SetLog.
   explicit JobRanks(const JobRanksOptions& options);
 
   int rank() const { return group().rank(); }
@@ -71,6 +73,8 @@ class JobRanks {
   void RequireEqual(const Facts& facts) const;
   // What rank 0 has loaded, on every rank.
   std::optional<LoadedCheckpoint> FromFirst(std::optional<LoadedCheckpoint> loaded) const;
+  // Where this rank says what it ended with when another is lost; outlives this.
+  void SetLog(const RankLog* log) noexcept { log_ = log; }
   // Tells the others that this rank ends.
   void Abort(const std::string& why) const noexcept;
   // There is nothing to do together any more: nobody misses this rank from now on, nor it others.
@@ -89,7 +93,8 @@ class JobRanks {
   std::unique_ptr<CommGroup> comm_group_;  // null for one rank
   std::unique_ptr<ParamSync> sync_;
   RankGroup* group_ = nullptr;
-  std::vector<std::string> hosts_;        // by rank
+  std::vector<std::string> hosts_;  // by rank
+  std::atomic<const RankLog*> log_ = nullptr;
   std::unique_ptr<Heartbeat> heartbeat_;  // null where nobody listens
 };
 

@@ -90,6 +90,7 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
       console.emplace(1, ranks->size() > 1 ? Console::Kind::kNoTerminal : Console::Kind::kWhatItIs);
     } else {
       rank_log.emplace(options.output_data_dir, ranks->rank(), ranks->size());
+      ranks->SetLog(&*rank_log);
       console.emplace(rank_log->fd(), Console::Kind::kNoTerminal, RankLog::kMostBytes);
     }
     job.emplace(std::move(options), *ranks, &*console, &signals);

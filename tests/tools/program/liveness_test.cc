@@ -94,6 +94,9 @@ TEST_F(Liveness, ARankThatIsStoppedIsNamedAndEndsWithTheOthers) {
     EXPECT_EQ(outcome.code, 69) << outcome.err;
     ExpectNamed(outcome, victim, pids[static_cast<size_t>(victim)], 3,
                 "has not been heard of for 7.");
+    const std::string loss = "rank " + std::to_string(victim) + " .process ";
+    EXPECT_THAT(ReadFile(Dir("jobout/log-rank-2.txt")),
+                testing::ContainsRegex("\nlockstep: (stopped because )?" + loss + "[^\n]+\n$"));
     ExpectGone(pids);
     std::filesystem::remove_all(Dir("job"));
     std::filesystem::remove(Dir("failure"));
