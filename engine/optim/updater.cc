@@ -60,7 +60,6 @@ void Updater::BreakOff() {
 void Updater::set_updates(int64_t updates) {
   in_backward_.End();
   updates_ = updates;
-  half_done_ = false;
 }
 
 void Updater::InBackward::End() {
@@ -71,8 +70,8 @@ void Updater::InBackward::End() {
 bool Updater::InBackward::Begin(const LossSums& sums) {
   if (sums.count == 0 || !std::isfinite(sums.loss)) return false;
   UpdateNumbers* const numbers = updater_.Begin(learning_rate, sums.count);
-  updater_.backend_.optimizer().Prepare(0.0, numbers);
   count = sums.count;
+  updater_.backend_.optimizer().Prepare(0.0, numbers);
   return true;
 }
 
@@ -91,8 +90,10 @@ void Updater::EndInBackward(int64_t count, double learning_rate) {
   if (count != in_backward_.count || learning_rate != in_backward_.learning_rate) {
     throw Error(ExitCode::kBug, "an update ends with another count or rate than it began with");
   }
+  half_done_ = true;
   UpdateRanges(in_backward_.updated.empty() ? ranges_ : RangesWithout(in_backward_.updated));
   in_backward_.End();
+  half_done_ = false;
 }
 
 bool Updater::TakesParts() const {
@@ -106,11 +107,9 @@ void Updater::Update(int64_t count, double learning_rate, std::span<const Gradie
   } else if (count > 0) {
     if (!parts.empty()) RequireAll(parts);
     Begin(learning_rate, count);
-    half_done_ = true;
     parts.empty() ? Apply() : UpdateParts(parts);
     if (variables_.loss_scale() != nullptr && WasSkipped()) --updates_;
   }
-  half_done_ = false;
 }
 
 bool Updater::WasSkipped() const {
@@ -122,12 +121,15 @@ bool Updater::WasSkipped() const {
 UpdateNumbers* Updater::Begin(double learning_rate) { return Begin(learning_rate, 0); }
 
 UpdateNumbers* Updater::Begin(double learning_rate, int64_t count) {
-  const UpdateNumbers given{.lr = optimizer_->StepSize(++updates_, learning_rate), .count = count};
+  const UpdateNumbers given{.lr = optimizer_->StepSize(updates_ + 1, learning_rate),
+                            .count = count};
   backend_.Upload(&given, numbers_.get(), sizeof given);
+  ++updates_;
   return static_cast<UpdateNumbers*>(numbers_.get());
 }
 
 void Updater::Apply() {
+  half_done_ = true;
   auto* const numbers = static_cast<UpdateNumbers*>(numbers_.get());
   const DType dtype = variables_.dtype();
   LossScale* const loss_scale = variables_.loss_scale();
@@ -143,6 +145,7 @@ void Updater::Apply() {
   }
   backend_.optimizer().Prepare(hooks_.gradient_clipping, numbers);
   UpdateRanges(ranges_);
+  half_done_ = false;
 }
 
 UpdateArgs Updater::Arguments() const {
@@ -174,6 +177,7 @@ void Updater::RequireAll(std::span<const GradientPart> parts) const {
 }
 
 void Updater::UpdateParts(std::span<const GradientPart> parts) {
+  half_done_ = true;
   backend_.optimizer().Prepare(0.0, static_cast<UpdateNumbers*>(numbers_.get()));
   size_t first = 0;  // part that ends behind the range's beginning
   for (const Range& range : ranges_) {
@@ -185,6 +189,7 @@ void Updater::UpdateParts(std::span<const GradientPart> parts) {
                                 static_cast<int64_t>(SizeOf(variables_.dtype())));
     }
   }
+  half_done_ = false;
 }
 
 void Updater::UpdateRange(Range range, const void* gradients) {

@@ -56,8 +56,10 @@ class Updater {
   UpdateNumbers* Begin(double learning_rate);
   void Apply();
 
-  // Updates made so far: t of the next one, less one. What sets them has set parameters and states
-  // to what they were then.
+  // Parameters and states are those of whole steps again.
+  void SetWhole() { half_done_ = false; }
+
+  // Updates made so far: t of the next one, less one.
   int64_t updates() const { return updates_ - (in_backward_.count > 0 ? 1 : 0); }
   void set_updates(int64_t updates);
   const Optimizer& optimizer() const { return *optimizer_; }

@@ -263,6 +263,7 @@ void Trainer::EndStep(const AgreedStep& step, bool last_of_epoch) {
 }
 
 void Trainer::StepLate() {
+  RequireWholeSteps();
   const double rate = learning_rate();
   Enter(StepPart::kData);
   const LateSteps::Start start{clock_, source_.position(), updater_.updates()};
@@ -463,6 +464,7 @@ void Trainer::Restore(const CheckpointContents& contents) {
   if (late_ && !late_->empty()) late_->Take();
   RestoreVariables(contents, &network_.variables());
   RestoreUpdater(contents, network_.variables(), &updater_);
+  updater_.SetWhole();
   RestoreLanes(contents, network_.lanes());
   if (SyncState* const state = sync_.state()) state->Restore(contents, network_.variables());
   network_.algorithms().ParseUsed(algorithms);
