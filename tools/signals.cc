@@ -73,6 +73,7 @@ extern "C" void OnStopSignal(int signal) {
 }
 
 extern "C" void OnGraceEnd(int) {
+  if (received.load() == 0) return;  // not ours
   if (received.load() != silent_for) PrintLine(StopSignals::kGraceOver);
   Leave();
 }
@@ -122,12 +123,18 @@ void StopSignals::Catch() {
 void StopSignals::SetGrace(std::chrono::seconds grace) noexcept {
   struct sigaction action {};
   action.sa_handler = OnGraceEnd;
+  action.sa_flags = SA_RESTART;
   ::sigemptyset(&action.sa_mask);
   ::sigaction(SIGALRM, &action, nullptr);
   grace_seconds = static_cast<unsigned>(grace.count());
   if (!requested()) return;
   const int64_t passed = (Now() - received_ns.load()) / 1'000'000'000;
   ::alarm(static_cast<unsigned>(std::max<int64_t>(grace.count() - passed, 1)));
+}
+
+void StopSignals::EndGrace() noexcept {
+  grace_seconds = 0;
+  ::alarm(0);
 }
 
 void StopSignals::FollowParent() const {

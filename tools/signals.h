@@ -44,6 +44,8 @@ class StopSignals {
   // So long after the first signal, also where that has come already, SIGALRM ends the process as a
   // second one would, with kGraceOver; at least a second.
   void SetGrace(std::chrono::seconds grace) noexcept;
+  // All is saved: there is as much time as there is from now on.
+  void EndGrace() noexcept;
   // For processes that a launcher has started: its end is a SIGTERM. One that is killed itself does
   // not end them, and nobody would see what they print.
   void FollowParent() const;

@@ -421,6 +421,7 @@ class TrainJob::Impl {
     }
     const bool failed = AnyRank(ranks_.group(), failure != nullptr);
     if (failure) std::rethrow_exception(failure);
+    if (!failed) signals_->EndGrace();
     if (ranks_.is_first()) return;
     Say(failed ? "rank 0 could not save everything" : "rank 0 has saved the model");
   }

@@ -46,6 +46,26 @@ TEST_P(StopSignalTest, TheFirstRaisesTheFlag) {
   EXPECT_LE(signals.stop()->when, std::chrono::steady_clock::now());
 }
 
+TEST_P(StopSignalTest, GraceBeginsWithTheFirstAndEndsWhenAllIsSaved) {
+  const auto code = [](int signal, bool before, bool saved) {
+    return ExitCodeOf([=] {
+      StopSignals signals;
+      signals.Catch();
+      if (before) ::raise(signal);
+      signals.SetGrace(std::chrono::seconds(1));
+      if (!before) ::raise(signal);
+      if (saved) signals.EndGrace();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1300));
+      return 1;
+    });
+  };
+  for (const bool before : {false, true}) {
+    EXPECT_EQ(code(GetParam(), before, false), 75);
+    EXPECT_EQ(code(GetParam(), before, true), 1);
+  }
+  EXPECT_EQ(code(SIGALRM, false, false), 1);  // one that nobody asked to stop
+}
+
 TEST_P(StopSignalTest, AnotherLeavesAtOnceWithNothingSaved) {
   for (const int second : {SIGTERM, SIGINT, SIGHUP}) {
     EXPECT_EQ(ExitCodeOf([&] {
