@@ -7,9 +7,17 @@
 namespace lockstep {
 
 void CommGroup::Run(std::string_view name, CommQueue::Job job) {
+  CommQueue::Handle submitted = Submit(name, std::move(job));
+  Wait(&submitted);
+}
+
+void CommGroup::Wait(CommQueue::Handle* job) {
+  constexpr size_t kMostSpans = 4096;
   const double start = Seconds();
-  Submit(name, std::move(job)).Wait();
-  blocked_ += Seconds() - start;
+  job->Wait();
+  const double end = Seconds();
+  blocked_ += end - start;
+  if (spans_.size() < kMostSpans) spans_.push_back({start, end});
 }
 
 CommQueue::Handle CommGroup::Submit(std::string_view name, CommQueue::Job job) {
@@ -47,11 +55,7 @@ void CommGroup::StartSum(std::shared_ptr<int64_t> values, int64_t count) {
   });
 }
 
-void CommGroup::FinishSums() {
-  const double start = Seconds();
-  last_sum_.Wait();
-  blocked_ += Seconds() - start;
-}
+void CommGroup::FinishSums() { Wait(&last_sum_); }
 
 std::shared_ptr<std::byte> CommGroup::Allocate(size_t bytes) {
   std::shared_ptr<std::byte> memory;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "comm/comm_queue.h"
@@ -39,6 +40,7 @@ class CommGroup : public RankGroup {
                                                  size_t bytes);
   void Barrier(std::string_view name);
   double seconds_blocked() const override { return blocked_; }
+  std::vector<TimeSpan> TakeBlocked() override { return std::exchange(spans_, {}); }
 
   // From now on everything goes through what `make` makes of the communicator, of the same ranks.
   // Every rank calls it once, before anybody asks what is reached.
@@ -53,13 +55,15 @@ class CommGroup : public RankGroup {
 
  private:
   void Run(std::string_view name, CommQueue::Job job);
+  void Wait(CommQueue::Handle* job);
 
   Communicator& communicator_;
   std::unique_ptr<Communicator> extended_;
   Communicator* current_ = &communicator_;  // changed on the queue's thread alone
   CommQueue queue_;
   double blocked_ = 0.0;
-  CommQueue::Handle last_sum_;                                      // of StartSum()
+  std::vector<TimeSpan> spans_;  // of that, the oldest: nobody may ever ask
+  CommQueue::Handle last_sum_;   // of StartSum()
   std::shared_ptr<SumTimes> times_ = std::make_shared<SumTimes>();  // jobs may outlive this
 };
 

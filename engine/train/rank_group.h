@@ -15,6 +15,11 @@
 
 namespace lockstep {
 
+// Seconds of a monotonic clock.
+struct TimeSpan {
+  double begin = 0.0, end = 0.0;
+};
+
 // The ranks that train one network together. Every rank calls the same functions in the same order
 // with the same sizes, from its training thread. What fails throws CommError (69).
 class RankGroup {
@@ -38,6 +43,8 @@ class RankGroup {
   virtual std::shared_ptr<std::byte> Allocate(size_t bytes) = 0;
   // For how long the above have kept the training thread so far.
   virtual double seconds_blocked() const = 0;
+  // When that was, since it was last asked.
+  virtual std::vector<TimeSpan> TakeBlocked() = 0;
 };
 
 // A job of one process.
@@ -53,6 +60,7 @@ class OneRank : public RankGroup {
   bool Reaches(const Backend&) const override { return true; }
   std::shared_ptr<std::byte> Allocate(size_t bytes) override;
   double seconds_blocked() const override { return 0.0; }
+  std::vector<TimeSpan> TakeBlocked() override { return {}; }
 };
 
 // What each rank gave, in the order of ranks.

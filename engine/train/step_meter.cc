@@ -124,8 +124,8 @@ void StepMeter::EndStep(int64_t iteration) {
   Close(Now());
   under_way_ = false;
   step_ = iteration;
-  const double overlapped =
-      Overlap(sums_, SpanOf(StepPart::kData).begin, SpanOf(StepPart::kCompute).end);
+  const double overlapped = OverlapBeside(
+      sums_, group_.TakeBlocked(), SpanOf(StepPart::kData).begin, SpanOf(StepPart::kCompute).end);
   const StepTimes times = SplitStep(parts_, shares_, arrivals_, group_.rank(), overlapped);
   const double start = StartWait(shares_, group_.rank());
   const auto last =

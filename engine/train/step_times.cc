@@ -49,6 +49,15 @@ double Overlap(std::span<const SumTime> sums, double begin, double end) {
   return seconds;
 }
 
+double OverlapBeside(std::span<const SumTime> sums, std::span<const TimeSpan> blocked, double begin,
+                     double end) {
+  double seconds = Overlap(sums, begin, end);
+  for (const TimeSpan& span : blocked) {
+    seconds -= Overlap(sums, std::max(begin, span.begin), std::min(end, span.end));
+  }
+  return seconds;
+}
+
 double Total(std::span<const SumTime> sums) {
   double seconds = 0.0;
   for (const SumTime& sum : sums) seconds += sum.end - sum.begin;
@@ -79,8 +88,7 @@ StepTimes SplitStep(const PartTimes& parts, std::span<const TimeShare> shares,
   times.other = times.wall - times.data - times.compute - times.wait - times.exposed - times.update;
   const double late_in_finish = std::max(0.0, late - parts.blocked_inside());
   times.sums_late = std::min(std::max(0.0, finish - late_in_finish), summing);
-  times.hidden = std::clamp(summing - times.sums_late, 0.0,
-                            std::max(0.0, overlapped - parts.blocked_inside()));
+  times.hidden = std::clamp(summing - times.sums_late, 0.0, std::max(0.0, overlapped));
   // Where ranks meet inside of the computation they wait there for sums that are under way, too.
   if (parts.blocked_inside() > 0.0) times.sums_late = summing - times.hidden;
   return times;

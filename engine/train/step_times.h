@@ -66,7 +66,7 @@ struct StepTimes {
 
 // A step's times on rank `me`, from its own parts and what all ranks have told. `arrivals`: when
 // each had what it adds to the step, on the clock of `me` (Arrivals). `overlapped`: seconds of sums
-// of gradients while this rank computed.
+// of gradients while this rank computed, not stood still.
 StepTimes SplitStep(const PartTimes& parts, std::span<const TimeShare> shares,
                     std::span<const double> arrivals, int me, double overlapped);
 
@@ -80,6 +80,9 @@ std::vector<double> Arrivals(std::span<const TimeShare> shares, std::span<const 
 
 // Seconds that sums took while [begin, end] lasted.
 double Overlap(std::span<const SumTime> sums, double begin, double end);
+// The same, but for what this rank stood still meanwhile.
+double OverlapBeside(std::span<const SumTime> sums, std::span<const TimeSpan> blocked, double begin,
+                     double end);
 double Total(std::span<const SumTime> sums);
 
 // By how much each rank came later than the median of the others; negative: earlier.

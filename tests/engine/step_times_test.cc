@@ -158,15 +158,15 @@ TEST(SplitStepTest, NobodyWaitsLongerThanHeWasBlocked) {
   EXPECT_EQ(far.hidden_share(), 0.0);
 }
 
-// Ranks that meet in the middle of a step end it together: who was blocked least was last. While
-// they were blocked no sum was hidden.
+// Ranks that meet in the middle of a step end it together: who was blocked least was last. What was
+// not beside computation counts as late.
 TEST(SplitStepTest, FindsTheLastWhereRanksMeetInTheMiddle) {
   PartTimes parts = Parts(0.0, 1.0, 9.0, 0.0, 0.5);
   parts.blocked[static_cast<size_t>(StepPart::kCompute)] = 4.0;
   const std::vector<TimeShare> shares = {{.arrived = 10.0, .inside_blocked = 4.0, .summing = 6.0},
                                          {.arrived = 10.0, .inside_blocked = 1.0, .summing = 5.0}};
   const std::vector<double> arrivals = Arrivals(shares, std::vector<double>{0.0, 0.0});
-  const StepTimes times = SplitStep(parts, shares, arrivals, 0, 5.5);
+  const StepTimes times = SplitStep(parts, shares, arrivals, 0, 1.5);
   EXPECT_DOUBLE_EQ(times.hidden, 1.5);
   EXPECT_DOUBLE_EQ(times.sums_late, 3.5);
   EXPECT_DOUBLE_EQ(times.compute, 5.0);
@@ -179,6 +179,9 @@ TEST(OverlapTest, CountsWhatBothLast) {
   const std::vector<SumTime> sums = {{.begin = 1.0, .end = 2.0}, {.begin = 3.0, .end = 6.0}};
   EXPECT_DOUBLE_EQ(Overlap(sums, 1.5, 4.0), 1.5);
   EXPECT_DOUBLE_EQ(Overlap(sums, 7.0, 9.0), 0.0);
+  const std::vector<TimeSpan> blocked = {{1.75, 2.5}, {3.5, 3.75}, {7.0, 8.0}};
+  EXPECT_DOUBLE_EQ(OverlapBeside(sums, blocked, 1.5, 4.0), 1.0);
+  EXPECT_DOUBLE_EQ(OverlapBeside(sums, {}, 1.5, 4.0), 1.5);
   EXPECT_DOUBLE_EQ(Total(sums), 4.0);
 }
 
