@@ -5,6 +5,8 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <future>
+#include <memory>
 #include <thread>
 
 #include "kernels/error.h"
@@ -30,13 +32,26 @@ void SayLost(const std::string& failure_dir, const RankLost& lost) {
   WriteFailureFile(failure_dir, lost.line);
 }
 
+// At most so long: the directory may be what hangs.
+constexpr std::chrono::milliseconds kLogEnds{200};
+
+void EndLog(const RankLog& log, const std::string& line) {
+  const auto ended = std::make_shared<std::promise<void>>();
+  std::thread([ended, &log, line] {
+    log.End(line);
+    ended->set_value();
+  }).detach();
+  ended->get_future().wait_for(kLogEnds);
+}
+
 [[noreturn]] void EndFor(const JobHeartbeatOptions& options, const RankLost& lost) {
   if (lost.told) {
     if (lost.how == RankLost::How::kGaveUp) std::this_thread::sleep_for(kOthersEnd);
     WriteFailureFile(options.failure_dir, "stopped because " + lost.line);
   }
   if (const RankLog* const log = options.log != nullptr ? options.log->load() : nullptr) {
-    log->End("lockstep: " + std::string(lost.told ? "stopped because " : "") + OneLine(lost.line));
+    EndLog(*log,
+           "lockstep: " + std::string(lost.told ? "stopped because " : "") + OneLine(lost.line));
   }
   ::_exit(static_cast<int>(ExitCode::kPeerLost));
 }

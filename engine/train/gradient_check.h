@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/train/network.h"
+#include "engine/train/rank_group.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -13,10 +14,13 @@ namespace lockstep {
 std::string BadGradientText(const std::string& parameter, const std::string& where);
 
 // One of `rank`, which all ranks know of: they throw it together.
-class BadGradientError : public FormatError {
+class BadGradientError : public AgreedError {
  public:
   BadGradientError(const std::string& parameter, int rank)
-      : FormatError(BadGradientText(parameter, "")), parameter_(parameter), rank_(rank) {}
+      : AgreedError(ExitCode::kBadData,
+                    "rank " + std::to_string(rank) + ": " + BadGradientText(parameter, "")),
+        parameter_(parameter),
+        rank_(rank) {}
   const std::string& parameter() const { return parameter_; }
   int rank() const { return rank_; }
 

@@ -155,7 +155,8 @@ TEST_F(Kills, AtAnyMomentLeaveTheBitsOfAnUnbrokenRun) {
     const int64_t left = Progress("job");
     EXPECT_GE(left, seen);
     const bool ended = killed.out.find("weights sha256 ") != std::string::npos;
-    EXPECT_EQ(killed.code == 0 && killed.signal == 0, ended) << killed.out << killed.err;
+    // Behind its last word it may still be on its way out.
+    EXPECT_TRUE(ended || killed.code != 0 || killed.signal != 0) << killed.out << killed.err;
     (ended                  ? behind_the_end
      : LeftAHalfSave("job") ? in_the_save
      : left > 0             ? training
@@ -174,6 +175,8 @@ TEST_F(Kills, AtAnyMomentLeaveTheBitsOfAnUnbrokenRun) {
             << " before the first checkpoint, " << training << " in training, " << in_the_save
             << " in a save, " << behind_the_end << " behind the end; " << same
             << " ended with the same bits\n";
+  EXPECT_GT(in_the_save + training, 0);
+  if (kills < 100) return;  // of few, how fast the disk is decides where they fall
   EXPECT_LT(3 * (before_the_first + behind_the_end), kills);
   EXPECT_GE(10 * in_the_save, kills);
   EXPECT_GE(4 * training, kills);

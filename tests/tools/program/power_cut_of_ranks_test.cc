@@ -1,7 +1,9 @@
 // A disk that loses its power under a job of several processes (fault A3).
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 
 #include <cstdlib>
 #include <thread>
@@ -12,12 +14,15 @@
 namespace lockstep::tools {
 namespace {
 
-// A small ext4 file system in a file, whose power can be cut; mounted while it lives.
+// A small ext4 file system in a file, whose power can be cut; mounted while it lives, for this
+// process and its children alone.
 class LoopDisk {
  public:
   LoopDisk(const std::string& image, const std::string& place) : image_(image), place_(place) {
     std::filesystem::create_directories(place);
-    there_ = Does("truncate -s 64M " + image) && Does("mkfs.ext4 -q " + image) && Mount();
+    there_ = ::unshare(CLONE_NEWNS) == 0 &&
+             ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+             Does("truncate -s 64M " + image) && Does("mkfs.ext4 -q " + image) && Mount();
   }
   ~LoopDisk() {
     if (there_) Unmount();

@@ -102,7 +102,8 @@ TEST_F(RanksReport, StepsOfAnEpochTakeWhatItTakes) {
           entry.at("elapsed_time").get<double>() - log[epoch - 1].at("elapsed_time").get<double>();
       EXPECT_GE(entry.at("time/hidden_communication"), 0.0);
       EXPECT_LE(200 * parts, 1.001 * elapsed);
-      EXPECT_GE(200 * parts, 0.97 * elapsed);
+      // Between epochs their report is written, too.
+      EXPECT_GE(200 * parts, 0.97 * elapsed - 0.2);
     }
   }
 }
