@@ -153,7 +153,7 @@ class Ranks : public Workplace {
     EXPECT_LT(SecondsSince(start), 20.0);
     ExpectJobFails(outcome, code, text);
     EXPECT_EQ(outcome.out, "");
-    EXPECT_FALSE(HasCheckpoint("refused", 0));
+    EXPECT_FALSE(HasCheckpoint("refused", 1));
     EXPECT_FALSE(Exists("refusedout/log"));
     EXPECT_FALSE(Exists("refusedmodel/model.npz"));
   }
