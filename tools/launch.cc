@@ -157,12 +157,13 @@ int LaunchRanks(int ranks, std::span<const std::string> mpi_options,
                           "openmpi-bin, or use --ranks 1",
                       ExitCode::kBadCluster);
   }
-  const bool stopped = signals.requested() && code == static_cast<int>(ExitCode::kNotSaved);
-  if (code < 128 && (!stopped || errors.has_reason())) return code;
+  const bool not_saved = code == static_cast<int>(ExitCode::kNotSaved);
+  if (code < 128 && (!not_saved || errors.has_reason())) return code;
   // What met the signal before it could catch it had nothing to save yet.
-  const ExitCode own = signals.requested() ? ExitCode::kNotSaved : ExitCode::kPeerLost;
+  const bool stopped = not_saved || signals.requested();
+  const ExitCode own = stopped ? ExitCode::kNotSaved : ExitCode::kPeerLost;
   if (errors.has_reason()) return static_cast<int>(own);
-  if (signals.requested()) {
+  if (stopped) {
     throw Error(own,
                 HasPassed(grace, signals) ? StopSignals::kGraceOver : StopSignals::kNothingToSave);
   }

@@ -27,7 +27,7 @@ std::atomic<pid_t> parent{0};
 std::atomic<unsigned> grace_seconds{0};  // 0: none
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<int64_t>::is_always_lock_free);
 
-// Async-signal-safe calls only (signal-safety(7)): alarm, clock_gettime, write, _exit.
+// Async-signal-safe calls only (signal-safety(7)): alarm, clock_gettime, getppid, write, _exit.
 int64_t Now() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);  // what libstdc++'s steady_clock reads
@@ -49,12 +49,19 @@ void PrintLine(std::string_view text) {
   ::_exit(static_cast<int>(ExitCode::kNotSaved));
 }
 
-extern "C" void OnStopSignal(int signal) {
+// What mpirun ends the processes of a job with where another one speaks: it is our launcher's then.
+bool IsTheLaunchers(int signal, const siginfo_t* info) {
+  return silent_for != 0 && signal == SIGTERM && info != nullptr && info->si_pid == ::getppid();
+}
+
+extern "C" void OnStopSignal(int signal, siginfo_t* info, void*) {
   const int64_t now = Now();
   int64_t first_ns = 0;
   if (received_ns.compare_exchange_strong(first_ns, now)) {
     if (nothing_to_save) {
-      if (signal != silent_for) PrintLine(StopSignals::kNothingToSave);
+      if (signal != silent_for && !IsTheLaunchers(signal, info)) {
+        PrintLine(StopSignals::kNothingToSave);
+      }
       Leave();
     }
     received.store(signal);
@@ -81,7 +88,7 @@ extern "C" void OnGraceEnd(int) {
 // The kernel sends this one when the thread ends that forked this process, which may be one of many
 // (PR_SET_PDEATHSIG(2const)); a process whose parent has ended has another.
 extern "C" void OnParentEnd(int) {
-  if (::getppid() != parent.load()) OnStopSignal(SIGTERM);
+  if (::getppid() != parent.load()) OnStopSignal(SIGTERM, nullptr, nullptr);
 }
 
 void Ignore(int signal, struct sigaction* before) {
@@ -113,8 +120,8 @@ void StopSignals::Catch() {
   for (size_t i = 0; i < kStopping.size(); ++i) {
     if (kStopping[i] != SIGTERM && before_[i].sa_handler == SIG_IGN) continue;
     struct sigaction action {};
-    action.sa_handler = OnStopSignal;
-    action.sa_flags = SA_RESTART;
+    action.sa_sigaction = OnStopSignal;
+    action.sa_flags = SA_RESTART | SA_SIGINFO;
     ::sigemptyset(&action.sa_mask);
     ::sigaction(kStopping[i], &action, nullptr);
   }
