@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "comm/reduce.h"
+#include "engine/plan/buckets.h"
 #include "engine/train/seconds.h"
 #include "kernels/error.h"
 
@@ -91,9 +92,7 @@ void AllreduceSync::ShareGradients(Variables& variables, bool wanted) {
 }
 
 int64_t AllreduceSync::BucketOf(const Variables& variables) const {
-  if (options_.bucket_bytes == 0) return std::max<int64_t>(variables.flat_size(), 1);
-  const auto element = static_cast<int64_t>(SizeOf(variables.dtype()));
-  return std::max<int64_t>(static_cast<int64_t>(options_.bucket_bytes) / element, 1);
+  return ElementsOfBucket(options_.bucket_bytes, SizeOf(variables.dtype()), variables.flat_size());
 }
 
 std::shared_ptr<void> AllreduceSync::AllocateFlat(const Variables& variables, const char* purpose) {

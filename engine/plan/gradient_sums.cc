@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "engine/plan/buckets.h"
 #include "engine/tensor/device_memory.h"
 #include "kernels/error.h"
 
@@ -30,9 +31,7 @@ GradientSums::GradientSums(const Variables& variables, Backend& backend, int lan
       backend_(backend),
       lane_bits_(static_cast<int>(std::bit_width(static_cast<unsigned>(std::max(lanes, 1) - 1)))),
       others_(others),
-      bucket_(bucket_bytes == 0
-                  ? std::max<int64_t>(variables.flat_size(), 1)
-                  : std::max<int64_t>(static_cast<int64_t>(bucket_bytes / sizeof(int64_t)), 1)),
+      bucket_(ElementsOfBucket(bucket_bytes, sizeof(int64_t), variables.flat_size())),
       sums_(AllocateSums(backend, sum_bytes(), others)),
       exponents_(variables.entries().size(), kUnknownExponent) {
   for (size_t i = 0; i < variables.entries().size(); ++i) {
