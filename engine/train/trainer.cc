@@ -113,9 +113,10 @@ const Variables::Entry* Trainer::BadVariable() const {
   return nullptr;
 }
 
-void Trainer::CheckWeights(const std::string& where) const {
+void Trainer::CheckWeights(const std::string& where, StepShare* share) const {
   const Variables::Entry* const bad = BadVariable();
   if (bad == nullptr) return;
+  if (share != nullptr && bad->role == Role::kParameter) share->names_the_cause = 1;
   throw FormatError(where + ": " + bad->name +
                     " is not finite: training diverged; lower the learning rate");
 }
@@ -134,9 +135,7 @@ void Trainer::CheckFinite(const LossSums& sums, const Batch& batch, StepShare* s
     throw FormatError(where + ": " + source_.Describe(batch.ids[static_cast<size_t>(row)]) +
                       " holds a value that is not finite; remove or repair it");
   }
-  const Variables::Entry* const bad = BadVariable();
-  share->names_the_cause = bad != nullptr && bad->role == Role::kParameter ? 1 : 0;
-  CheckWeights(where + "; the data is finite");
+  CheckWeights(where + "; the data is finite", share);
   throw FormatError(where +
                     " though data and weights are finite: training diverged; lower the "
                     "learning rate");

@@ -136,7 +136,7 @@ class Trainer {
   void Invoke(Extension& extension);
   // The first that is not finite; null for none.
   const Variables::Entry* BadVariable() const;
-  void CheckWeights(const std::string& where) const;
+  void CheckWeights(const std::string& where, StepShare* share = nullptr) const;
   std::string Where() const;                      // behind the last step
   std::string WhereIn(const Batch& batch) const;  // in the step that this batch is of
 

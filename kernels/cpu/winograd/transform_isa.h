@@ -227,24 +227,22 @@ LOCKSTEP_INLINE void FetchLines(const float* base, int64_t offset, int64_t float
   }
 }
 
-// An eighth of the weights of 8 inputs and a vector of outputs: their rows are pages apart, which
-// hardware does not foresee.
+// An eighth of what 8 inputs and a vector of outputs have in plain weights or their gradient: rows
+// are pages apart, which hardware does not foresee.
+LOCKSTEP_INLINE void FetchRows(const float* base, int64_t inputs, int64_t output, int64_t input,
+                               int eighth) {
+  for (int64_t row = output + eighth; row < output + kLanes; row += 8) {
+    FetchLines(base, (row * inputs + input) * kTaps, 8 * kTaps);
+  }
+}
+
 LOCKSTEP_INLINE void PrefetchWeights(const WeightJob& job, int64_t output, int64_t input,
                                      int eighth) {
   if (job.swapped) {
     const int64_t row = input + eighth;
     return FetchLines(job.weights, (row * job.c + output) * kTaps, kLanes * kTaps);
   }
-  for (int64_t row = output + eighth; row < output + kLanes; row += 8) {
-    FetchLines(job.weights, (row * job.c + input) * kTaps, 8 * kTaps);
-  }
-}
-
-LOCKSTEP_INLINE void PrefetchGradient(const WeightJob& job, int64_t output, int64_t input,
-                                      int eighth) {
-  for (int64_t row = output + eighth; row < output + kLanes; row += 8) {
-    FetchLines(job.gradient, (row * job.c + input) * kTaps, 8 * kTaps);
-  }
+  FetchRows(job.weights, job.c, output, input, eighth);
 }
 
 template <typename A>
@@ -274,7 +272,7 @@ void WeightsGradient(const WeightJob& job) {
         Map2d<A::kPoints, 3, A::WeightsGradient>(job.points + (i + j) * width + v * kLanes,
                                                  A::kPoints * job.point_stride, job.point_stride,
                                                  stage + j * kTaps * kLanes, 3 * kLanes, kLanes);
-        PrefetchGradient(job, job.output + v * kLanes, job.input + i + 8, j);
+        FetchRows(job.gradient, job.c, job.output + v * kLanes, job.input + i + 8, j);
       }
       for (int half = 0; half < kLanes; half += 8) {
         float* to =
