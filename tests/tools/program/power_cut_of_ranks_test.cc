@@ -67,12 +67,6 @@ class PowerCutsOfRanks : public Ranks {
   Arguments Job(const std::string& name) const {
     return With(Reproducible(name, {"--checkpoint-every", "1"}), "--epochs", "40");
   }
-  // Of those with a name.
-  int64_t Newest() const {
-    int64_t newest = 0;
-    while (HasCheckpoint("disk/job", newest + 1)) ++newest;
-    return newest;
-  }
 };
 
 // A checkpoint that has its name tells that the save before it was done.
@@ -84,9 +78,9 @@ TEST_F(PowerCutsOfRanks, A3LoseNoCheckpointThatWasSaved) {
   for (const int ranks : {2, 3, 2}) {
     ForgetPids();
     Program program(Job("disk/job") + Arguments{"--ranks", std::to_string(ranks)}, OwnWrapped());
-    ASSERT_TRUE(program.WaitUntil([&] { return Newest() >= found + 7; }));
+    ASSERT_TRUE(program.WaitUntil([&] { return HasCheckpoint("disk/job", found + 7); }));
     const std::vector<pid_t> pids = Pids(ranks);
-    const int64_t named = Newest();
+    const int64_t named = NewestCheckpoint("disk/job");
     if (!disk.Cut()) GTEST_SKIP() << "this kernel cannot cut the power of ext4";
     const Outcome outcome = program.Wait();
     ExpectJobFails(outcome, 74, "lockstep: rank 0: ");
