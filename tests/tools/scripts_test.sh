@@ -1,7 +1,8 @@
 #!/bin/sh
-# tools/demo and tools/soak, called from elsewhere with relative names that hold blanks, where a
-# platform has left its variables: scripts_test.sh FOLDER-OF-TOOLS. What takes minutes (packages,
-# compiling, training, testing) is replaced by programs that write down how they were called.
+# tools/demo, tools/soak and tools/test-summary, called from elsewhere with names that hold blanks,
+# where a platform has left its variables: scripts_test.sh FOLDER-OF-TOOLS, an absolute name. What
+# takes minutes (packages, compiling, training, testing) is replaced by programs that write down how
+# they were called.
 set -eu
 tools=$1
 place=$(mktemp -d)
@@ -58,3 +59,41 @@ sh '../a repository/tools/soak' nothing 2 'my soak.json' >"$place/output" 2>"$pl
 grep -q '"runs": 2, "failed": 0' 'my soak.json' || fail "soak wrote its report elsewhere"
 [ "$(cat "$place/counted")" = "3 of them
 3 of them" ] || fail "soak does not say what tests have counted: $(cat "$place/counted")"
+
+# The summary of tests names what failed, and what it said, as ctest 3.25 writes it.
+cat >"$place/results.xml" <<'END'
+<testsuite name="x" tests="5">
+	<testcase name="A.Fails" classname="A.Fails" time="0.1" status="fail">
+		<failure message=""/>
+		<system-out>[ RUN      ] A.Fails
+a_test.cc:3: Failure
+Expected: (1) &lt; (&quot;0&quot;)
+</system-out>
+	</testcase>
+	<testcase name="B.IsSilent" classname="B.IsSilent" time="0.1" status="fail">
+		<failure message=""/>
+		<system-out></system-out>
+	</testcase>
+	<testcase name="C.IsMissing" classname="C.IsMissing" time="0" status="notrun">
+		<skipped message="Unable to find executable"/>
+		<system-out>Unable to find executable: /nowhere</system-out>
+	</testcase>
+	<testcase name="D.Passes" classname="D.Passes" time="0.1" status="run">
+		<system-out>a line</system-out>
+	</testcase>
+	<testcase name="E.Skips" classname="E.Skips" time="0.1" status="notrun">
+		<skipped message="SKIP_RETURN_CODE=77"/>
+		<system-out>SKIP: no horse
+</system-out>
+	</testcase>
+</testsuite>
+END
+sh "$tools/test-summary" 2 "$place/results.xml" >"$place/summary"
+[ "$(cat "$place/summary")" = "failed: A.Fails ($place/results.xml)
+    a_test.cc:3: Failure
+    Expected: (1) < (\"0\")
+failed: B.IsSilent ($place/results.xml)
+failed: C.IsMissing ($place/results.xml)
+    Unable to find executable: /nowhere
+skipped 1: no horse
+1 passed, 5 failed, 1 skipped" ] || fail "the summary is: $(cat "$place/summary")"
