@@ -1,33 +1,15 @@
 #include "comm/layered.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cstring>
-#include <fstream>
 #include <functional>
 #include <utility>
-#include <vector>
 
+#include "comm/hosts.h"
 #include "comm/reduce.h"
 #include "comm/shm/shm_communicator.h"
-#include "engine/train/host_name.h"
 #include "kernels/error.h"
 
 namespace lockstep {
 namespace {
-
-// 64 bits of FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/), the same on every machine.
-uint64_t HashOf(const std::string& text) {
-  uint64_t hash = 0xCBF29CE484222325U;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
-  return hash;
-}
-
-std::string InodeOf(const char* path) {
-  struct stat status {};
-  return ::stat(path, &status) == 0 ? std::to_string(status.st_ino) : "?";
-}
 
 class LayeredCommunicator : public Communicator {
  public:
@@ -103,18 +85,9 @@ class LayeredCommunicator : public Communicator {
 
 }  // namespace
 
-int FirstRankOfHost(Communicator& whole, const std::string& host) {
-  const uint64_t mine = HashOf(host);
-  std::vector<uint64_t> hosts(static_cast<size_t>(whole.size()));
-  whole.Allgather(&mine, sizeof mine, hosts.data());
-  int first = 0;
-  while (hosts[static_cast<size_t>(first)] != mine) ++first;
-  return first;
-}
-
 std::unique_ptr<Communicator> MakeLayered(std::unique_ptr<Communicator> whole,
                                           const std::string& host, int world_rank) {
-  const int first = FirstRankOfHost(*whole, host);
+  const int first = RanksOfHost(*whole, host).front();
   std::unique_ptr<Communicator> local;
   {
     const std::unique_ptr<Communicator> neighbours = whole->Split(first, whole->rank());
@@ -126,13 +99,6 @@ std::unique_ptr<Communicator> MakeLayered(std::unique_ptr<Communicator> whole,
   if (!leads) leaders.reset();
   return std::make_unique<LayeredCommunicator>(std::move(whole), std::move(local),
                                                std::move(leaders), host, world_rank);
-}
-
-std::string HostKey() {
-  std::string boot;
-  std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), boot);
-  return HostName() + " " + boot + " " + InodeOf("/proc/self/ns/pid") + " " +
-         InodeOf("/proc/self/ns/net") + " " + std::to_string(::geteuid());
 }
 
 }  // namespace lockstep

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "comm/hosts.h"
 #include "comm/layered.h"
 #include "comm/mpi/mpi_world.h"
 #include "comm/self_communicator.h"
@@ -104,7 +105,11 @@ int RanksOfTheseProcessors(Communicator& ranks) {
 
 std::unique_ptr<Communicator> MakeWorld(const WorldOptions& options) {
   if (LaunchedRanks() == 1) return MakeSelfCommunicator();
-  std::unique_ptr<Communicator> mpi = MakeMpiWorld();
+  std::string host = HostKey();
+  if (options.ranks_per_host > 0) {
+    host += " " + std::to_string(LaunchedRank() / options.ranks_per_host);
+  }
+  std::unique_ptr<Communicator> mpi = MakeMpiWorld(host);
   if (mpi->size() == 1) {
     throw CommError(
         "the launcher started " + std::to_string(LaunchedRanks()) +
@@ -116,9 +121,6 @@ std::unique_ptr<Communicator> MakeWorld(const WorldOptions& options) {
   cpu::ShareCores(RanksOfTheseProcessors(*mpi));
   if (options.transport == Transport::kMpi) return mpi;
   const int rank = mpi->rank();
-  const int per_host = options.ranks_per_host;
-  std::string host = HostKey();
-  if (per_host > 0) host += " " + std::to_string(rank / per_host);
   std::unique_ptr<Communicator> world = MakeLayered(std::move(mpi), host, rank);
   if (options.transport == Transport::kShm && world->name() != "shm") {
     throw CommError(

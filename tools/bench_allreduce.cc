@@ -1,14 +1,16 @@
-// `lockstep bench allreduce`: sums over the ranks of this host, beside MPI's own.
+// `lockstep bench allreduce`: sums over all ranks, beside MPI's own.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "comm/hosts.h"
+#include "comm/layered.h"
 #include "comm/mpi/mpi_world.h"
-#include "comm/shm/shm_communicator.h"
 #include "comm/world.h"
 #include "kernels/error.h"
 #include "tools/console.h"
@@ -20,6 +22,7 @@ namespace lockstep::tools {
 namespace {
 
 struct AllreduceOptions {
+  std::string communicator = "auto";
   std::vector<double> megabytes = {1, 4, 16, 64};
   int64_t rounds = 15;
   double seconds = 0.03;
@@ -40,16 +43,16 @@ double Median(std::vector<double> values) {
 // The three ways to sum the same number of floats, one after the other in every round.
 class AllreduceBench {
  public:
-  AllreduceBench(Communicator& mpi, Communicator& shm, const AllreduceOptions& options)
-      : mpi_(mpi), shm_(shm), options_(options) {}
+  AllreduceBench(Communicator& mpi, Communicator& ranks, const AllreduceOptions& options)
+      : mpi_(mpi), ranks_(ranks), options_(options) {}
 
   std::string Row(double megabytes) {
     const auto count = static_cast<int64_t>(megabytes * 1e6 / sizeof(float));
     const std::shared_ptr<std::byte> memory =
-        shm_.Allocate(static_cast<size_t>(count) * sizeof(float));
+        ranks_.Allocate(static_cast<size_t>(count) * sizeof(float));
     std::vector<float> plain(static_cast<size_t>(count));
     const auto sum = [&](void* data) {
-      shm_.Allreduce(data, count, WireType::kFloat32, ReduceOp::kSum);
+      ranks_.Allreduce(data, count, WireType::kFloat32, ReduceOp::kSum);
     };
     const std::vector<std::function<void()>> ways = {
         [&] { sum(memory.get()); }, [&] { sum(plain.data()); },
@@ -57,9 +60,9 @@ class AllreduceBench {
     const std::vector<double> seconds = Medians(ways);
     std::vector<double> bus;
     bus.reserve(seconds.size());
-    const double ranks = shm_.size();
+    const double size = ranks_.size();
     for (const double s : seconds) {
-      bus.push_back(2.0 * (ranks - 1.0) / ranks * static_cast<double>(count) * 4.0 / s * 1e-9);
+      bus.push_back(2.0 * (size - 1.0) / size * static_cast<double>(count) * 4.0 / s * 1e-9);
     }
     char line[160];
     std::snprintf(line, sizeof line, "%8s %10.2f %10.2f %10.2f %9.1f %9.1f\n",
@@ -77,7 +80,7 @@ class AllreduceBench {
     for (const auto& way : ways) calls.push_back(CallsFor(way));
     for (int64_t round = 0; round < options_.rounds; ++round) {
       for (size_t w = 0; w < ways.size(); ++w) {
-        shm_.Barrier();
+        ranks_.Barrier();
         const double seconds = Seconds([&] {
           for (int64_t i = 0; i < calls[w]; ++i) ways[w]();
         });
@@ -104,7 +107,7 @@ class AllreduceBench {
   }
 
   Communicator& mpi_;
-  Communicator& shm_;
+  Communicator& ranks_;  // what is measured
   const AllreduceOptions& options_;
 };
 
@@ -113,7 +116,11 @@ class AllreduceBench {
 int RunBenchAllreduce(std::span<const std::string> arguments) {
   AllreduceOptions bench;
   Options options("lockstep bench allreduce",
-                  "Sums float32 over ranks of one host beside MPI_Allreduce; run it under mpirun.");
+                  "Sums float32 over ranks beside MPI_Allreduce; run it under mpirun.");
+  options
+      .Add("communicator", &bench.communicator,
+           "shared memory in hosts and MPI between them, or MPI alone")
+      .OneOf({"auto", "mpi"});
   options.Add("megabytes", &bench.megabytes, "buffer sizes, of 10^6 bytes");
   options.Add("rounds", &bench.rounds, "alternating rounds, of which medians are told")
       .Min(1)
@@ -133,12 +140,13 @@ int RunBenchAllreduce(std::span<const std::string> arguments) {
   if (LaunchedRanks() < 2) {
     throw ConfigError("one rank has nobody to sum with; run mpirun -np 2 lockstep bench allreduce");
   }
-  const std::unique_ptr<Communicator> mpi = MakeMpiWorld();
-  const std::unique_ptr<Communicator> shm = MakeShmCommunicator(*mpi, mpi->rank());
-  std::string table = std::to_string(shm->size()) +
-                      " ranks, float32 sums, bus GB/s: 2 (n - 1) / n x bytes / time\n"
+  const std::unique_ptr<Communicator> mpi = MakeMpiWorld(HostKey());
+  std::unique_ptr<Communicator> ranks = mpi->Split(0, mpi->rank());
+  if (bench.communicator == "auto") ranks = MakeLayered(std::move(ranks), HostKey(), mpi->rank());
+  std::string table = std::to_string(ranks->size()) + " ranks, " + ranks->name() +
+                      ", float32 sums, bus GB/s: 2 (n - 1) / n x bytes / time\n"
                       "      MB   in place      plain        MPI   / MPI, / MPI, plain\n";
-  AllreduceBench run(*mpi, *shm, bench);
+  AllreduceBench run(*mpi, *ranks, bench);
   for (const double megabytes : bench.megabytes) table += run.Row(megabytes);
   if (mpi->rank() == 0) PrintResult(table);
   return 0;

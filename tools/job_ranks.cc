@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "comm/allreduce_sync.h"
-#include "comm/layered.h"
 #include "comm/nccl/nccl_communicator.h"
 #include "comm/world.h"
 #include "engine/train/checkpoint_file.h"

@@ -27,7 +27,7 @@ struct HeartbeatOptions {
   std::chrono::milliseconds join{20000};
   // Rank 0 listens there, the deputy at the next one; 0: at ports of the system's choice.
   uint16_t port = 0;
-  // Ranks of equal keys reach each other at 127.0.0.1; "": as HostKey() of comm/layered.h says.
+  // Ranks of equal keys reach each other at 127.0.0.1; "": as HostKey() of comm/hosts.h says.
   std::string host_key = {};
 };
 

@@ -10,7 +10,7 @@
 #include <memory>
 #include <sstream>
 
-#include "comm/layered.h"
+#include "comm/hosts.h"
 #include "comm/liveness/peers_internal.h"
 #include "engine/train/host_name.h"
 #include "kernels/error.h"

@@ -1,11 +1,14 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "comm/hosts.h"
 #include "comm/memory.h"
 #include "comm/mpi/abort_channel_internal.h"
 #include "comm/mpi/handles_internal.h"
@@ -17,9 +20,13 @@ namespace lockstep {
 namespace mpi {
 namespace {
 
-// Bytes that one MPI call carries at most: scratch memory is a multiple of it, and MPI counts in
-// int.
-constexpr size_t kPieceBytes = size_t{4} << 20;
+// Buffers go in pieces: of this many bytes from each rank to each. Scratch memory is a multiple of
+// it, MPI counts in int, and while one is summed the next ones are on their way.
+constexpr size_t kPieceBytes = size_t{1} << 20;
+// What one message to another host carries at most. Open MPI sends so much over TCP at once
+// (btl_tcp_eager_limit, less its header); more is announced first, and where both ends announce on
+// a busy wire each waits for it to empty: half of a slow link's time was lost with larger ones.
+constexpr size_t kFarMessageBytes = size_t{60} << 10;
 // Up to here everyone sends everything to everyone and does all sums: one message in a row.
 constexpr size_t kSmallBytes = 2048;
 constexpr int kDataTag = 1;
@@ -28,15 +35,22 @@ int Count(size_t bytes) { return static_cast<int>(bytes); }
 
 std::byte* Plus(void* data, size_t bytes) { return static_cast<std::byte*>(data) + bytes; }
 
+// What has been handed to MPI and is waited for together.
+using Messages = std::vector<MPI_Request>;
+
 class MpiCommunicator : public Communicator {
  public:
-  MpiCommunicator(std::unique_ptr<Group> group, std::shared_ptr<AbortChannel> abort, int world_rank)
-      : group_(std::move(group)), abort_(std::move(abort)), world_rank_(world_rank) {
-    MPI_Comm host = MPI_COMM_NULL;
-    Try(MPI_Comm_split_type(group_->get(), MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host), "start");
-    MPI_Comm_rank(host, &local_rank_);
-    MPI_Comm_size(host, &local_size_);
-    MPI_Comm_free(&host);
+  MpiCommunicator(std::unique_ptr<Group> group, std::shared_ptr<AbortChannel> abort,
+                  std::string host, int world_rank)
+      : group_(std::move(group)),
+        abort_(std::move(abort)),
+        host_(std::move(host)),
+        world_rank_(world_rank) {
+    const std::vector<int> neighbours = RanksOfHost(*this, host_);
+    local_size_ = static_cast<int>(neighbours.size());
+    local_rank_ = static_cast<int>(std::find(neighbours.begin(), neighbours.end(), rank()) -
+                                   neighbours.begin());
+    message_bytes_ = local_size_ == size() ? kPieceBytes : kFarMessageBytes;
   }
 
   int rank() const override { return group_->rank(); }
@@ -57,48 +71,57 @@ class MpiCommunicator : public Communicator {
 
  private:
   void Try(int code, const char* what) { mpi::Check(code, what, world_rank_); }
-  void Send(const void* data, size_t bytes, int to, const char* what);
-  void Receive(void* data, size_t bytes, int from, const char* what);
-  void Wait(const char* what);
-  void ReduceParts(void* data, const std::vector<Part>& parts, WireType type, ReduceOp op,
-                   const char* what);
-  void ShareParts(void* data, const std::vector<Part>& parts, size_t element, const char* what);
+  void Send(const void* data, size_t bytes, int to, const char* what, Messages* under_way);
+  void Receive(void* data, size_t bytes, int from, const char* what, Messages* under_way);
+  void Wait(const char* what, Messages* under_way);
+  // One sum after the other of these pieces of `data`, each with a part for every rank, which
+  // reduces all ranks' into its own and, if told to, sends it to all.
+  void SumPieces(void* data, const std::vector<std::vector<Part>>& pieces, WireType type,
+                 ReduceOp op, bool send_to_all, const char* what);
   std::vector<Part> PartsOf(Part whole) const;
 
   const std::unique_ptr<Group> group_;
   const std::shared_ptr<AbortChannel> abort_;
+  const std::string host_;
   const int world_rank_;
   int local_rank_ = 0;
   int local_size_ = 1;
-  std::vector<MPI_Request> requests_;
-  std::vector<std::byte> scratch_;
+  size_t message_bytes_ = kFarMessageBytes;  // until it is known where the others are
+  std::array<std::vector<std::byte>, 2> scratch_;
 };
 
-void MpiCommunicator::Send(const void* data, size_t bytes, int to, const char* what) {
-  MPI_Request request = MPI_REQUEST_NULL;
-  Try(MPI_Isend(data, Count(bytes), MPI_BYTE, to, kDataTag, group_->get(), &request), what);
-  requests_.push_back(request);
+void MpiCommunicator::Send(const void* data, size_t bytes, int to, const char* what,
+                           Messages* under_way) {
+  for (size_t begin = 0; begin < bytes; begin += message_bytes_) {
+    Try(MPI_Isend(static_cast<const std::byte*>(data) + begin,
+                  Count(std::min(message_bytes_, bytes - begin)), MPI_BYTE, to, kDataTag,
+                  group_->get(), &under_way->emplace_back(MPI_REQUEST_NULL)),
+        what);
+  }
 }
 
-void MpiCommunicator::Receive(void* data, size_t bytes, int from, const char* what) {
-  MPI_Request request = MPI_REQUEST_NULL;
-  Try(MPI_Irecv(data, Count(bytes), MPI_BYTE, from, kDataTag, group_->get(), &request), what);
-  requests_.push_back(request);
+void MpiCommunicator::Receive(void* data, size_t bytes, int from, const char* what,
+                              Messages* under_way) {
+  for (size_t begin = 0; begin < bytes; begin += message_bytes_) {
+    Try(MPI_Irecv(Plus(data, begin), Count(std::min(message_bytes_, bytes - begin)), MPI_BYTE, from,
+                  kDataTag, group_->get(), &under_way->emplace_back(MPI_REQUEST_NULL)),
+        what);
+  }
 }
 
 // MPI's own waits would not notice that a rank gave up. When one did, what is under way is left to
 // MPI: the process is about to end.
-void MpiCommunicator::Wait(const char* what) {
+void MpiCommunicator::Wait(const char* what, Messages* under_way) {
   int done = 0;
   for (int tries = 1; done == 0; ++tries) {
-    Try(MPI_Testall(static_cast<int>(requests_.size()), requests_.data(), &done,
+    Try(MPI_Testall(static_cast<int>(under_way->size()), under_way->data(), &done,
                     MPI_STATUSES_IGNORE),
         what);
     if (done != 0) break;
     if (tries % 32 == 0) abort_->Check(what, world_rank_);
     if (tries % 8 == 0) ::sched_yield();
   }
-  requests_.clear();
+  under_way->clear();
 }
 
 std::vector<Part> MpiCommunicator::PartsOf(Part whole) const {
@@ -110,46 +133,48 @@ std::vector<Part> MpiCommunicator::PartsOf(Part whole) const {
   return parts;
 }
 
-// Every rank gets its part of all others' buffers and reduces it into its own.
-void MpiCommunicator::ReduceParts(void* data, const std::vector<Part>& parts, WireType type,
-                                  ReduceOp op, const char* what) {
+void MpiCommunicator::SumPieces(void* data, const std::vector<std::vector<Part>>& pieces,
+                                WireType type, ReduceOp op, bool send_to_all, const char* what) {
   const size_t element = SizeOf(type);
   const auto at = [&](const Part& part) {
     return Plus(data, static_cast<size_t>(part.begin) * element);
   };
-  const Part own = parts[static_cast<size_t>(rank())];
-  const size_t own_bytes = static_cast<size_t>(own.size()) * element;
-  scratch_.resize(std::max(scratch_.size(), own_bytes * static_cast<size_t>(size())));
-  std::vector<const void*> sources;
-  sources.reserve(static_cast<size_t>(size()));
-  for (int r = 0; r < size(); ++r) {
-    std::byte* const slot = scratch_.data() + static_cast<size_t>(r) * own_bytes;
-    sources.push_back(r == rank() ? at(own) : slot);
-    if (r == rank()) continue;
-    const Part& theirs = parts[static_cast<size_t>(r)];
-    Receive(slot, own_bytes, r, what);
-    Send(at(theirs), static_cast<size_t>(theirs.size()) * element, r, what);
-  }
-  Wait(what);
-  void* const output = at(own);
-  Reduce(sources, {&output, 1}, own.size(), type, op);
-}
-
-// Every rank sends its part to all others.
-void MpiCommunicator::ShareParts(void* data, const std::vector<Part>& parts, size_t element,
-                                 const char* what) {
-  const auto begin = [&](int r) {
-    return Plus(data, static_cast<size_t>(parts[static_cast<size_t>(r)].begin) * element);
+  const auto bytes = [&](const Part& part) { return static_cast<size_t>(part.size()) * element; };
+  const auto own = [&](size_t piece) { return pieces[piece][static_cast<size_t>(rank())]; };
+  const auto slot = [&](size_t piece, int r) {
+    return scratch_[piece % 2].data() + static_cast<size_t>(r) * bytes(own(piece));
   };
-  const auto bytes = [&](int r) {
-    return static_cast<size_t>(parts[static_cast<size_t>(r)].size()) * element;
+  // Of two pieces that follow one another.
+  std::array<Messages, 2> under_way;
+  const auto collect = [&](size_t piece) {
+    std::vector<std::byte>& scratch = scratch_[piece % 2];
+    scratch.resize(std::max(scratch.size(), bytes(own(piece)) * static_cast<size_t>(size())));
+    for (int r = 0; r < size(); ++r) {
+      if (r == rank()) continue;
+      const Part theirs = pieces[piece][static_cast<size_t>(r)];
+      Receive(slot(piece, r), bytes(own(piece)), r, what, &under_way[piece % 2]);
+      Send(at(theirs), bytes(theirs), r, what, &under_way[piece % 2]);
+    }
   };
-  for (int r = 0; r < size(); ++r) {
-    if (r == rank()) continue;
-    Receive(begin(r), bytes(r), r, what);
-    Send(begin(rank()), bytes(rank()), r, what);
+  collect(0);
+  for (size_t piece = 0; piece < pieces.size(); ++piece) {
+    Messages& next = under_way[(piece + 1) % 2];
+    if (piece + 1 < pieces.size()) collect(piece + 1);
+    Wait(what, &under_way[piece % 2]);
+    std::vector<const void*> sources;
+    for (int r = 0; r < size(); ++r) {
+      sources.push_back(r == rank() ? at(own(piece)) : slot(piece, r));
+    }
+    void* const output = at(own(piece));
+    Reduce(sources, {&output, 1}, own(piece).size(), type, op);
+    for (int r = 0; send_to_all && r < size(); ++r) {
+      if (r == rank()) continue;
+      const Part theirs = pieces[piece][static_cast<size_t>(r)];
+      Receive(at(theirs), bytes(theirs), r, what, &next);
+      Send(output, bytes(own(piece)), r, what, &next);
+    }
   }
-  Wait(what);
+  Wait(what, &under_way[pieces.size() % 2]);
 }
 
 void MpiCommunicator::Allreduce(void* data, int64_t count, WireType type, ReduceOp op) {
@@ -166,12 +191,12 @@ void MpiCommunicator::Allreduce(void* data, int64_t count, WireType type, Reduce
     for (int r = 0; r < size(); ++r) sources.push_back(all.data() + static_cast<size_t>(r) * bytes);
     return Reduce(sources, {&data, 1}, count, type, op);
   }
+  std::vector<std::vector<Part>> pieces;
   const auto step = static_cast<int64_t>(kPieceBytes / element) * size();
   for (int64_t begin = 0; begin < count; begin += step) {
-    const std::vector<Part> parts = PartsOf({begin, std::min(begin + step, count)});
-    ReduceParts(data, parts, type, op, what);
-    ShareParts(data, parts, element, what);
+    pieces.push_back(PartsOf({begin, std::min(begin + step, count)}));
   }
+  SumPieces(data, pieces, type, op, /*send_to_all=*/true, what);
 }
 
 bool MpiCommunicator::ReduceScatter(void* data, int64_t count, WireType type, ReduceOp op) {
@@ -179,15 +204,16 @@ bool MpiCommunicator::ReduceScatter(void* data, int64_t count, WireType type, Re
   abort_->Check(what, world_rank_);
   if (size() == 1) return AllFinite(data, count, type);
   const std::vector<Part> whole = PartsOf({0, count});
+  std::vector<std::vector<Part>> pieces;
   const auto step = static_cast<int64_t>(kPieceBytes / SizeOf(type));
   for (int64_t done = 0; done <= count / size(); done += step) {
-    std::vector<Part> parts;
+    std::vector<Part>& parts = pieces.emplace_back();
     for (const Part& part : whole) {
       const int64_t begin = std::min(part.begin + done, part.end);
       parts.push_back({begin, std::min(begin + step, part.end)});
     }
-    ReduceParts(data, parts, type, op, what);
   }
+  SumPieces(data, pieces, type, op, /*send_to_all=*/false, what);
   const Part& mine = whole[static_cast<size_t>(rank())];
   return AllFinite(Plus(data, static_cast<size_t>(mine.begin) * SizeOf(type)), mine.size(), type);
 }
@@ -197,14 +223,15 @@ void MpiCommunicator::Allgather(const void* mine, size_t bytes, void* all) {
   abort_->Check(what, world_rank_);
   if (bytes == 0) return;
   std::memmove(Plus(all, static_cast<size_t>(rank()) * bytes), mine, bytes);
+  Messages under_way;
   for (size_t begin = 0; begin < bytes; begin += kPieceBytes) {
     const size_t piece = std::min(kPieceBytes, bytes - begin);
     for (int r = 0; r < size(); ++r) {
       if (r == rank()) continue;
-      Receive(Plus(all, static_cast<size_t>(r) * bytes + begin), piece, r, what);
-      Send(Plus(all, static_cast<size_t>(rank()) * bytes + begin), piece, r, what);
+      Receive(Plus(all, static_cast<size_t>(r) * bytes + begin), piece, r, what, &under_way);
+      Send(Plus(all, static_cast<size_t>(rank()) * bytes + begin), piece, r, what, &under_way);
     }
-    Wait(what);
+    Wait(what, &under_way);
   }
 }
 
@@ -213,19 +240,19 @@ void MpiCommunicator::Broadcast(void* data, size_t bytes, int root) {
   abort_->Check(what, world_rank_);
   for (size_t begin = 0; begin < bytes; begin += kPieceBytes) {
     const size_t piece = std::min(kPieceBytes, bytes - begin);
-    MPI_Request request = MPI_REQUEST_NULL;
-    Try(MPI_Ibcast(Plus(data, begin), Count(piece), MPI_BYTE, root, group_->get(), &request), what);
-    requests_.push_back(request);
-    Wait(what);
+    Messages under_way = {MPI_REQUEST_NULL};
+    Try(MPI_Ibcast(Plus(data, begin), Count(piece), MPI_BYTE, root, group_->get(),
+                   under_way.data()),
+        what);
+    Wait(what, &under_way);
   }
 }
 
 void MpiCommunicator::Barrier() {
   abort_->Check("barrier", world_rank_);
-  MPI_Request request = MPI_REQUEST_NULL;
-  Try(MPI_Ibarrier(group_->get(), &request), "barrier");
-  requests_.push_back(request);
-  Wait("barrier");
+  Messages under_way = {MPI_REQUEST_NULL};
+  Try(MPI_Ibarrier(group_->get(), under_way.data()), "barrier");
+  Wait("barrier", &under_way);
 }
 
 // MPI knows colors from 0 on only: they are numbered as they come by rank.
@@ -241,7 +268,7 @@ std::unique_ptr<Communicator> MpiCommunicator::Split(int color, int key) {
   auto group = std::make_unique<Group>(group_->runtime(), data);
   Try(MPI_Comm_dup(group->get(), &channel), "split");
   auto abort = std::make_shared<AbortChannel>(group_->runtime(), channel, abort_);
-  return std::make_unique<MpiCommunicator>(std::move(group), std::move(abort), world_rank_);
+  return std::make_unique<MpiCommunicator>(std::move(group), std::move(abort), host_, world_rank_);
 }
 
 }  // namespace
@@ -249,7 +276,7 @@ std::unique_ptr<Communicator> MpiCommunicator::Split(int color, int key) {
 
 bool HasMpi() { return true; }
 
-std::unique_ptr<Communicator> MakeMpiWorld() {
+std::unique_ptr<Communicator> MakeMpiWorld(const std::string& host) {
   auto runtime = std::make_shared<mpi::Runtime>();
   MPI_Comm data = MPI_COMM_NULL;
   MPI_Comm channel = MPI_COMM_NULL;
@@ -258,7 +285,7 @@ std::unique_ptr<Communicator> MakeMpiWorld() {
   mpi::Check(MPI_Comm_dup(MPI_COMM_WORLD, &channel), "start of MPI", group->rank());
   auto abort = std::make_shared<mpi::AbortChannel>(runtime, channel, nullptr);
   const int rank = group->rank();
-  return std::make_unique<mpi::MpiCommunicator>(std::move(group), std::move(abort), rank);
+  return std::make_unique<mpi::MpiCommunicator>(std::move(group), std::move(abort), host, rank);
 }
 
 void PlainMpiAllreduce(float* data, int64_t count) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "comm/communicator.h"
 
@@ -18,9 +19,10 @@ bool HasMpi();
 // Elements are summed in the order of the ranks here too: ranks send each other the parts of their
 // buffers, reduce their own part and send the result to all, the volume of a ring. Counts are not
 // bounded by MPI's int. Waits also end with CommError when a rank of the group, or of one that it
-// was split from, called Abort. local_rank and local_size count the ranks of MPI's shared-memory
-// domain. Throws CommError (78) when there is no MPI in this build or it does not start.
-std::unique_ptr<Communicator> MakeMpiWorld();
+// was split from, called Abort. local_rank and local_size count the ranks that give the same `host`
+// (HostKey() of comm/hosts.h). Throws CommError (78) when there is no MPI in this build or it does
+// not start.
+std::unique_ptr<Communicator> MakeMpiWorld(const std::string& host);
 
 // MPI's own sum of floats over all ranks of the job, in place: what ours is measured against. Only
 // while a communicator of MakeMpiWorld lives.

@@ -14,7 +14,7 @@ namespace {
 }  // namespace
 
 bool HasMpi() { return false; }
-std::unique_ptr<Communicator> MakeMpiWorld() { Refuse(); }
+std::unique_ptr<Communicator> MakeMpiWorld(const std::string&) { Refuse(); }
 void PlainMpiAllreduce(float*, int64_t) { Refuse(); }
 
 }  // namespace lockstep

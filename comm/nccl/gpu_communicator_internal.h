@@ -9,7 +9,7 @@
 
 #include "comm/communicator.h"
 #include "comm/forwarding_communicator.h"
-#include "comm/layered.h"
+#include "comm/hosts.h"
 #include "comm/nccl/gpu_group_internal.h"
 #include "comm/nccl/nccl_communicator.h"
 
@@ -24,7 +24,7 @@ struct Members {
   // Ranks with the same `host` are on one.
   static Members Of(Communicator& ranks, NcclRanks connected, const std::string& host) {
     Members members;
-    const int first = connected == NcclRanks::kAll ? 0 : FirstRankOfHost(ranks, host);
+    const int first = connected == NcclRanks::kAll ? 0 : RanksOfHost(ranks, host).front();
     members.connected = ranks.Split(first, ranks.rank());
     members.several_hosts = members.connected->size() < ranks.size();
     if (!members.several_hosts) return members;

@@ -109,6 +109,15 @@ void AllreduceEqualsSerialSums(Communicator& c) {
   }
 }
 
+// Above what any communicator sends, or adds, in one go.
+void LargeBuffersGoInSeveralPieces(Communicator& c) {
+  constexpr int64_t kCount = 2500001;
+  Bytes data(size_t{kCount} * 4);
+  CheckAllreduce(c, data.data(), kCount, WireType::kFloat32, ReduceOp::kSum, 900);
+  CheckReduceScatter(c, data.data(), kCount, WireType::kFloat32, ReduceOp::kSum, 901);
+  CheckAllgather(c, 2500001, 902);
+}
+
 void AllocatedBuffersAtAnyOffset(Communicator& c) {
   const std::shared_ptr<std::byte> memory = c.Allocate(static_cast<size_t>(kManyPieces) * 4 + 4096);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(memory.get()) % 64, 0U);
@@ -395,6 +404,7 @@ void ManyRandomCollectivesInSequence(Communicator& c) {
 
 constexpr Check kChecks[] = {
     {"AllreduceEqualsSerialSums", AllreduceEqualsSerialSums},
+    {"LargeBuffersGoInSeveralPieces", LargeBuffersGoInSeveralPieces},
     {"AllocatedBuffersAtAnyOffset", AllocatedBuffersAtAnyOffset},
     {"AllocatedAndPlainBuffersTogether", AllocatedAndPlainBuffersTogether},
     {"AllocatedBuffersLiveAsLongAsTheyAreHeld", AllocatedBuffersLiveAsLongAsTheyAreHeld},
