@@ -208,7 +208,7 @@ Heartbeat::Impl::~Impl() {
 }
 
 void Heartbeat::Impl::Joined(int rank) {
-  watch_->Heard(rank);
+  watch_->Heard(rank, Clock::now());
   sockets_[static_cast<size_t>(rank)] = links_->To(rank)->socket().native_handle();
   links_->To(rank)->Send(MakeBeat());  // which says to a hub that its hello was heard
   if (!links_->complete()) return;
@@ -262,7 +262,7 @@ void Heartbeat::Impl::LookForStuck(Clock::time_point now) {
 }
 
 void Heartbeat::Impl::Received(int rank, const Frame& frame) {
-  watch_->Heard(rank);
+  watch_->Heard(rank, Clock::now());
   if (frame.type == FrameType::kBeat) {
     const Clock::time_point now = Clock::now();
     for (const liveness::RankState& state : frame.states) table_->Update(state, now);

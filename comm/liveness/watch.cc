@@ -5,9 +5,10 @@
 namespace lockstep::liveness {
 
 Watch::Watch(Star star, Limits limits, Clock::time_point now)
-    : star_(star), limits_(limits), peers_(static_cast<size_t>(star.size)), looked_(now) {}
+    : star_(star), limits_(limits), peers_(static_cast<size_t>(star.size)), called_(now) {}
 
-void Watch::Heard(int rank) {
+void Watch::Heard(int rank, Clock::time_point now) {
+  PassUntil(now);
   Peer& peer = PeerOf(rank);
   peer.known = true;
   peer.heard = awake_;
@@ -31,17 +32,24 @@ bool Watch::IsMute(int rank) const {
   return PeerOf(rank).left || PeerOf(rank).lost_since.has_value();
 }
 
-Milliseconds Watch::Patience() const {
-  if (star_.rank == 0) return Milliseconds(0);
-  if (star_.rank == star_.deputy) return IsMute(0) ? Milliseconds(0) : limits_.patience;
-  return IsMute(0) && IsMute(star_.deputy) ? Milliseconds(0) : limits_.patience;
+// A connection closes for all at once; silence the hubs notice up to a tick apart, and later where
+// they are short of time.
+Milliseconds Watch::Patience(RankLost::How how) const {
+  const bool all_hubs_mute = IsMute(0) && (star_.rank == star_.deputy || IsMute(star_.deputy));
+  if (star_.rank == 0 || all_hubs_mute) return Milliseconds(0);
+  return how == RankLost::How::kSilent ? 2 * limits_.patience : limits_.patience;
 }
 
 // A call that comes late says that this process has not run: others may have spoken meanwhile, and
 // what they said is still to be read. More than two ticks never count at once.
+void Watch::PassUntil(Clock::time_point now) {
+  const auto passed = std::chrono::duration_cast<Milliseconds>(now - called_);
+  awake_ += std::min(passed, 2 * limits_.tick);
+  called_ += passed;
+}
+
 std::optional<Finding> Watch::Look(Clock::time_point now) {
-  awake_ += std::min(std::chrono::duration_cast<Milliseconds>(now - looked_), 2 * limits_.tick);
-  looked_ = now;
+  PassUntil(now);
   for (Peer& peer : peers_) Judge(&peer);
   std::optional<Finding> first;
   Milliseconds since{0};
@@ -53,7 +61,7 @@ std::optional<Finding> Watch::Look(Clock::time_point now) {
                     .how = peer.closed ? RankLost::How::kDied : RankLost::How::kSilent,
                     .silent = awake_ - peer.heard};
   }
-  if (!first || awake_ - since < Patience()) return std::nullopt;
+  if (!first || awake_ - since < Patience(first->how)) return std::nullopt;
   return first;
 }
 

@@ -37,13 +37,14 @@ struct Finding {
 class Watch {
  public:
   struct Limits {
-    Milliseconds silence;   // counted from the first Heard() of a rank on
-    Milliseconds patience;  // for a hub that has lost the same rank to say so
-    Milliseconds tick;      // about the time between calls of Look()
+    Milliseconds silence;  // counted from the first Heard() of a rank on
+    // For a hub that has lost the same rank to say so; twice as long where it is silent.
+    Milliseconds patience;
+    Milliseconds tick;  // about the time between calls of Look()
   };
   Watch(Star star, Limits limits, Clock::time_point now);
 
-  void Heard(int rank);
+  void Heard(int rank, Clock::time_point now);
   // Its connection closed.
   void Closed(int rank);
   // It has said goodbye.
@@ -67,12 +68,13 @@ class Watch {
   void Judge(Peer* peer) const;
   // Whether the hub `rank` cannot be expected to say anything.
   bool IsMute(int rank) const;
-  Milliseconds Patience() const;
+  Milliseconds Patience(RankLost::How how) const;
+  void PassUntil(Clock::time_point now);
 
   const Star star_;
   const Limits limits_;
   std::vector<Peer> peers_;
-  Clock::time_point looked_;
+  Clock::time_point called_;
   Milliseconds awake_{0};  // time in which this process ran
 };
 

@@ -19,7 +19,7 @@ class WatchTest : public testing::Test {
   }
   void HearAll(int except = -1) {
     for (int rank = 0; rank < 4; ++rank) {
-      if (star_.Watches(rank) && rank != except) watch_->Heard(rank);
+      if (star_.Watches(rank) && rank != except) watch_->Heard(rank, now_);
     }
   }
   // Ticks in which all but `except` are heard, until something is found or `limit` has passed.
@@ -53,7 +53,7 @@ TEST_F(WatchTest, RankZeroSaysAtOnceWhoHasDied) {
 
 TEST_F(WatchTest, SilenceIsALossWhenItIsLong) {
   EXPECT_FALSE(Pass(kSilence - 2 * kTick, 2));
-  watch_->Heard(2);
+  watch_->Heard(2, now_);
   const Clock::time_point start = now_;
   const auto finding = Pass(2 * kSilence, 2);
   ASSERT_TRUE(finding);
@@ -75,7 +75,7 @@ TEST_F(WatchTest, OwnSleepIsNobodysSilence) {
     now_ += 100 * kSilence;
     EXPECT_FALSE(watch_->Look(now_));
     EXPECT_FALSE(Pass(kSilence / 2, 2));
-    watch_->Heard(2);
+    watch_->Heard(2, now_);
   }
   EXPECT_TRUE(Pass(2 * kSilence, 2));
 }
@@ -88,6 +88,27 @@ TEST_F(WatchTest, TheDeputyGivesRankZeroTimeToSpeak) {
   ASSERT_TRUE(Pass(10 * kPatience));
   EXPECT_GE(Since(start), kPatience);
   EXPECT_LE(Since(start), kPatience + 2 * kTick);
+}
+
+// Who hears a rank at other moments than rank 0 does, and looks at others, does not speak first.
+TEST_F(WatchTest, TheDeputyGivesRankZeroTwiceTheTimeForSilence) {
+  Be(1);
+  const Clock::time_point start = now_;
+  ASSERT_TRUE(Pass(2 * kSilence, 3));
+  EXPECT_GE(Since(start), kSilence + 2 * kPatience);
+  EXPECT_LE(Since(start), kSilence + 2 * kPatience + kTick);
+}
+
+TEST_F(WatchTest, SilenceBeginsBetweenLooks) {
+  EXPECT_FALSE(Pass(5 * kTick));
+  now_ += kTick / 2;
+  watch_->Heard(2, now_);
+  const Clock::time_point start = now_;
+  now_ -= kTick / 2;
+  const auto finding = Pass(2 * kSilence, 2);
+  ASSERT_TRUE(finding);
+  EXPECT_GE(Since(start), kSilence);
+  EXPECT_LE(finding->silent, Since(start));
 }
 
 TEST_F(WatchTest, TheDeputySaysAtOnceThatRankZeroIsLost) {
