@@ -1,4 +1,4 @@
-// Jobs in which nobody dies and nothing goes on, or seems to (faults B9, F1, F3 to F6, F10), under
+// Jobs in which nobody dies and nothing goes on, or seems to (faults B9, F1 to F6, F10), under
 // the real mpirun.
 #include <gmock/gmock.h>
 #include <signal.h>
@@ -16,6 +16,7 @@ namespace {
 
 using std::chrono::steady_clock;
 using testing::HasSubstr;
+using testing::Not;
 
 // Stops the main thread of a process, and no other of its threads.
 class StoppedThread {
@@ -188,7 +189,32 @@ TEST_F(LostPackets, F3AndF6OfAllEndTheJob) {
   }
 }
 
-// From the first connection on.
+// A link so slow that every sum waits for it, on which heartbeats travel as well, is nobody's loss.
+// LOCKSTEP_SOAK_SECONDS has jobs run on it for so long.
+TEST_F(LostPackets, F2OnAMegabitASecondNobodyLooksDead) {
+  const std::string slow = "tc qdisc add dev lo root tbf rate 1mbit burst 128kb latency 400ms";
+  if (!there_ || !Succeeds("unshare -n sh -c 'ip link set lo up && " + slow + "'")) {
+    GTEST_SKIP() << "no network namespaces, or no tc(8) with tbf, here";
+  }
+  const char* const asked = std::getenv("LOCKSTEP_SOAK_SECONDS");
+  const double seconds = asked == nullptr ? 8.0 : std::atof(asked);
+  const Arguments job = Reproducible("", {"--iterations", "2"});
+  const std::string hash = RunWell(job).WeightsHash();
+  ProgramSetting setting = InOwnNetwork(slow + " && exec \"$@\"");
+  double passed = 0.0;
+  while (passed < seconds) {
+    const auto start = steady_clock::now();
+    const Outcome outcome = RunProgram(job + Arguments{"--communicator", "mpi"}, setting);
+    passed += SecondsSince(start);
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(outcome.WeightsHash(), hash);
+    EXPECT_THAT(outcome.err, Not(HasSubstr("lockstep: ")));
+    // Two sums of a quarter of a megabyte from both, and the start.
+    EXPECT_GT(SecondsSince(start), 8.0) << "the link was not slow";
+  }
+}
+
+// From the first connection on. LOCKSTEP_SOAK_SECONDS has jobs run so for so long.
 TEST_F(LostPackets, F5OfOneInTenHarmNobody) {
   const std::string loss =
       "nft add table inet t && nft 'add chain inet t i { type filter hook input priority 0; }' && "
@@ -196,14 +222,20 @@ TEST_F(LostPackets, F5OfOneInTenHarmNobody) {
   if (!there_ || !Succeeds("unshare -n sh -c \"" + loss + "\"")) {
     GTEST_SKIP() << "no network namespaces, or no nft(8), here";
   }
+  const char* const asked = std::getenv("LOCKSTEP_SOAK_SECONDS");
+  const double seconds = asked == nullptr ? 0.0 : std::atof(asked);
   const std::string hash = RunWell(Reproducible()).WeightsHash();
   const ProgramSetting setting = InOwnNetwork(loss + " && { \"$@\"; code=$?; nft list ruleset > " +
                                               Dir("counted") + "; exit $code; }");
-  const Outcome outcome = RunProgram(Reproducible("job", {"--communicator", "mpi"}), setting);
-  EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_EQ(outcome.WeightsHash(), hash);
-  // "counter packets 123 bytes 4567 drop".
-  EXPECT_THAT(ReadFile(Dir("counted")), testing::ContainsRegex("counter packets [1-9][0-9]+ "));
+  const auto start = steady_clock::now();
+  do {
+    std::filesystem::remove_all(Dir("job"));
+    const Outcome outcome = RunProgram(Reproducible("job", {"--communicator", "mpi"}), setting);
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(outcome.WeightsHash(), hash);
+    // "counter packets 123 bytes 4567 drop".
+    EXPECT_THAT(ReadFile(Dir("counted")), testing::ContainsRegex("counter packets [1-9][0-9]+ "));
+  } while (SecondsSince(start) < seconds);
 }
 
 // Everything is lost for less than the heartbeat's patience: nobody gets on, and nobody is lost.

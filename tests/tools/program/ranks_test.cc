@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <regex>
 #include <sstream>
 #include <thread>
 
@@ -41,6 +42,50 @@ TEST_F(Ranks, EveryCommunicatorOfChainerMnTrains) {
   }
   ExpectJobFails(RunOn(2, job + Arguments{"--communicator", "carrier_pigeon"}), 64,
                  "carrier_pigeon");
+}
+
+// Chainer's distributed example on machines without GPUs (CF-31): its hyperparameters, from the
+// platform. The batch is that of all together.
+TEST_F(Ranks, ChainersDistributedExampleTrainsWithItsHyperparameters) {
+  const Arguments job{"train",
+                      "--train",
+                      Channel("many", Pictures(600)),
+                      "--test",
+                      Dir("test"),
+                      "--model",
+                      "vgg",
+                      "--width",
+                      "0.0625",
+                      "--threads",
+                      "1",
+                      "--model-dir",
+                      Dir("model"),
+                      "--output-data-dir",
+                      Dir("out")};
+  ProgramSetting setting =
+      Under(Setting({{"SM_HPS", R"({"epochs": 30, "batch-size": 256, "communicator": "naive"})"},
+                     {"SM_NUM_GPUS", "0"}}),
+            2);
+  const Outcome outcome = RunProgram(job, setting);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  for (const char* line :
+       {"# Minibatch-size: 256\n", "# epoch: 30\n", "exchanging gradients by mpi\n"}) {
+    EXPECT_EQ(Count(outcome.out, line), 1) << line << outcome.out;
+  }
+  const std::string log = ReadFile(Dir("out/log"));
+  const std::vector<std::string> epochs = InLog(log, "epoch");
+  ASSERT_EQ(epochs.size(), 30U);
+  EXPECT_EQ(epochs.back(), "30");
+  // What both found together on 33 pictures is what one process finds.
+  const Outcome alone =
+      RunWell({"predict", "--model-dir", Dir("model"), "--channel", Dir("test"), "--threads", "1"});
+  std::smatch found;
+  ASSERT_TRUE(std::regex_search(alone.out, found, std::regex("\\((\\d+) of (\\d+)\\)")))
+      << alone.out;
+  EXPECT_DOUBLE_EQ(std::stod(found[1]) / std::stod(found[2]),
+                   std::stod(InLog(log, "validation/main/accuracy").back()));
+  const std::vector<std::string> losses = InLog(log, "main/loss");
+  EXPECT_LT(std::stod(losses.back()), 0.9 * std::stod(losses.front()));
 }
 
 // As the platform's toolkit starts it (Open MPI's --tag-output marks each line with its rank).
