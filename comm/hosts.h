@@ -13,8 +13,8 @@ namespace lockstep {
 // namespaces of processes and networks, and the user.
 std::string HostKey();
 
-// The ranks of `whole` that give the same `host` as this one, in order; at least this one. All
-// ranks call it together.
+// The ranks of `whole` that give the same `host`, or any other name of a place, as this one, in
+// order; at least this one. All ranks call it together.
 std::vector<int> RanksOfHost(Communicator& whole, const std::string& host);
 
 }  // namespace lockstep

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
-#include <functional>
 #include <initializer_list>
 #include <string>
 #include <utility>
@@ -95,10 +94,7 @@ std::string PlaceOfProcess() { return HostKey() + " " + cpu::AffinityMask(); }
 
 // A launcher may give each rank processors of its own, or all the same ones.
 int RanksOfTheseProcessors(Communicator& ranks) {
-  const size_t mine = std::hash<std::string>()(PlaceOfProcess());
-  std::vector<size_t> places(static_cast<size_t>(ranks.size()));
-  ranks.Allgather(&mine, sizeof mine, places.data());
-  return static_cast<int>(std::count(places.begin(), places.end(), mine));
+  return static_cast<int>(RanksOfHost(ranks, PlaceOfProcess()).size());
 }
 
 }  // namespace

@@ -11,7 +11,8 @@ namespace lockstep {
 
 struct WorldOptions {
   Transport transport = Transport::kAuto;
-  // Above 0: this many neighbouring ranks are taken for a host, wherever they run. For tests.
+  // Above 0: this many neighbouring ranks are taken for a host, wherever they run, by MPI as well.
+  // For tests.
   int ranks_per_host = 0;
 };
 

@@ -43,8 +43,8 @@ double Median(std::vector<double> values) {
 // The three ways to sum the same number of floats, one after the other in every round.
 class AllreduceBench {
  public:
-  AllreduceBench(Communicator& mpi, Communicator& ranks, const AllreduceOptions& options)
-      : mpi_(mpi), ranks_(ranks), options_(options) {}
+  AllreduceBench(Communicator& ranks, const AllreduceOptions& options)
+      : ranks_(ranks), options_(options) {}
 
   std::string Row(double megabytes) {
     const auto count = static_cast<int64_t>(megabytes * 1e6 / sizeof(float));
@@ -65,7 +65,7 @@ class AllreduceBench {
       bus.push_back(2.0 * (size - 1.0) / size * static_cast<double>(count) * 4.0 / s * 1e-9);
     }
     char line[160];
-    std::snprintf(line, sizeof line, "%8s %10.2f %10.2f %10.2f %9.1f %9.1f\n",
+    std::snprintf(line, sizeof line, "%8s %10.3g %10.3g %10.3g %9.1f %9.1f\n",
                   FormatG(megabytes).c_str(), bus[0], bus[1], bus[2], bus[0] / bus[2],
                   bus[1] / bus[2]);
     return line;
@@ -102,11 +102,10 @@ class AllreduceBench {
                         }) /
                         2;
     int64_t calls = std::clamp<int64_t>(static_cast<int64_t>(options_.seconds / once), 1, 100000);
-    mpi_.Broadcast(&calls, sizeof calls, 0);
+    ranks_.Broadcast(&calls, sizeof calls, 0);
     return calls;
   }
 
-  Communicator& mpi_;
   Communicator& ranks_;  // what is measured
   const AllreduceOptions& options_;
 };
@@ -119,7 +118,7 @@ int RunBenchAllreduce(std::span<const std::string> arguments) {
                   "Sums float32 over ranks beside MPI_Allreduce; run it under mpirun.");
   options
       .Add("communicator", &bench.communicator,
-           "shared memory in hosts and MPI between them, or MPI alone")
+           "auto: shared memory in hosts and MPI between them; mpi: MPI alone")
       .OneOf({"auto", "mpi"});
   options.Add("megabytes", &bench.megabytes, "buffer sizes, of 10^6 bytes");
   options.Add("rounds", &bench.rounds, "alternating rounds, of which medians are told")
@@ -140,13 +139,14 @@ int RunBenchAllreduce(std::span<const std::string> arguments) {
   if (LaunchedRanks() < 2) {
     throw ConfigError("one rank has nobody to sum with; run mpirun -np 2 lockstep bench allreduce");
   }
-  const std::unique_ptr<Communicator> mpi = MakeMpiWorld(HostKey());
+  const std::string host = HostKey();
+  const std::unique_ptr<Communicator> mpi = MakeMpiWorld(host);
   std::unique_ptr<Communicator> ranks = mpi->Split(0, mpi->rank());
-  if (bench.communicator == "auto") ranks = MakeLayered(std::move(ranks), HostKey(), mpi->rank());
+  if (bench.communicator == "auto") ranks = MakeLayered(std::move(ranks), host, mpi->rank());
   std::string table = std::to_string(ranks->size()) + " ranks, " + ranks->name() +
                       ", float32 sums, bus GB/s: 2 (n - 1) / n x bytes / time\n"
                       "      MB   in place      plain        MPI   / MPI, / MPI, plain\n";
-  AllreduceBench run(*mpi, *ranks, bench);
+  AllreduceBench run(*ranks, bench);
   for (const double megabytes : bench.megabytes) table += run.Row(megabytes);
   if (mpi->rank() == 0) PrintResult(table);
   return 0;

@@ -17,7 +17,8 @@
 namespace lockstep::tools {
 namespace {
 
-// More than the heartbeat's patience with the rank that is to speak first.
+// More than the heartbeat's patience with the rank that is to speak first of one that has died;
+// where one is silent no collective fails.
 constexpr std::chrono::milliseconds kHeartbeatSpeaks{1600};
 // For a process that heard that another gave up to end in its own way, and for that other's exit
 // code to be the first that the launcher sees.

@@ -262,9 +262,9 @@ void Heartbeat::Impl::LookForStuck(Clock::time_point now) {
 }
 
 void Heartbeat::Impl::Received(int rank, const Frame& frame) {
-  watch_->Heard(rank, Clock::now());
+  const Clock::time_point now = Clock::now();
+  watch_->Heard(rank, now);
   if (frame.type == FrameType::kBeat) {
-    const Clock::time_point now = Clock::now();
     for (const liveness::RankState& state : frame.states) table_->Update(state, now);
   } else if (frame.type == FrameType::kGoodbye) {
     watch_->Left(rank);

@@ -21,7 +21,7 @@ struct HeartbeatOptions {
   // So is one that does not come for so long to a collective that others wait in, and the job
   // where all are inside of collectives for so long; 0: never.
   std::chrono::milliseconds stuck{0};
-  // For rank 0 to tell of a loss before others do.
+  // For rank 0 to tell of a loss before others do; an interval more where a rank is silent.
   std::chrono::milliseconds patience{1000};
   // For all connections, at the start.
   std::chrono::milliseconds join{20000};

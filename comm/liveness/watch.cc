@@ -32,16 +32,16 @@ bool Watch::IsMute(int rank) const {
   return PeerOf(rank).left || PeerOf(rank).lost_since.has_value();
 }
 
-// A connection closes for all at once; silence the hubs notice up to a tick apart, and later where
-// they are short of time.
+// A connection closes for all at once; silence the hubs notice up to a tick apart.
 Milliseconds Watch::Patience(RankLost::How how) const {
   const bool all_hubs_mute = IsMute(0) && (star_.rank == star_.deputy || IsMute(star_.deputy));
   if (star_.rank == 0 || all_hubs_mute) return Milliseconds(0);
-  return how == RankLost::How::kSilent ? 2 * limits_.patience : limits_.patience;
+  return how == RankLost::How::kSilent ? limits_.patience + limits_.tick : limits_.patience;
 }
 
 // A call that comes late says that this process has not run: others may have spoken meanwhile, and
-// what they said is still to be read. More than two ticks never count at once.
+// what they said is still to be read. More than two ticks never count at once. What is less than a
+// millisecond counts at the next call: there may be many in one.
 void Watch::PassUntil(Clock::time_point now) {
   const auto passed = std::chrono::duration_cast<Milliseconds>(now - called_);
   awake_ += std::min(passed, 2 * limits_.tick);
@@ -56,12 +56,11 @@ std::optional<Finding> Watch::Look(Clock::time_point now) {
   for (int rank = 0; rank < star_.size; ++rank) {
     const Peer& peer = PeerOf(rank);
     if (!peer.lost_since || (first && *peer.lost_since >= since)) continue;
+    const auto how = peer.closed ? RankLost::How::kDied : RankLost::How::kSilent;
+    if (awake_ - *peer.lost_since < Patience(how)) continue;
     since = *peer.lost_since;
-    first = Finding{.rank = rank,
-                    .how = peer.closed ? RankLost::How::kDied : RankLost::How::kSilent,
-                    .silent = awake_ - peer.heard};
+    first = Finding{.rank = rank, .how = how, .silent = awake_ - peer.heard};
   }
-  if (!first || awake_ - since < Patience(first->how)) return std::nullopt;
   return first;
 }
 

@@ -38,12 +38,14 @@ class Watch {
  public:
   struct Limits {
     Milliseconds silence;  // counted from the first Heard() of a rank on
-    // For a hub that has lost the same rank to say so; twice as long where it is silent.
+    // For a hub that has lost the same rank to say so; a tick more where that rank has not died but
+    // is silent.
     Milliseconds patience;
     Milliseconds tick;  // about the time between calls of Look()
   };
   Watch(Star star, Limits limits, Clock::time_point now);
 
+  // `now` never goes back from call to call, here and in Look().
   void Heard(int rank, Clock::time_point now);
   // Its connection closed.
   void Closed(int rank);

@@ -20,13 +20,16 @@ namespace lockstep {
 namespace mpi {
 namespace {
 
-// Buffers go in pieces: of this many bytes from each rank to each. Scratch memory is a multiple of
-// it, MPI counts in int, and while one is summed the next ones are on their way.
-constexpr size_t kPieceBytes = size_t{1} << 20;
-// What one message to another host carries at most. Open MPI sends so much over TCP at once
-// (btl_tcp_eager_limit, less its header); more is announced first, and where both ends announce on
-// a busy wire each waits for it to empty: half of a slow link's time was lost with larger ones.
+// What one message carries at most in a group of several hosts. Open MPI sends so much over TCP at
+// once (btl_tcp_eager_limit less its header, unless that was lowered); more is announced first, and
+// where both ends announce on a busy wire each waits for it to empty: half of a slow link's time
+// was lost with larger ones.
 constexpr size_t kFarMessageBytes = size_t{60} << 10;
+// What goes from each rank to each in a piece of a sum. Scratch memory is twice that for each rank,
+// and one piece is summed while the next is on its way.
+constexpr size_t kPieceBytes = 16 * kFarMessageBytes;
+// What one call carries at most elsewhere: MPI counts in int, and waits should see ranks give up.
+constexpr size_t kCallBytes = size_t{4} << 20;
 // Up to here everyone sends everything to everyone and does all sums: one message in a row.
 constexpr size_t kSmallBytes = 2048;
 constexpr int kDataTag = 1;
@@ -38,8 +41,9 @@ std::byte* Plus(void* data, size_t bytes) { return static_cast<std::byte*>(data)
 // What has been handed to MPI and is waited for together.
 using Messages = std::vector<MPI_Request>;
 
-class MpiCommunicator : public Communicator {
+class MpiCommunicator final : public Communicator {
  public:
+  // All ranks of the group make theirs together.
   MpiCommunicator(std::unique_ptr<Group> group, std::shared_ptr<AbortChannel> abort,
                   std::string host, int world_rank)
       : group_(std::move(group)),
@@ -50,7 +54,7 @@ class MpiCommunicator : public Communicator {
     local_size_ = static_cast<int>(neighbours.size());
     local_rank_ = static_cast<int>(std::find(neighbours.begin(), neighbours.end(), rank()) -
                                    neighbours.begin());
-    message_bytes_ = local_size_ == size() ? kPieceBytes : kFarMessageBytes;
+    message_bytes_ = local_size_ == size() ? kCallBytes : kFarMessageBytes;
   }
 
   int rank() const override { return group_->rank(); }
@@ -74,15 +78,23 @@ class MpiCommunicator : public Communicator {
   void Send(const void* data, size_t bytes, int to, const char* what, Messages* under_way);
   void Receive(void* data, size_t bytes, int from, const char* what, Messages* under_way);
   void Wait(const char* what, Messages* under_way);
-  // One sum after the other of these pieces of `data`, each with a part for every rank, which
-  // reduces all ranks' into its own and, if told to, sends it to all.
+  // Calls fn(rank) for all others, on each rank beginning with the next: not all with the same.
+  template <typename Fn>
+  void ForOthers(const Fn& fn) {
+    for (int i = 1; i < size(); ++i) fn((rank() + i) % size());
+  }
+  // Sums these pieces of `data`, at least one, each with a part for every rank. A rank collects its
+  // part of all others' buffers, reduces it and, if `send_to_all`, sends the result to all.
+  //
+  // Piece p + 1 is collected before p is waited for. MPI tells messages between two ranks apart by
+  // their order alone: all post collect 0, collect 1, share 0, collect 2, share 1 and so on.
   void SumPieces(void* data, const std::vector<std::vector<Part>>& pieces, WireType type,
                  ReduceOp op, bool send_to_all, const char* what);
   std::vector<Part> PartsOf(Part whole) const;
 
   const std::unique_ptr<Group> group_;
   const std::shared_ptr<AbortChannel> abort_;
-  const std::string host_;
+  const std::string host_;  // for groups split from this one
   const int world_rank_;
   int local_rank_ = 0;
   int local_size_ = 1;
@@ -144,35 +156,36 @@ void MpiCommunicator::SumPieces(void* data, const std::vector<std::vector<Part>>
   const auto slot = [&](size_t piece, int r) {
     return scratch_[piece % 2].data() + static_cast<size_t>(r) * bytes(own(piece));
   };
-  // Of two pieces that follow one another.
+  // [p % 2]: what collects piece p and shares piece p - 1. Scratch memory is used again two pieces
+  // later, when its sum is made.
   std::array<Messages, 2> under_way;
   const auto collect = [&](size_t piece) {
     std::vector<std::byte>& scratch = scratch_[piece % 2];
     scratch.resize(std::max(scratch.size(), bytes(own(piece)) * static_cast<size_t>(size())));
-    for (int r = 0; r < size(); ++r) {
-      if (r == rank()) continue;
+    ForOthers([&](int r) {
       const Part theirs = pieces[piece][static_cast<size_t>(r)];
       Receive(slot(piece, r), bytes(own(piece)), r, what, &under_way[piece % 2]);
       Send(at(theirs), bytes(theirs), r, what, &under_way[piece % 2]);
-    }
+    });
   };
+  const auto share = [&](size_t piece) {
+    ForOthers([&](int r) {
+      const Part theirs = pieces[piece][static_cast<size_t>(r)];
+      Receive(at(theirs), bytes(theirs), r, what, &under_way[(piece + 1) % 2]);
+      Send(at(own(piece)), bytes(own(piece)), r, what, &under_way[(piece + 1) % 2]);
+    });
+  };
+  std::vector<const void*> sources(static_cast<size_t>(size()));
   collect(0);
   for (size_t piece = 0; piece < pieces.size(); ++piece) {
-    Messages& next = under_way[(piece + 1) % 2];
     if (piece + 1 < pieces.size()) collect(piece + 1);
     Wait(what, &under_way[piece % 2]);
-    std::vector<const void*> sources;
-    for (int r = 0; r < size(); ++r) {
-      sources.push_back(r == rank() ? at(own(piece)) : slot(piece, r));
-    }
     void* const output = at(own(piece));
-    Reduce(sources, {&output, 1}, own(piece).size(), type, op);
-    for (int r = 0; send_to_all && r < size(); ++r) {
-      if (r == rank()) continue;
-      const Part theirs = pieces[piece][static_cast<size_t>(r)];
-      Receive(at(theirs), bytes(theirs), r, what, &next);
-      Send(output, bytes(own(piece)), r, what, &next);
+    for (int r = 0; r < size(); ++r) {
+      sources[static_cast<size_t>(r)] = r == rank() ? output : slot(piece, r);
     }
+    Reduce(sources, {&output, 1}, own(piece).size(), type, op);
+    if (send_to_all) share(piece);
   }
   Wait(what, &under_way[pieces.size() % 2]);
 }
@@ -224,22 +237,21 @@ void MpiCommunicator::Allgather(const void* mine, size_t bytes, void* all) {
   if (bytes == 0) return;
   std::memmove(Plus(all, static_cast<size_t>(rank()) * bytes), mine, bytes);
   Messages under_way;
-  for (size_t begin = 0; begin < bytes; begin += kPieceBytes) {
-    const size_t piece = std::min(kPieceBytes, bytes - begin);
-    for (int r = 0; r < size(); ++r) {
-      if (r == rank()) continue;
+  for (size_t begin = 0; begin < bytes; begin += kCallBytes) {
+    const size_t piece = std::min(kCallBytes, bytes - begin);
+    ForOthers([&](int r) {
       Receive(Plus(all, static_cast<size_t>(r) * bytes + begin), piece, r, what, &under_way);
       Send(Plus(all, static_cast<size_t>(rank()) * bytes + begin), piece, r, what, &under_way);
-    }
-    Wait(what, &under_way);
+    });
   }
+  Wait(what, &under_way);
 }
 
 void MpiCommunicator::Broadcast(void* data, size_t bytes, int root) {
   const char* const what = "broadcast";
   abort_->Check(what, world_rank_);
-  for (size_t begin = 0; begin < bytes; begin += kPieceBytes) {
-    const size_t piece = std::min(kPieceBytes, bytes - begin);
+  for (size_t begin = 0; begin < bytes; begin += kCallBytes) {
+    const size_t piece = std::min(kCallBytes, bytes - begin);
     Messages under_way = {MPI_REQUEST_NULL};
     Try(MPI_Ibcast(Plus(data, begin), Count(piece), MPI_BYTE, root, group_->get(),
                    under_way.data()),

@@ -111,11 +111,16 @@ void AllreduceEqualsSerialSums(Communicator& c) {
 
 // Above what any communicator sends, or adds, in one go.
 void LargeBuffersGoInSeveralPieces(Communicator& c) {
-  constexpr int64_t kCount = 2500001;
-  Bytes data(size_t{kCount} * 4);
-  CheckAllreduce(c, data.data(), kCount, WireType::kFloat32, ReduceOp::kSum, 900);
-  CheckReduceScatter(c, data.data(), kCount, WireType::kFloat32, ReduceOp::kSum, 901);
-  CheckAllgather(c, 2500001, 902);
+  constexpr int64_t kLargest = 3000001;
+  Bytes data(size_t{kLargest} * 4);
+  uint64_t seed = 900;
+  // 960 KB, of which MPI makes its pieces, for each of 4 ranks, and as much once more.
+  for (const int64_t count : {int64_t{983040}, int64_t{1966080}, kLargest}) {
+    CheckAllreduce(c, data.data(), count, WireType::kFloat32, ReduceOp::kSum, ++seed);
+    CheckReduceScatter(c, data.data(), count, WireType::kFloat32, ReduceOp::kSum, ++seed);
+  }
+  CheckAllgather(c, 4500001, ++seed);
+  CheckBroadcast(c, 4500001, c.size() - 1, ++seed);
 }
 
 void AllocatedBuffersAtAnyOffset(Communicator& c) {

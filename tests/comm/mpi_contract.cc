@@ -56,6 +56,15 @@ int Run(const char* transport, int ranks_per_host, const std::string& name) {
     std::fprintf(stderr, "'%s' instead of '%s'\n", made->name().c_str(), name.c_str());
     return 1;
   }
+  if (ranks_per_host > 0) {
+    const int first = made->rank() / ranks_per_host * ranks_per_host;
+    const int there = std::min(ranks_per_host, made->size() - first);
+    if (made->local_rank() != made->rank() - first || made->local_size() != there) {
+      std::fprintf(stderr, "rank %d is %d of %d on its host\n", made->rank(), made->local_rank(),
+                   made->local_size());
+      return 1;
+    }
+  }
   world = made.get();
   return RUN_ALL_TESTS();
 }

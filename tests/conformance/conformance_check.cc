@@ -16,9 +16,13 @@ namespace lockstep::conformance {
 namespace {
 
 // What can be done where a requirement is met.
-constexpr std::array<std::pair<const char*, const char*>, 6> kCommands = {
+constexpr std::array<std::pair<const char*, const char*>, 7> kCommands = {
     {{"netns", "test $(id -u) = 0 && PATH=$PATH:/usr/sbin unshare --net ip link"},
      {"nft", "unshare --net /usr/sbin/nft list ruleset"},
+     {"tbf",
+      "unshare --net sh -c 'PATH=$PATH:/usr/sbin; ip link set lo up && tc qdisc add dev lo root "
+      "tbf "
+      "rate 1mbit burst 128kb latency 400ms'"},
      {"faketime", "faketime -f +0 true"},
      {"mounts", "unshare --mount true"},
      {"loop", "unshare --mount true && /usr/sbin/losetup --find"},

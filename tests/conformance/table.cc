@@ -88,7 +88,7 @@ std::string Count(const std::vector<Row>& rows, const std::string& family) {
 
 const std::set<std::string>& Requirements() {
   static const std::set<std::string> kRequirements = {
-      "gpu", "shared", "netns", "nft", "faketime", "mounts", "loop", "cgroups", "peers"};
+      "gpu", "shared", "netns", "nft", "tbf", "faketime", "mounts", "loop", "cgroups", "peers"};
   return kRequirements;
 }
 

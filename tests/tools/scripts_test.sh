@@ -66,6 +66,7 @@ cat >"$place/results.xml" <<'END'
 	<testcase name="A.Fails" classname="A.Fails" time="0.1" status="fail">
 		<failure message=""/>
 		<system-out>[ RUN      ] A.Fails
+WARNING: of no concern
 a_test.cc:3: Failure
 Expected: (1) &lt; (&quot;0&quot;)
 </system-out>
@@ -94,6 +95,7 @@ sh "$tools/test-summary" 2 "$place/results.xml" >"$place/summary"
     Expected: (1) < (\"0\")
 failed: B.IsSilent ($place/results.xml)
 failed: C.IsMissing ($place/results.xml)
+    Unable to find executable
     Unable to find executable: /nowhere
 skipped 1: no horse
 1 passed, 5 failed, 1 skipped" ] || fail "the summary is: $(cat "$place/summary")"

@@ -90,21 +90,42 @@ TEST_F(WatchTest, TheDeputyGivesRankZeroTimeToSpeak) {
   EXPECT_LE(Since(start), kPatience + 2 * kTick);
 }
 
-// Who hears a rank at other moments than rank 0 does, and looks at others, does not speak first.
-TEST_F(WatchTest, TheDeputyGivesRankZeroTwiceTheTimeForSilence) {
+// Who looks at other moments than rank 0 does gives it time to speak first.
+TEST_F(WatchTest, TheDeputyGivesRankZeroATickMoreForSilence) {
   Be(1);
   const Clock::time_point start = now_;
   ASSERT_TRUE(Pass(2 * kSilence, 3));
-  EXPECT_GE(Since(start), kSilence + 2 * kPatience);
-  EXPECT_LE(Since(start), kSilence + 2 * kPatience + kTick);
+  EXPECT_GE(Since(start), kSilence + kPatience + kTick);
+  EXPECT_LE(Since(start), kSilence + kPatience + 2 * kTick);
 }
 
-TEST_F(WatchTest, SilenceBeginsBetweenLooks) {
+TEST_F(WatchTest, OthersGiveTheHubsATickMoreForSilenceToo) {
+  Be(3);
+  const Clock::time_point start = now_;
+  const auto finding = Pass(2 * kSilence, 0);
+  ASSERT_TRUE(finding);
+  EXPECT_EQ(finding->rank, 0);
+  EXPECT_GE(Since(start), kSilence + kPatience + kTick);
+}
+
+// Each loss is waited for as long as it takes itself.
+TEST_F(WatchTest, ASilentRankDoesNotHoldBackADeadOne) {
+  Be(1);
+  EXPECT_FALSE(Pass(kSilence, 2));
+  watch_->Closed(3);
+  const Clock::time_point start = now_;
+  std::optional<Finding> finding = watch_->Look(now_);
+  if (!finding) finding = Pass(kPatience, 2);
+  ASSERT_TRUE(finding);
+  EXPECT_EQ(finding->rank, 3);
+  EXPECT_EQ(Since(start), kPatience);
+}
+
+TEST_F(WatchTest, SilenceIsCountedFromWhenARankWasHeard) {
   EXPECT_FALSE(Pass(5 * kTick));
   now_ += kTick / 2;
   watch_->Heard(2, now_);
   const Clock::time_point start = now_;
-  now_ -= kTick / 2;
   const auto finding = Pass(2 * kSilence, 2);
   ASSERT_TRUE(finding);
   EXPECT_GE(Since(start), kSilence);

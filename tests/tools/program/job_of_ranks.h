@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,12 @@ inline std::vector<std::string> InLog(const std::string& log, const std::string&
     values.push_back(value);
   }
   return values;
+}
+
+// How long a test goes on that a soak may prolong.
+inline double SoakSeconds(double otherwise) {
+  const char* const asked = std::getenv("LOCKSTEP_SOAK_SECONDS");
+  return asked == nullptr ? otherwise : std::atof(asked);
 }
 
 // Dropout, batch normalisation, random crops and flips on 70 pictures in batches of 16; or an mlp

@@ -152,8 +152,7 @@ TEST_F(Liveness, WithoutAHeartbeatNothingIsWatched) {
 // Cores that have other things to do make nobody look silent. LOCKSTEP_SOAK_SECONDS lets it run as
 // long as a soak wants.
 TEST_F(Liveness, LoadIsNoSilence) {
-  const char* const asked = std::getenv("LOCKSTEP_SOAK_SECONDS");
-  const int seconds = asked == nullptr ? 20 : std::atoi(asked);
+  const int seconds = static_cast<int>(SoakSeconds(20));
   std::vector<pid_t> busy;
   for (int i = 0; i < 6; ++i) {
     const pid_t child = ::fork();

@@ -82,6 +82,7 @@ TEST_F(Ranks, ChainersDistributedExampleTrainsWithItsHyperparameters) {
   std::smatch found;
   ASSERT_TRUE(std::regex_search(alone.out, found, std::regex("\\((\\d+) of (\\d+)\\)")))
       << alone.out;
+  EXPECT_EQ(found[2], "33");
   EXPECT_DOUBLE_EQ(std::stod(found[1]) / std::stod(found[2]),
                    std::stod(InLog(log, "validation/main/accuracy").back()));
   const std::vector<std::string> losses = InLog(log, "main/loss");
@@ -353,6 +354,14 @@ TEST_F(Ranks, ABenchSaysOnceWhatIsWrongWithItsOptions) {
     const size_t first = outcome.err.find("lockstep: ");
     EXPECT_EQ(first, outcome.err.rfind("lockstep: ")) << outcome.err;
   }
+}
+
+TEST_F(Ranks, ABenchOfSumsNamesWhatItMeasures) {
+  const Arguments bench{"bench", "allreduce", "--megabytes", "0.1", "--rounds", "1"};
+  EXPECT_THAT(RunWellOn(2, bench).out, HasSubstr("2 ranks, shm, float32 sums, "));
+  EXPECT_THAT(RunWellOn(2, bench + Arguments{"--communicator", "mpi"}).out,
+              HasSubstr("2 ranks, mpi, float32 sums, "));
+  ExpectJobFails(RunOn(2, bench + Arguments{"--communicator", "pigeon"}), 64, "pigeon");
 }
 
 TEST_F(Ranks, ABenchNamesItsProcesses) {
