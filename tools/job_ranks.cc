@@ -186,6 +186,14 @@ void JobRanks::Abort(const std::string& why) const noexcept {
   if (heartbeat_) heartbeat_->GiveUp(why);
 }
 
+void JobRanks::LetFirstFinish() const noexcept {
+  if (heartbeat_) heartbeat_->LetFirstFinish();
+}
+
+void JobRanks::FirstHasFinished() const noexcept {
+  if (heartbeat_ && is_first()) heartbeat_->FirstHasFinished();
+}
+
 void JobRanks::Leave() const noexcept {
   if (heartbeat_) heartbeat_->Leave();
 }

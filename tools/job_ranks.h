@@ -77,6 +77,9 @@ class JobRanks {
   void SetLog(const RankLog* log) noexcept { log_ = log; }
   // Tells the others that this rank ends.
   void Abort(const std::string& why) const noexcept;
+  // Heartbeat::LetFirstFinish and FirstHasFinished, the latter of use on rank 0.
+  void LetFirstFinish() const noexcept;
+  void FirstHasFinished() const noexcept;
   // There is nothing to do together any more: nobody misses this rank from now on, nor it others.
   void Leave() const noexcept;
   // The same for a signal handler that is about to end this process.

@@ -9,6 +9,7 @@
 #include "comm/world.h"
 #include "kernels/error.h"
 #include "tools/device.h"
+#include "tools/end_deadline.h"
 #include "tools/failure.h"
 #include "tools/failure_file.h"
 #include "tools/join_deadline.h"
@@ -93,8 +94,14 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals) {
       ranks->SetLog(&*rank_log);
       console.emplace(rank_log->fd(), Console::Kind::kNoTerminal, RankLog::kMostBytes);
     }
+    const double patience = ranks->size() > 1 ? options.heartbeat_timeout : 0.0;
     job.emplace(std::move(options), *ranks, &*console, &signals);
     job->Run();
+    job.reset();
+    goodbye.reset();
+    const EndDeadline deadline(patience, ranks->is_first(), ranks->rank_name(),
+                               FailureDirectory(variables));
+    ranks.reset();
     return 0;
   } catch (...) {
     if (console) console->Status("");

@@ -99,7 +99,7 @@ class TrainJob::Impl {
     if (trainer_->clock().iteration == 0) {
       throw AgreedError(ExitCode::kNotSaved, StopSignals::kNothingToSave);
     }
-    ranks_.Leave();
+    ranks_.LetFirstFinish();
     SayLossScale();
     SaveOnFirst();
     if (trainer_->stopped()) SayHowItStopped();
@@ -411,7 +411,7 @@ class TrainJob::Impl {
   }
 
   // mpirun that has been told to stop kills all as soon as one process is gone: who has nothing to
-  // save waits for the one who has.
+  // save waits for the one who has, and notices should that one be lost.
   void SaveOnFirst() {
     std::exception_ptr failure;
     try {
@@ -419,7 +419,9 @@ class TrainJob::Impl {
     } catch (...) {
       failure = std::current_exception();
     }
+    ranks_.FirstHasFinished();
     const bool failed = AnyRank(ranks_.group(), failure != nullptr);
+    ranks_.Leave();  // the first one last
     if (failure) std::rethrow_exception(failure);
     if (!failed) signals_->EndGrace();
     if (ranks_.is_first()) return;

@@ -30,6 +30,7 @@ namespace {
 constexpr Milliseconds kFlush{200};    // for last words to reach the system's buffers
 constexpr Milliseconds kLeaving{300};  // for the others to close their side, too
 constexpr Milliseconds kPoll{5};
+constexpr Milliseconds kJustLost{3000};  // for a silence to be noticed, and told
 
 Frame MakeFrame(FrameType type, int rank) {
   return {.type = type, .sender = rank, .token = {}, .states = {}, .lost = {}};
@@ -59,6 +60,8 @@ class Heartbeat::Impl {
        HeartbeatCalls calls);
   ~Impl();
 
+  void LetFirstFinish() noexcept;
+  void FirstHasFinished() noexcept;
   void Leave() noexcept;
   void GiveUp(const std::string& why) noexcept;
   void LeaveFromSignal() const noexcept;
@@ -88,6 +91,7 @@ class Heartbeat::Impl {
   void WhenFlushed(Clock::time_point deadline, std::function<void()> then);
   void SayGoodbye(std::function<void()> then);
   void WhenEmpty(Clock::time_point deadline, std::function<void()> then);
+  bool MustNotEnd() const { return star_.rank == 0 && first_finishes_ && !first_has_finished_; }
   template <typename Action>
   void RunAndWait(const Action& action, Milliseconds limit) noexcept;
 
@@ -107,6 +111,10 @@ class Heartbeat::Impl {
   std::optional<liveness::Watch> watch_;
   std::optional<liveness::ProgressTable> table_;
   Phase phase_ = Phase::kJoining;
+  bool first_finishes_ = false;
+  bool first_has_finished_ = false;
+  std::optional<RankLost> told_meanwhile_;    // rank 0
+  std::function<void()> when_all_have_left_;  // rank 0
   std::promise<void> all_there_;
   bool left_ = false;                          // of the owner's thread
   mutable std::atomic<bool> leaving_ = false;  // by a signal: it misses nobody any more
@@ -244,14 +252,15 @@ void Heartbeat::Impl::Tick() {
 }
 
 void Heartbeat::Impl::Look() {
-  if (phase_ != Phase::kWatching || leaving_) return;
+  if (phase_ != Phase::kWatching || leaving_ || MustNotEnd()) return;
   const Clock::time_point now = Clock::now();
   if (const std::optional<Finding> finding = watch_->Look(now)) return Found(*finding);
   LookForStuck(now);
 }
 
 void Heartbeat::Impl::LookForStuck(Clock::time_point now) {
-  if (star_.rank != 0 || options_.stuck.count() == 0) return;
+  // Others wait for what rank 0 has to finish, as long as it takes.
+  if (star_.rank != 0 || options_.stuck.count() == 0 || first_finishes_) return;
   const auto has_left = [this](int rank) { return watch_->HasLeft(rank); };
   if (const auto behind = table_->FindHanging(options_.stuck, now, has_left)) {
     return Found({.rank = *behind, .how = RankLost::How::kHangs, .silent = options_.stuck});
@@ -270,6 +279,9 @@ void Heartbeat::Impl::Received(int rank, const Frame& frame) {
     watch_->Left(rank);
     sockets_[static_cast<size_t>(rank)] = -1;
     links_->Close(rank);
+    if (when_all_have_left_ && watch_->AllHaveLeft()) std::exchange(when_all_have_left_, {})();
+  } else if (frame.type == FrameType::kLost && MustNotEnd()) {
+    if (!told_meanwhile_) told_meanwhile_ = frame.lost;
   } else if (frame.type == FrameType::kLost && phase_ != Phase::kEnding) {
     Conclude(frame.lost);
   }
@@ -349,8 +361,38 @@ void Heartbeat::Impl::RunAndWait(const Action& action, Milliseconds limit) noexc
   }
 }
 
+void Heartbeat::Impl::LetFirstFinish() noexcept {
+  RunAndWait(
+      [this](const std::function<void()>& done) {
+        first_finishes_ = true;
+        watch_->WatchFirstOnly(true);
+        done();
+      },
+      kFlush);
+}
+
+void Heartbeat::Impl::FirstHasFinished() noexcept {
+  RunAndWait(
+      [this](const std::function<void()>& done) {
+        first_has_finished_ = true;
+        watch_->WatchFirstOnly(false);
+        done();
+        if (told_meanwhile_ && phase_ != Phase::kEnding) return Conclude(*told_meanwhile_);
+        Look();
+      },
+      kFlush);
+}
+
 void Heartbeat::Impl::Leave() noexcept {
   if (!thread_.joinable() || io_.stopped() || std::exchange(left_, true)) return;
+  RunAndWait(
+      [this](const std::function<void()>& done) {
+        if (!first_has_finished_ || phase_ == Phase::kEnding || watch_->AllHaveLeft()) {
+          return done();
+        }
+        when_all_have_left_ = done;
+      },
+      options_.silence + kJustLost);
   RunAndWait(
       [this](const std::function<void()>& done) {
         if (phase_ == Phase::kEnding) return done();
@@ -390,6 +432,10 @@ Heartbeat::Heartbeat(RankGroup& group, const ProgressBoard& progress, HeartbeatO
     : impl_(std::make_unique<Impl>(group, progress, std::move(options), std::move(calls))) {}
 
 Heartbeat::~Heartbeat() = default;
+
+void Heartbeat::LetFirstFinish() noexcept { impl_->LetFirstFinish(); }
+
+void Heartbeat::FirstHasFinished() noexcept { impl_->FirstHasFinished(); }
 
 void Heartbeat::Leave() noexcept { impl_->Leave(); }
 

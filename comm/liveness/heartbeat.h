@@ -65,7 +65,14 @@ class Heartbeat {
   Heartbeat(const Heartbeat&) = delete;
   Heartbeat& operator=(const Heartbeat&) = delete;
 
-  // Says goodbye: from now on this rank misses nobody and nobody misses it. A second call does
+  // Rank 0 alone has something left to do, which nothing must break off: from now on it misses
+  // nobody, what it is told can wait, and the others miss it alone. All ranks call it, each when it
+  // comes there.
+  void LetFirstFinish() noexcept;
+  // On rank 0, when it has: whoever was lost meanwhile is missed now.
+  void FirstHasFinished() noexcept;
+  // Says goodbye: from now on this rank misses nobody and nobody misses it. Rank 0 that has
+  // finished alone stays until all others have said so, or one of them is lost. A second call does
   // nothing.
   void Leave() noexcept;
   // This rank ends by an error of its own, which it says itself: the others need not.

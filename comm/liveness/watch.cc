@@ -18,6 +18,11 @@ void Watch::Closed(int rank) { PeerOf(rank).closed = true; }
 
 void Watch::Left(int rank) { PeerOf(rank).left = true; }
 
+bool Watch::AllHaveLeft() const {
+  return std::all_of(peers_.begin(), peers_.end(),
+                     [](const Peer& peer) { return peer.left || !peer.known; });
+}
+
 void Watch::Judge(Peer* peer) const {
   const bool lost =
       peer->known && !peer->left && (peer->closed || awake_ - peer->heard >= limits_.silence);
@@ -55,6 +60,7 @@ std::optional<Finding> Watch::Look(Clock::time_point now) {
   Milliseconds since{0};
   for (int rank = 0; rank < star_.size; ++rank) {
     const Peer& peer = PeerOf(rank);
+    if (first_only_ && rank != 0) break;
     if (!peer.lost_since || (first && *peer.lost_since >= since)) continue;
     const auto how = peer.closed ? RankLost::How::kDied : RankLost::How::kSilent;
     if (awake_ - *peer.lost_since < Patience(how)) continue;

@@ -52,6 +52,10 @@ class Watch {
   // It has said goodbye.
   void Left(int rank);
   bool HasLeft(int rank) const { return PeerOf(rank).left; }
+  bool AllHaveLeft() const;
+
+  // Whether losses of others than rank 0 are passed over. They are noted meanwhile.
+  void WatchFirstOnly(bool first_only) { first_only_ = first_only; }
 
   // What this rank has to say, if anything.
   std::optional<Finding> Look(Clock::time_point now);
@@ -76,6 +80,7 @@ class Watch {
   const Star star_;
   const Limits limits_;
   std::vector<Peer> peers_;
+  bool first_only_ = false;
   Clock::time_point called_;
   Milliseconds awake_{0};  // time in which this process ran
 };

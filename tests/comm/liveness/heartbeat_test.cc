@@ -123,6 +123,77 @@ TEST(Heartbeat, WhoDiesIsNamedByRankZeroAndTheOthersAreTold) {
   EXPECT_THAT(end->table, HasSubstr("  rank 3, process "));
 }
 
+// Whoever dies, and whatever others say.
+TEST(Heartbeat, TheFirstFinishesAloneAndThenMissesWhoIsLost) {
+  for (const bool told : {false, true}) {
+    StarRanks ranks(3, {2}, {.options = Quick()});
+    ranks.puppet[2]->Beat();
+    for (auto& [rank, real] : ranks.real) real->heartbeat().LetFirstFinish();
+    if (told) {
+      Frame lost;
+      lost.type = FrameType::kLost;
+      lost.sender = 2;
+      lost.lost = {.rank = 1,
+                   .how = RankLost::How::kSilent,
+                   .line = "rank 1 is lost",
+                   .table = "",
+                   .told = true};
+      ranks.puppet[2]->Send(0, lost);
+    } else {
+      ranks.puppet[2]->CloseAll();
+    }
+    const Pulse pulse(told ? std::vector<const Puppet*>{ranks.puppet[2].get()}
+                           : std::vector<const Puppet*>{});
+    EXPECT_FALSE(ranks.real[0]->WaitForEnd(2 * Quick().silence)) << told;
+    EXPECT_FALSE(ranks.real[1]->WaitForEnd(milliseconds(1))) << told;
+    ranks.real[0]->heartbeat().FirstHasFinished();
+    ExpectLost(*ranks.real[0], told ? 1 : 2, told ? RankLost::How::kSilent : RankLost::How::kDied,
+               told);
+    EXPECT_TRUE(ranks.real[1]->WaitForEnd(kSoon));
+  }
+}
+
+TEST(Heartbeat, TheFirstThatHasFinishedStaysUntilAllHaveLeft) {
+  StarRanks ranks(3, {2}, {.options = Quick()});
+  for (auto& [rank, real] : ranks.real) real->heartbeat().LetFirstFinish();
+  ranks.real[0]->heartbeat().FirstHasFinished();
+  std::atomic<bool> has_left = false;
+  std::thread leaves([&] {
+    ranks.real[0]->heartbeat().Leave();
+    has_left = true;
+  });
+  {
+    const Pulse pulse({ranks.puppet[2].get()});
+    std::this_thread::sleep_for(milliseconds(100));
+    ranks.real[1]->heartbeat().Leave();
+    std::this_thread::sleep_for(milliseconds(400));
+    EXPECT_FALSE(has_left);
+  }
+  Frame goodbye;
+  goodbye.type = FrameType::kGoodbye;
+  goodbye.sender = 2;
+  ranks.puppet[2]->Send(0, goodbye);
+  leaves.join();
+  EXPECT_FALSE(ranks.real[0]->WaitForEnd(2 * Quick().silence));
+}
+
+TEST(Heartbeat, TheFirstThatHasFinishedMissesWhoDoesNotLeave) {
+  StarRanks ranks(2, {1}, {.options = Quick()});
+  ranks.puppet[1]->Beat();
+  ranks.real[0]->heartbeat().LetFirstFinish();
+  ranks.real[0]->heartbeat().FirstHasFinished();
+  ranks.real[0]->heartbeat().Leave();
+  ExpectLost(*ranks.real[0], 1, RankLost::How::kSilent, false);
+}
+
+TEST(Heartbeat, TheFirstIsMissedWhileItFinishesAlone) {
+  StarRanks ranks(3, {0}, {.options = Quick()});
+  ranks.puppet[0]->Beat();
+  for (auto& [rank, real] : ranks.real) real->heartbeat().LetFirstFinish();
+  ExpectLost(*ranks.real[1], 0, RankLost::How::kSilent, false);
+  ExpectLost(*ranks.real[2], 0, RankLost::How::kSilent, true);
+}
+
 TEST(Heartbeat, WhoFallsSilentIsNamed) {
   StarRanks ranks(3, {2}, {.options = Quick()});
   const auto start = std::chrono::steady_clock::now();

@@ -121,6 +121,23 @@ TEST_F(WatchTest, ASilentRankDoesNotHoldBackADeadOne) {
   EXPECT_EQ(Since(start), kPatience);
 }
 
+TEST_F(WatchTest, OthersThanTheFirstArePassedOverWhileItFinishesAlone) {
+  for (const int rank : {0, 1, 3}) {
+    Be(rank);
+    watch_->WatchFirstOnly(true);
+    watch_->Closed(rank == 1 ? 3 : 1);
+    EXPECT_FALSE(Pass(3 * kSilence, 2)) << rank;
+    if (rank != 0) {
+      EXPECT_EQ(Pass(3 * kSilence, 0).value_or(Finding{}).rank, 0) << rank;
+      continue;
+    }
+    watch_->WatchFirstOnly(false);
+    const auto finding = watch_->Look(now_);
+    ASSERT_TRUE(finding);
+    EXPECT_EQ(finding->rank, 1);
+  }
+}
+
 TEST_F(WatchTest, SilenceIsCountedFromWhenARankWasHeard) {
   EXPECT_FALSE(Pass(5 * kTick));
   now_ += kTick / 2;

@@ -1,5 +1,5 @@
 // Saves of jobs of several processes that are killed, fail or take long (faults A2, A14, B2, B4,
-// B6, C2, C3), under the real mpirun. The first rank alone saves; its system calls are watched.
+// B6, C2, C3, F1), under the real mpirun. The first rank alone saves; its system calls are watched.
 #include <gmock/gmock.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -172,6 +172,62 @@ TEST_F(SavesOfRanks, A14AKillWhileTheModelIsWrittenLeavesTheOldOneOrTheNew) {
     EXPECT_TRUE(ReadFile(Dir("jobmodel/model.npz")) == whole);
     StandAtFive();
   }
+}
+
+// Rank 0 saves to the end, which nobody keeps it from, and misses the other then.
+TEST_F(SavesOfRanks, F1ARankThatStopsWhileTheModelIsWrittenEndsTheJobBehindTheSave) {
+  for (const char* communicator : {"shm", "mpi"}) {
+    SCOPED_TRACE(communicator);
+    bool stopped = false;
+    auto saves = steady_clock::now();
+    const Outcome outcome = RunTraced(
+        Own(Rest(), 2) + Arguments{"--communicator", communicator, "--heartbeat-timeout", "3"},
+        OwnWrapped(), 2, [&](const SystemCall& call, const Program&) {
+          if (!stopped && call.number == SYS_fsync && IsIn(call, "/jobmodel/")) {
+            stopped = true;
+            ::kill(PidOf(1), SIGSTOP);
+            std::this_thread::sleep_for(std::chrono::seconds(4));
+            EXPECT_FALSE(HasEnded(call.thread));
+            saves = steady_clock::now();
+          }
+          return Injection{};
+        });
+    EXPECT_LT(SecondsSince(saves), 6.0);
+    ExpectJobFails(outcome, 69, "lockstep: rank 1 (process " + std::to_string(PidOf(1)));
+    EXPECT_THAT(outcome.err, HasSubstr("has not been heard of for "));
+    EXPECT_EQ(outcome.WeightsHash(), hash_);
+    EXPECT_TRUE(ReadFile(Dir("jobmodel/model.npz")) == ReadFile(Dir("wholemodel/model.npz")));
+    EXPECT_EQ(NewestOf("job"), 15);
+    StandAtFive();
+  }
+}
+
+// Nothing but MPI's own end waits for it.
+TEST_F(SavesOfRanks, F1ARankThatHangsBehindTheSaveIsNotWaitedForForEver) {
+  const std::string whole = ReadFile(Dir("wholemodel/model.npz"));
+  ForgetPids();
+  Program program(Own(Rest(), 2) + Arguments{"--communicator", "mpi", "--heartbeat-timeout", "3"},
+                  OwnWrapped());
+  ASSERT_TRUE(program.WaitUntil([&] { return HavePids(2); }));
+  bool held = false;
+  lockstep::testing::TraceRunning(PidOf(1), [&](const SystemCall& call) {
+    if (!held && call.number == SYS_write && IsIn(call, "/log-rank-1.txt") &&
+        ReadFile(Dir("jobmodel/model.npz")) == whole) {
+      held = true;
+      const auto start = steady_clock::now();
+      while (!HasEnded(PidOf(0)) && SecondsSince(start) < 15.0) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      }
+      EXPECT_LT(SecondsSince(start), 10.0);
+      EXPECT_GT(SecondsSince(start), 2.0);
+    }
+    return Injection{};
+  });
+  EXPECT_TRUE(held);
+  const Outcome outcome = program.Wait();
+  ExpectJobFails(outcome, 69, "everything is saved, but MPI has not ended for 3 s");
+  EXPECT_EQ(Count(outcome.err, "lockstep: "), 1) << outcome.err;
+  EXPECT_EQ(outcome.WeightsHash(), hash_);
 }
 
 TEST_F(SavesOfRanks, C2AFailedFsyncIsAFailedSaveOfAll) {
