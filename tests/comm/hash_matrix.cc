@@ -1,6 +1,7 @@
 // The promise as a matrix: the SHA-256 of the trained weights for ways to run a job that must not
 // matter. hash_matrix TRANSPORT STEPS pairs|all, on the ranks that mpirun started; TRANSPORT
-// `thread` runs all numbers of ranks as threads of one process.
+// `thread` runs all numbers of ranks as threads of one process. `layered` takes every two ranks for
+// a host, which share memory and sum with the others through MPI, `far` every rank for one.
 //
 // `pairs` runs a covering array: every two values of two properties meet in some run.
 #include <algorithm>
@@ -10,7 +11,9 @@
 #include <cstring>
 #include <exception>
 #include <map>
+#include <memory>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -22,7 +25,7 @@ namespace lockstep::testing {
 namespace {
 
 constexpr std::array<const char*, 3> kNetworks = {"mlp", "vgg sync", "vgg lane"};
-constexpr std::array<const char*, 3> kTransports = {"thread", "shm", "mpi"};
+constexpr std::array<const char*, 5> kTransports = {"thread", "shm", "mpi", "layered", "far"};
 constexpr std::array<int, 4> kRanks = {1, 2, 3, 4};
 constexpr std::array<int, 2> kThreads = {1, 2};
 // Gradients of the MLP are 12 KB in fixed point, of the others 476 KB.
@@ -37,6 +40,13 @@ constexpr Cell kSizes = {kNetworks.size(), kTransports.size(), kRanks.size(),
 // Two properties and their values.
 using Pair = std::array<size_t, 4>;
 
+// Fewer ranks are a host of `layered`, and a single one is not brought to MPI.
+bool IsPossible(const Cell& cell) {
+  const std::string transport = kTransports[cell[kTransport]];
+  const int least = transport == "layered" ? 3 : transport == "far" ? 2 : 1;
+  return kRanks[cell[kRank]] >= least;
+}
+
 std::vector<Cell> AllCells() {
   std::vector<Cell> cells{Cell{}};
   for (size_t property = 0; property < kProperties; ++property) {
@@ -49,6 +59,7 @@ std::vector<Cell> AllCells() {
     }
     cells = std::move(more);
   }
+  std::erase_if(cells, [](const Cell& cell) { return !IsPossible(cell); });
   return cells;
 }
 
@@ -154,8 +165,20 @@ int RunOnThreads(const std::vector<Cell>& cells, int64_t steps) {
   return matrix.Finish();
 }
 
-int RunOnProcesses(const std::vector<Cell>& cells, int64_t steps, Transport transport) {
-  const auto world = MakeWorld({.transport = transport});
+std::unique_ptr<Communicator> MakeWorldOf(const std::string& transport) {
+  if (transport != "layered" && transport != "far") {
+    return MakeWorld({.transport = TransportOf(transport)});
+  }
+  const bool layered = transport == "layered";
+  auto world = MakeWorld({.transport = layered ? Transport::kAuto : Transport::kMpi,
+                          .ranks_per_host = layered ? 2 : 1});
+  const std::string wanted = layered ? "shm+mpi" : "mpi";
+  if (world->name() == wanted) return world;
+  throw std::runtime_error("'" + world->name() + "' instead of '" + wanted + "'");
+}
+
+int RunOnProcesses(const std::vector<Cell>& cells, int64_t steps, const std::string& transport) {
+  const auto world = MakeWorldOf(transport);
   CommGroup group(*world);
   Matrix matrix(steps);
   for (const Cell& cell : cells) {
@@ -172,7 +195,7 @@ int Run(const std::string& transport, int64_t steps, bool all) {
   std::erase_if(cells,
                 [&](const Cell& cell) { return kTransports[cell[kTransport]] != transport; });
   if (transport == "thread") return RunOnThreads(cells, steps);
-  return RunOnProcesses(cells, steps, TransportOf(transport));
+  return RunOnProcesses(cells, steps, transport);
 }
 
 }  // namespace
