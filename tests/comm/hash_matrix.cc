@@ -1,14 +1,15 @@
 // The promise as a matrix: the SHA-256 of the trained weights for ways to run a job that must not
-// matter. hash_matrix TRANSPORT STEPS pairs|all, on the ranks that mpirun started; TRANSPORT
+// matter. hash_matrix TRANSPORT STEPS pairs|all|large, on the ranks that mpirun started; TRANSPORT
 // `thread` runs all numbers of ranks as threads of one process. `layered` takes every two ranks for
 // a host, which share memory and sum with the others through MPI, `far` every rank for one.
 //
-// `pairs` runs a covering array: every two values of two properties meet in some run.
+// `pairs` runs a covering array: every two values of two properties meet in some run. `large` sums
+// as much as real networks, in the buckets that jobs have and at once: more than one bucket, and
+// many pieces of what MPI sends.
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <exception>
 #include <map>
 #include <memory>
@@ -24,19 +25,23 @@
 namespace lockstep::testing {
 namespace {
 
-constexpr std::array<const char*, 3> kNetworks = {"mlp", "vgg sync", "vgg lane"};
+constexpr std::array<const char*, 5> kNetworks = {"mlp", "vgg sync", "vgg lane", "large mlp",
+                                                  "large vgg"};
+constexpr size_t kLargeMlp = 3, kLargeVgg = 4;
 constexpr std::array<const char*, 5> kTransports = {"thread", "shm", "mpi", "layered", "far"};
 constexpr std::array<int, 4> kRanks = {1, 2, 3, 4};
 constexpr std::array<int, 2> kThreads = {1, 2};
-// Gradients of the MLP are 12 KB in fixed point, of the others 476 KB.
-constexpr std::array<size_t, 3> kBuckets = {1000, size_t{64} << 10, 0};
+// Gradients of the MLP are 12 KB in fixed point, of the VGG 476 KB, of the large ones 14 and 8 MB.
+constexpr std::array<size_t, 4> kBuckets = {1000, size_t{64} << 10, 0, size_t{4} << 20};
+constexpr size_t kAtOnce = 2, kOfJobs = 3;
 constexpr std::array<int, 3> kAccumulate = {1, 2, 4};
 
 enum Property { kNetwork, kTransport, kRank, kThread, kBucket, kPart, kProperties };
 // Of each property the index of its value.
 using Cell = std::array<size_t, kProperties>;
-constexpr Cell kSizes = {kNetworks.size(), kTransports.size(), kRanks.size(),
-                         kThreads.size(),  kBuckets.size(),    kAccumulate.size()};
+// Of the small networks.
+constexpr Cell kSizes = {kLargeMlp, kTransports.size(), kRanks.size(), kThreads.size(),
+                         kOfJobs,   kAccumulate.size()};
 // Two properties and their values.
 using Pair = std::array<size_t, 4>;
 
@@ -92,6 +97,20 @@ std::vector<Cell> CoveringCells() {
   return chosen;
 }
 
+std::vector<Cell> LargeCells() {
+  std::vector<Cell> cells;
+  for (const size_t network : {kLargeMlp, kLargeVgg}) {
+    for (size_t transport = 0; transport < kTransports.size(); ++transport) {
+      for (size_t ranks = 0; ranks < kRanks.size(); ++ranks) {
+        cells.push_back({network, transport, ranks, 0, kOfJobs, 0});
+        if (network == kLargeMlp) cells.push_back({network, transport, ranks, 0, kAtOnce, 0});
+      }
+    }
+  }
+  std::erase_if(cells, [](const Cell& cell) { return !IsPossible(cell); });
+  return cells;
+}
+
 std::string NameOf(const Cell& cell) {
   return std::string(kNetworks[cell[kNetwork]]) + ", " + kTransports[cell[kTransport]] + ", " +
          std::to_string(kRanks[cell[kRank]]) + " ranks of " +
@@ -100,16 +119,22 @@ std::string NameOf(const Cell& cell) {
          std::to_string(kAccumulate[cell[kPart]]);
 }
 
-// Dropout is on in both networks; 150 samples in batches of 64 leave an uneven last one.
+ModelSpec ModelOf(size_t network) {
+  if (network == kLargeMlp) {
+    return {.name = "mlp", .in_shape = Shape({784}), .hidden = {1000, 1000}};
+  }
+  if (network == kLargeVgg) return {.name = "vgg", .in_shape = Shape({3, 32, 32}), .width = 0.25};
+  return {.name = "vgg", .in_shape = Shape({3, 8, 8}), .classes = 5, .width = 0.0625};
+}
+
+// Dropout is on in all networks but the large MLP; 150 samples in batches of 64 leave an uneven
+// last one.
 JobOptions JobOf(const Cell& cell, int64_t steps) {
   JobOptions job{.epochs = 0, .iterations = steps, .threads = kThreads[cell[kThread]]};
   if (cell[kNetwork] > 0) {
-    job.sample = Shape({3, 8, 8});
-    job.graph = [] {
-      return BuildModel(
-                 {.name = "vgg", .in_shape = Shape({3, 8, 8}), .classes = 5, .width = 0.0625})
-          .graph;
-    };
+    const ModelSpec model = ModelOf(cell[kNetwork]);
+    job.sample = model.in_shape;
+    job.graph = [model] { return BuildModel(model).graph; };
   }
   job.network.lanes = 8;
   job.network.lane_norm = cell[kNetwork] == 2 ? LaneNorm::kLane : LaneNorm::kSync;
@@ -190,8 +215,10 @@ int RunOnProcesses(const std::vector<Cell>& cells, int64_t steps, const std::str
   return group.rank() == 0 ? matrix.Finish() : 0;
 }
 
-int Run(const std::string& transport, int64_t steps, bool all) {
-  std::vector<Cell> cells = all ? AllCells() : CoveringCells();
+int Run(const std::string& transport, int64_t steps, const std::string& which) {
+  std::vector<Cell> cells = which == "all"     ? AllCells()
+                            : which == "large" ? LargeCells()
+                                               : CoveringCells();
   std::erase_if(cells,
                 [&](const Cell& cell) { return kTransports[cell[kTransport]] != transport; });
   if (transport == "thread") return RunOnThreads(cells, steps);
@@ -204,7 +231,7 @@ int Run(const std::string& transport, int64_t steps, bool all) {
 int main(int argc, char** argv) {
   if (argc != 4) return 64;
   try {
-    return lockstep::testing::Run(argv[1], std::atoll(argv[2]), std::strcmp(argv[3], "all") == 0);
+    return lockstep::testing::Run(argv[1], std::atoll(argv[2]), argv[3]);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
