@@ -2,11 +2,13 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <sstream>
 #include <thread>
 #include <utility>
@@ -135,6 +137,70 @@ TEST_F(RanksReport, TraceHasAllRanksOnOneClock) {
   for (size_t i = 0; i < mine.size(); ++i) {
     EXPECT_GT(mine[i].end, others[i].begin);
     EXPECT_GT(others[i].end, mine[i].begin);
+  }
+}
+
+// The sums that began in a step, in their order.
+std::vector<SeenEvent> SumsOf(const SeenTrace& trace, int rank, const SeenEvent& step) {
+  std::vector<SeenEvent> sums = trace.Of(rank, "sum of gradients");
+  std::erase_if(
+      sums, [&](const SeenEvent& sum) { return sum.begin < step.begin || sum.begin >= step.end; });
+  std::sort(sums.begin(), sums.end(),
+            [](const SeenEvent& a, const SeenEvent& b) { return a.begin < b.begin; });
+  return sums;
+}
+
+std::vector<int64_t> BytesOf(const std::vector<SeenEvent>& sums) {
+  std::vector<int64_t> bytes;
+  bytes.reserve(sums.size());
+  for (const SeenEvent& sum : sums) bytes.push_back(sum.args.at("bytes"));
+  return bytes;
+}
+
+// Pictures this large keep a step busy with computing: sums that all waited for the end of the pass
+// would begin in its last twentieth.
+TEST_F(RanksReport, SumsOfAFixedOrderBeginWhileTheBackwardPassStillRuns) {
+  constexpr int64_t kBucket = 16384, kSteps = 10;
+  Arrays pictures = Pictures(64 * kSteps);
+  Tensor& data = pictures.at("data");
+  data = Tensor(DType::kUint8, Shape({64 * kSteps, 3, 32, 32}));
+  std::mt19937 random(3);
+  for (uint8_t& value : data.values<uint8_t>()) value = static_cast<uint8_t>(random());
+  const std::string large = Channel("large", pictures), path = Dir("trace.json");
+  const std::string bucket = std::to_string(kBucket);
+  const Arguments job{"train",  "--train",      large,        "--model",        "vgg",  "--width",
+                      "0.0625", "--batch-size", "64",         "--threads",      "1",    "--epochs",
+                      "1",      "--model-dir",  Dir("model"), "--bucket-bytes", bucket, "--trace",
+                      path};
+  for (const char* reproducible : {"False", "True"}) {
+    RunOn(2, job + Arguments{"--reproducible", reproducible});
+    const SeenTrace trace = ReadTrace(path);
+    const std::vector<int64_t> wanted = BytesOf(SumsOf(trace, 0, trace.Of(0, "step").back()));
+    const auto sums_of_a_step = static_cast<int64_t>(wanted.size());
+    ASSERT_GT(sums_of_a_step, 10);
+    EXPECT_EQ(std::count(wanted.begin(), wanted.end() - 1, kBucket), sums_of_a_step - 1);
+    EXPECT_LE(wanted.back(), kBucket);
+    for (const int rank : {0, 1}) {
+      const std::vector<SeenEvent> steps = trace.Of(rank, "step"),
+                                   passes = trace.Of(rank, "forward, backward");
+      ASSERT_EQ(steps.size(), kSteps);
+      ASSERT_EQ(passes.size(), kSteps);
+      int early = 0;
+      for (size_t i = 0; i < steps.size(); ++i) {
+        const std::vector<SeenEvent> sums = SumsOf(trace, rank, steps[i]);
+        // The reproducible mode does a step again whose gradients are larger than it expected.
+        std::vector<int64_t> expected = wanted;
+        while (*reproducible == 'T' && expected.size() < sums.size()) {
+          expected.insert(expected.end(), wanted.begin(), wanted.end());
+        }
+        ASSERT_EQ(BytesOf(sums), expected) << "rank " << rank << ", step " << i + 1;
+        // There the pass ends with the last of its sums.
+        const double pass = passes[i].end - passes[i].begin;
+        if (sums.front().begin - passes[i].begin < 0.75 * pass) ++early;
+      }
+      // Whoever sends may get no core in time, but not often.
+      EXPECT_GT(early, kSteps / 2) << "rank " << rank;
+    }
   }
 }
 
