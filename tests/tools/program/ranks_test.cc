@@ -4,10 +4,12 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <regex>
 #include <sstream>
 #include <thread>
 
+#include "data/npz.h"
 #include "engine/train/ledger.h"
 #include "tests/tools/program/job_of_ranks.h"
 
@@ -224,6 +226,46 @@ TEST_F(Ranks, NarrowAndLateGradientsAreSaidToBe) {
               HasSubstr("fast, gradients travelled as float16, gradients 1 step late\n"));
   EXPECT_THAT(RunWellOn(2, Train({"--dtype", "float16", "--wire", "bfloat16"})).out,
               HasSubstr("# gradients travel as bfloat16, without error feedback\n"));
+}
+
+// In training batches have statistics of their own: only what is kept for later differs.
+TEST_F(Ranks, StatisticsThatAreNotAveragedAreThoseOfTheFirst) {
+  RunWellOn(2, Train());
+  const NpzReader averaged(Dir("model/model.npz"));
+  const std::vector<std::string> losses = InLog(ReadFile(Dir("out/log")), "validation/main/loss");
+  RunWellOn(2, Train({"--average-statistics", "False", "--model-dir", Dir("own")}));
+  const NpzReader own(Dir("own/model.npz"));
+  ASSERT_EQ(own.names(), averaged.names());
+  int statistics = 0;
+  for (const std::string& name : own.names()) {
+    const Tensor a = averaged.Read(name), b = own.Read(name);
+    ASSERT_EQ(a.bytes(), b.bytes());
+    const bool same = std::memcmp(a.data(), b.data(), a.bytes()) == 0;
+    const bool statistic =
+        name.find("/avg_mean") != name.npos || name.find("/avg_var") != name.npos;
+    EXPECT_EQ(same, !statistic) << name;
+    statistics += statistic;
+  }
+  EXPECT_GT(statistics, 0);
+  // Each looks at its samples with its own.
+  const std::vector<std::string> own_losses =
+      InLog(ReadFile(Dir("out/log")), "validation/main/loss");
+  ASSERT_EQ(own_losses.size(), losses.size());
+  EXPECT_NE(own_losses, losses);
+  RunWell({"predict", "--model-dir", Dir("own"), "--channel", Dir("test"), "--threads", "1"});
+}
+
+TEST_F(Ranks, NarrowGradientsWithoutFeedbackAreOthers) {
+  const Arguments narrow{"--wire", "bfloat16"}, without{"--error-feedback", "False"};
+  const std::string hash = RunWellOn(2, Train(narrow)).WeightsHash();
+  const Outcome outcome = RunWellOn(2, Train(narrow + without, "job"));
+  EXPECT_NE(outcome.WeightsHash(), hash);
+  EXPECT_THAT(outcome.out, HasSubstr("# gradients travel as bfloat16, without error feedback\n"));
+  EXPECT_THAT(InLog(ReadFile(Dir("jobout/log")), "validation/main/accuracy"), testing::SizeIs(2));
+  RunWell({"predict", "--model-dir", Dir("jobmodel"), "--channel", Dir("test"), "--threads", "1"});
+  ExpectJobFails(RunOn(2, Train(narrow, "job")), 76, "--error-feedback ");
+  // Of gradients that travel as they are nothing is lost.
+  EXPECT_EQ(RunWellOn(2, Train(without)).WeightsHash(), RunWellOn(2, Train()).WeightsHash());
 }
 
 TEST_F(Ranks, WhatDiffersBetweenThemIsNamedBeforeTheFirstStep) {

@@ -43,6 +43,20 @@ TEST_F(Refusals, ReproducibleJobsTakeNoNarrowOrLateGradients) {
   ExpectRefusal(Run(Train({"--wire", "int8"})), 64, {"--wire", "float16", "bfloat16"});
 }
 
+TEST_F(Refusals, ReproducibleJobsTakeBatchStatisticsOfLanesOnly) {
+  for (const Arguments& way :
+       {Arguments{"--sync-batch-norm", "True"}, Arguments{"--average-statistics", "False"},
+        Arguments{"--sync-batch-norm", "True", "--lane-norm", "sync"},
+        Arguments{"--average-statistics", "False", "--lane-norm", "lane"}}) {
+    ExpectRefusal(
+        Run(Train(way + Arguments{"--reproducible", "True"})), 64,
+        {"--sync-batch-norm and --average-statistics are of the fast mode", "--lane-norm"});
+  }
+  ExpectRefusal(Run(Train({"--reproducible", "True", "--lane-norm", "rank"})), 64,
+                {"--lane-norm", "rank", "sync", "lane"});
+  ExpectNoModel();
+}
+
 TEST_F(Refusals, AbsentChannelDirectory) {
   ExpectRefusal(RunOn(Dir("nowhere")), 66, {Dir("nowhere")});
   ExpectNoModel();
