@@ -24,6 +24,10 @@ TRAIN = ["train", "--model", "mlp", "--hidden", "9,8", "--threads", "1", "--batc
          "--epochs", "1000000", "--checkpoint-every", "1", "--train", "/opt/ml/data", "--model-dir",
          "/opt/ml/model", "--output-data-dir", "/opt/ml/out", "--checkpoint-dir",
          "/opt/ml/checkpoints"]
+# mpirun has a single code for all ranks: what each ended with lies on its host. A rank that is told to
+# end has its own way with that, and the shell waits for it.
+WRAP = ["sh", "-c", 'trap : TERM; "$@"; code=$?; '
+        "echo $code > /opt/ml/code-$OMPI_COMM_WORLD_RANK; exit $code", "sh"]
 DEAF = ("nft add table inet t && nft 'add chain inet t i { type filter hook input priority 0; }' && "
         "nft 'add rule inet t i iifname eth0 counter drop'")
 SILENT = "has not been heard of for 7"
@@ -71,7 +75,7 @@ class Job:
         for host in self.machines.hosts:
             host.call("/usr/sbin/sshd")
         self.mpirun = subprocess.Popen(
-            self.machines.hosts[0].command(*MPIRUN, LOCKSTEP, *TRAIN), stdin=subprocess.DEVNULL,
+            self.machines.hosts[0].command(*MPIRUN, *WRAP, LOCKSTEP, *TRAIN), stdin=subprocess.DEVNULL,
             stdout=self.said, stderr=self.said,
             env=dict(os.environ, HOME="/root", SM_OUTPUT_DIR="/opt/ml"))
         hosts.wait_for(lambda: self.mpirun.poll() is not None or self.read(0, "out/log"), "an epoch")
@@ -111,6 +115,16 @@ class Job:
             time.sleep(0.01)
         assert not left, "ranks %s are there after %d s\n%s" % (left, seconds, self.words())
 
+    def expect_codes(self, survivors):
+        """Each of them has ended itself, with 69."""
+        def codes():
+            return {rank: self.read(rank // 2, "code-%d" % rank) for rank in survivors}
+        try:
+            hosts.wait_for(lambda: all(codes().values()), "codes", 5)
+        except TimeoutError:
+            pass  # what is missing says more
+        assert codes() == dict.fromkeys(survivors, "69\n"), (codes(), self.words())
+
     def expect_line(self, pattern):
         """The one line that mpirun passes on is that; the first host's failure file has it, too."""
         lines = re.findall(r"^lockstep: (.*)$", self.words(), re.M)
@@ -126,6 +140,7 @@ def check_killed(job):
     """Its host's other rank is told like those of the first host."""
     os.kill(job.pids[3], signal.SIGKILL)
     job.expect_end(3.0)
+    job.expect_codes((0, 1, 2))
     code = job.mpirun.wait(timeout=20)
     assert code in (69, 128 + signal.SIGKILL), code
     line = job.expect_line(re.escape(job.names[3]) + " has died")
@@ -138,6 +153,7 @@ def check_killed(job):
 def check_stopped(job):
     os.kill(job.pids[3], signal.SIGSTOP)
     job.expect_end(10.0)
+    job.expect_codes((0, 1, 2))
     assert job.mpirun.wait(timeout=20) == 69
     line = job.expect_line(re.escape(job.names[3]) + " " + SILENT)
     assert job.read(1, "failure") == "stopped because %s\n" % line, job.read(1, "failure")
@@ -147,6 +163,7 @@ def expect_both_sides(job):
     """Each side names a rank of the other one. mpirun may not be able to pass on what the second
     has to say, and Open MPI's daemons may notice much later: it ends when it is told to."""
     job.expect_end(10.0)
+    job.expect_codes((0, 1, 2, 3))
     sides = ["(%s|%s) " % tuple(re.escape(job.names[rank]) for rank in ranks)
              for ranks in ((2, 3), (0, 1))]
     hosts.wait_for(lambda: re.search("^lockstep: " + sides[0] + SILENT, job.words(), re.M),
