@@ -1,7 +1,8 @@
-"""Faults A1, F1, F3 and F4 over hosts: ranks that are killed, stopped or cut off with their host.
+"""Faults A1, A8, F1, F3, F4 over hosts: ranks that are killed, stopped or cut off with their host.
 
-lost_host.py LOCKSTEP lost|one-way (the program, which checks). The hosts are namespaces with an sshd
-each (hosts.py), the launcher is the real mpirun: two ranks on each.
+lost_host.py LOCKSTEP lost|one-way|resumed (the program, which checks). The hosts are namespaces
+with an sshd each (hosts.py), the launcher is the real mpirun: two ranks on each, unless it says
+otherwise.
 """
 
 import os
@@ -18,14 +19,15 @@ import hosts
 
 LOCKSTEP = os.path.abspath(sys.argv[1])
 MPIRUN = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-mca", "btl_tcp_if_include", "eth0",
-          "-mca", "oob_tcp_if_include", "eth0", "-np", "4", "--host", "algo-1:2,algo-2:2",
-          "-x", "SM_OUTPUT_DIR"]
+          "-mca", "oob_tcp_if_include", "eth0", "-x", "SM_OUTPUT_DIR"]
 TRAIN = ["train", "--model", "mlp", "--hidden", "9,8", "--threads", "1", "--batch-size", "16",
-         "--epochs", "1000000", "--checkpoint-every", "1", "--train", "/opt/ml/data", "--model-dir",
-         "/opt/ml/model", "--output-data-dir", "/opt/ml/out", "--checkpoint-dir",
-         "/opt/ml/checkpoints"]
-# mpirun has a single code for all ranks: what each ended with lies on its host. A rank that is told to
-# end has its own way with that, and the shell waits for it.
+         "--train", "/opt/ml/data", "--model-dir", "/opt/ml/model", "--output-data-dir",
+         "/opt/ml/out", "--checkpoint-dir", "/opt/ml/checkpoints"]
+ENDLESS = ["--epochs", "1000000", "--checkpoint-every", "1"]
+STEPS = 1200  # of a job that ends, four an epoch
+FINITE = ["--epochs", str(STEPS // 4), "--checkpoint-every", "17", "--reproducible", "True"]
+# mpirun has a single code for all ranks: what each ended with lies on its host. A rank that is told
+# to end has its own way with that, and the shell waits for it.
 WRAP = ["sh", "-c", 'trap : TERM; "$@"; code=$?; '
         "echo $code > /opt/ml/code-$OMPI_COMM_WORLD_RANK; exit $code", "sh"]
 DEAF = ("nft add table inet t && nft 'add chain inet t i { type filter hook input priority 0; }' && "
@@ -64,7 +66,7 @@ def has_ended(pid):
 
 
 class Job:
-    """On two hosts, training by now."""
+    """On two hosts."""
 
     def __init__(self, folder):
         self.bases = [os.path.join(folder, "ml-%d" % i) for i in (1, 2)]
@@ -74,10 +76,27 @@ class Job:
         self.machines = hosts.Cluster(folder, self.bases)
         for host in self.machines.hosts:
             host.call("/usr/sbin/sshd")
+        self.mpirun = None
+        self.pids = {}
+        self.names = {}
+
+    def launch(self, ranks, *options):
+        """So many on each host; what an earlier job said and ended with is forgotten."""
+        self.said.seek(0)
+        self.said.truncate()
+        for code in (os.path.join(base, name) for base in self.bases for name in os.listdir(base)
+                     if name.startswith("code-")):
+            os.remove(code)
+        where = ["algo-%d:%d" % (i, many) for i, many in enumerate(ranks, 1)]
         self.mpirun = subprocess.Popen(
-            self.machines.hosts[0].command(*MPIRUN, *WRAP, LOCKSTEP, *TRAIN), stdin=subprocess.DEVNULL,
-            stdout=self.said, stderr=self.said,
+            self.machines.hosts[0].command(*MPIRUN, "-np", str(sum(ranks)), "--host",
+                                           ",".join(where), *WRAP, LOCKSTEP, *TRAIN, *options),
+            stdin=subprocess.DEVNULL, stdout=self.said, stderr=self.said,
             env=dict(os.environ, HOME="/root", SM_OUTPUT_DIR="/opt/ml"))
+
+    def train_on_both(self, *options):
+        """Until after the first epoch."""
+        self.launch((2, 2), *options)
         hosts.wait_for(lambda: self.mpirun.poll() is not None or self.read(0, "out/log"), "an epoch")
         self.pids = {int(environment(pid)["OMPI_COMM_WORLD_RANK"]): pid
                      for host in self.machines.hosts for pid in host.processes("lockstep")}
@@ -86,12 +105,25 @@ class Job:
                             (rank, own_number(pid), 1 + rank // 2)
                       for rank, pid in self.pids.items()}
 
+    def train_to_the_end(self, ranks, *options):
+        """The SHA-256 of the weights, and at which step it went on."""
+        self.launch(ranks, *options)
+        assert self.mpirun.wait(timeout=120) == 0, self.words()
+        words = self.words()
+        by = "shm" if len(ranks) == 1 else "shm+mpi"
+        assert "# processes: %d, exchanging gradients by %s\n" % (sum(ranks), by) in words, words
+        hashes = re.findall(r", weights sha256 ([0-9a-f]{64})$", words, re.M)
+        assert len(hashes) == 1, words
+        resumed = re.findall(r"^# resumed from .* at iteration (\d+)", words, re.M)
+        return hashes[0], int(resumed[0]) if resumed else 0
+
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.machines.close()
-        self.mpirun.wait()
+        if self.mpirun:
+            self.mpirun.wait()
         self.said.close()
 
     def read(self, host, name):
@@ -138,6 +170,7 @@ class Job:
 
 def check_killed(job):
     """Its host's other rank is told like those of the first host."""
+    job.train_on_both(*ENDLESS)
     os.kill(job.pids[3], signal.SIGKILL)
     job.expect_end(3.0)
     job.expect_codes((0, 1, 2))
@@ -151,6 +184,7 @@ def check_killed(job):
 
 
 def check_stopped(job):
+    job.train_on_both(*ENDLESS)
     os.kill(job.pids[3], signal.SIGSTOP)
     job.expect_end(10.0)
     job.expect_codes((0, 1, 2))
@@ -179,12 +213,14 @@ def expect_both_sides(job):
 
 
 def check_cut(job):
+    job.train_on_both(*ENDLESS)
     job.machines.hosts[1].call("ip", "link", "set", "eth0", "down")
     expect_both_sides(job)
 
 
 def check_deaf(job, host):
     """What the others send it is lost, all of it; what it sends itself arrives."""
+    job.train_on_both(*ENDLESS)
     job.machines.hosts[host].call("sh", "-c", DEAF)
     expect_both_sides(job)
     counted = subprocess.run(job.machines.hosts[host].command("nft", "list", "ruleset"), check=True,
@@ -192,10 +228,45 @@ def check_deaf(job, host):
     assert re.search("counter packets [1-9]", counted), counted
 
 
+def check_resumed(job):
+    """On other numbers of ranks, on both hosts and on the first alone, with the bits of a job that
+    nothing happened to."""
+    checkpoints, kept = (os.path.join(job.bases[0], name) for name in ("checkpoints", "kept"))
+
+    def forget():
+        for base in job.bases:
+            for name in ("checkpoints", "model", "out"):
+                shutil.rmtree(os.path.join(base, name), ignore_errors=True)
+
+    def newest():
+        found = (re.fullmatch(r"checkpoint_(\d+)\.lsc", name) for name in os.listdir(checkpoints))
+        return max((int(match.group(1)) for match in found if match), default=0)
+
+    unbroken, resumed = job.train_to_the_end((2, 2), *FINITE)
+    assert resumed == 0, job.words()
+    forget()
+    job.train_on_both(*FINITE)
+    hosts.wait_for(lambda: newest() > STEPS // 8, "a checkpoint")
+    os.kill(job.pids[3], signal.SIGKILL)
+    job.expect_end(3.0)
+    job.expect_codes((0, 1, 2))
+    job.mpirun.wait(timeout=20)
+    assert not os.path.exists(os.path.join(job.bases[0], "model/model.npz")), "it ended too soon"
+    shutil.copytree(checkpoints, kept)
+    for ranks in ((2, 1), (1, 2), (2,)):
+        forget()
+        shutil.copytree(kept, checkpoints)
+        weights, resumed = job.train_to_the_end(ranks, *FINITE)
+        assert weights == unbroken, (ranks, weights, unbroken)
+        assert STEPS // 8 < resumed < STEPS, (ranks, resumed)
+        print("went on at step %d with %s ranks" % (resumed, "+".join(map(str, ranks))))
+
+
 CHECKS = {
     "lost": {"killed": check_killed, "stopped": check_stopped, "cut": check_cut},
     "one-way": {"the first hears nothing": lambda job: check_deaf(job, 0),
                 "the second hears nothing": lambda job: check_deaf(job, 1)},
+    "resumed": {"resumed": check_resumed},
 }
 
 
