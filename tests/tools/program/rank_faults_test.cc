@@ -62,6 +62,21 @@ TEST_F(RankFaults, A5ADamagedNewestCheckpointGivesWayToItsPredecessor) {
   EXPECT_EQ(outcome.WeightsHash(), hash);
 }
 
+TEST_F(RankFaults, A5WhereAllAreDamagedNothingStartsAnew) {
+  RunSevenSteps();
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(Dir("job"))) {
+    if (entry.path().extension() == ".lsc")
+      names.push_back("job/" + entry.path().filename().string());
+  }
+  ASSERT_GE(names.size(), 2U);
+  for (const std::string& name : names) Damage(name);
+  const Outcome outcome = RunOn(2, Reproducible("job"));
+  ExpectJobFails(outcome, 65, Dir("job"));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("model saved")));
+  for (const std::string& name : names) EXPECT_TRUE(Exists(name)) << name;
+}
+
 TEST_F(RankFaults, A7ASecondJobOnTheDirectoryIsRefused) {
   scratch_.MakeDirectory("job");
   const DirectoryLock lock(Dir("job"), [](const std::string&) {});

@@ -299,6 +299,24 @@ TEST_F(Ranks, WhatDiffersBetweenThemIsNamedBeforeTheFirstStep) {
   RunWellOn(2, Train({"--init-from", start}));
 }
 
+// Whatever changes what is trained, or in which collectives ranks meet, some at a time.
+TEST_F(Ranks, EveryOptionThatMattersIsCompared) {
+  const std::vector<std::string> changes{
+      "--accumulate 2 --iterations 3 --check-every 3 --checkpoint-every 5 --epochs 5 "
+      "--batch-size 20 --weight-decay 0.25 --momentum 0.5",
+      "--average-statistics False --sync-batch-norm True --gradient-clipping 2 --warm-up 2 "
+      "--pad 2 --flip False --random-crop False --shuffle False",
+      "--wire float16 --double-buffering True --dtype bfloat16 --exact-math True --classes 9 "
+      "--early-stopping 3 --monitor-mode max --scale 2"};
+  for (const std::string& change : changes) {
+    const Outcome outcome = RunProgram(Train(), Wrapped(2, change));
+    std::istringstream words(change);
+    for (std::string option, value; words >> option >> value;) {
+      ExpectJobFails(outcome, 76, option + " is ");
+    }
+  }
+}
+
 TEST_F(Ranks, OthersThanTheFirstKeepALogOfTheirOwn) {
   RunWellOn(3, Train({"--checkpoint-dir", Dir("job")}));
   const std::string second = ReadFile(Dir("out/log-rank-1.txt"));
