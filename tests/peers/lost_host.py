@@ -1,6 +1,7 @@
-"""Faults A1, A8, F1, F3, F4 over hosts: ranks that are killed, stopped or cut off with their host.
+"""Faults A1, A8, F1, F3, F4, F6, F10 over hosts: ranks that are killed, stopped or cut off with
+their host.
 
-lost_host.py LOCKSTEP lost|one-way|resumed (the program, which checks). The hosts are namespaces
+lost_host.py LOCKSTEP lost|one-way|silent|resumed (the program, which checks). The hosts are namespaces
 with an sshd each (hosts.py), the launcher is the real mpirun: two ranks on each, unless it says
 otherwise.
 """
@@ -32,6 +33,8 @@ WRAP = ["sh", "-c", 'trap : TERM; "$@"; code=$?; '
         "echo $code > /opt/ml/code-$OMPI_COMM_WORLD_RANK; exit $code", "sh"]
 DEAF = ("nft add table inet t && nft 'add chain inet t i { type filter hook input priority 0; }' && "
         "nft 'add rule inet t i iifname eth0 counter drop'")
+MUTE = ("nft 'add chain inet t o { type filter hook output priority 0; }' && "
+        "nft 'add rule inet t o oifname eth0 counter drop'")
 SILENT = "has not been heard of for 7"
 
 
@@ -138,6 +141,18 @@ class Job:
         with open(self.said.name, encoding="utf-8") as text:
             return text.read()
 
+    def forget(self):
+        """What earlier jobs left on the hosts."""
+        for base in self.bases:
+            for name in ("checkpoints", "model", "out"):
+                shutil.rmtree(os.path.join(base, name), ignore_errors=True)
+
+    def newest(self):
+        """Step of the newest checkpoint."""
+        names = os.listdir(os.path.join(self.bases[0], "checkpoints"))
+        found = (re.fullmatch(r"checkpoint_(\d+)\.lsc", name) for name in names)
+        return max((int(match.group(1)) for match in found if match), default=0)
+
     def expect_end(self, seconds):
         """Of all ranks, on both hosts."""
         end = time.monotonic() + seconds
@@ -228,25 +243,39 @@ def check_deaf(job, host):
     assert re.search("counter packets [1-9]", counted), counted
 
 
+def check_off(job):
+    """Neither end of a connection hears that it is none: a host that loses its power."""
+    job.train_on_both(*ENDLESS)
+    job.machines.hosts[1].call("sh", "-c", DEAF + " && " + MUTE)
+    expect_both_sides(job)
+
+
+def check_healed(job):
+    """Off for 3 s, which is within everyone's patience: the same bits."""
+    unbroken, _ = job.train_to_the_end((2, 2), *FINITE)
+    job.forget()
+    job.train_on_both(*FINITE)
+    job.machines.hosts[1].call("sh", "-c", DEAF + " && " + MUTE)
+    time.sleep(1.0)  # for what was under way
+    before = job.newest()
+    assert before < STEPS - 17, "it ended too soon"
+    time.sleep(2.0)
+    assert job.newest() == before, "something gets through"
+    job.machines.hosts[1].call("nft", "delete", "table", "inet", "t")
+    assert job.mpirun.wait(timeout=120) == 0, job.words()
+    assert unbroken in job.words(), job.words()
+    print("cut off for 3 s at step %d of %d" % (before, STEPS))
+
+
 def check_resumed(job):
     """On other numbers of ranks, on both hosts and on the first alone, with the bits of a job that
     nothing happened to."""
     checkpoints, kept = (os.path.join(job.bases[0], name) for name in ("checkpoints", "kept"))
-
-    def forget():
-        for base in job.bases:
-            for name in ("checkpoints", "model", "out"):
-                shutil.rmtree(os.path.join(base, name), ignore_errors=True)
-
-    def newest():
-        found = (re.fullmatch(r"checkpoint_(\d+)\.lsc", name) for name in os.listdir(checkpoints))
-        return max((int(match.group(1)) for match in found if match), default=0)
-
     unbroken, resumed = job.train_to_the_end((2, 2), *FINITE)
     assert resumed == 0, job.words()
-    forget()
+    job.forget()
     job.train_on_both(*FINITE)
-    hosts.wait_for(lambda: newest() > STEPS // 8, "a checkpoint")
+    hosts.wait_for(lambda: job.newest() > STEPS // 8, "a checkpoint")
     os.kill(job.pids[3], signal.SIGKILL)
     job.expect_end(3.0)
     job.expect_codes((0, 1, 2))
@@ -254,7 +283,7 @@ def check_resumed(job):
     assert not os.path.exists(os.path.join(job.bases[0], "model/model.npz")), "it ended too soon"
     shutil.copytree(checkpoints, kept)
     for ranks in ((2, 1), (1, 2), (2,)):
-        forget()
+        job.forget()
         shutil.copytree(kept, checkpoints)
         weights, resumed = job.train_to_the_end(ranks, *FINITE)
         assert weights == unbroken, (ranks, weights, unbroken)
@@ -266,13 +295,14 @@ CHECKS = {
     "lost": {"killed": check_killed, "stopped": check_stopped, "cut": check_cut},
     "one-way": {"the first hears nothing": lambda job: check_deaf(job, 0),
                 "the second hears nothing": lambda job: check_deaf(job, 1)},
+    "silent": {"off": check_off, "healed": check_healed},
     "resumed": {"resumed": check_resumed},
 }
 
 
 def main():
     reason = hosts.why_not()
-    if not reason and sys.argv[2] == "one-way" and shutil.which("nft") is None:
+    if not reason and sys.argv[2] in ("one-way", "silent") and shutil.which("nft") is None:
         reason = "no nft"
     if reason:
         print("SKIP: no hosts can be made here: " + reason)

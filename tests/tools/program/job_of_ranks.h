@@ -44,10 +44,20 @@ inline std::vector<std::string> InLog(const std::string& log, const std::string&
   return values;
 }
 
+// What a soak asks a test for by this variable.
+inline double SoakValue(const char* name, double otherwise) {
+  const char* const asked = std::getenv(name);
+  return asked == nullptr ? otherwise : std::atof(asked);
+}
+
 // How long a test goes on that a soak may prolong.
 inline double SoakSeconds(double otherwise) {
-  const char* const asked = std::getenv("LOCKSTEP_SOAK_SECONDS");
-  return asked == nullptr ? otherwise : std::atof(asked);
+  return SoakValue("LOCKSTEP_SOAK_SECONDS", otherwise);
+}
+
+// How many kills a test makes that a soak may make more of.
+inline int SoakKills(int otherwise) {
+  return static_cast<int>(SoakValue("LOCKSTEP_SOAK_KILLS", otherwise));
 }
 
 // Dropout, batch normalisation, random crops and flips on 70 pictures in batches of 16; or an mlp

@@ -53,11 +53,6 @@ class NewFiles {
   const int fd_;
 };
 
-int SoakValue(const char* name, int otherwise) {
-  const char* const value = std::getenv(name);
-  return value == nullptr ? otherwise : std::atoi(value);
-}
-
 constexpr int kSteps = 20, kMostRanks = 3;
 
 // Any of them is killed, or all at once.
@@ -113,7 +108,7 @@ class Kills : public Ranks {
 // Half of them behind a step, most of the others while a checkpoint is written, and some at any
 // moment. LOCKSTEP_SOAK_KILLS=100 tools/soak Kills.AtAnyMoment 1 makes a hundred.
 TEST_F(Kills, AtAnyMomentLeaveTheBitsOfAnUnbrokenRun) {
-  const int kills = SoakValue("LOCKSTEP_SOAK_KILLS", 20);
+  const int kills = SoakKills(20);
   std::map<int, std::chrono::duration<double>> whole;
   std::string hash;
   for (int ranks = 1; ranks <= kMostRanks; ++ranks) {
@@ -182,15 +177,17 @@ TEST_F(Kills, AtAnyMomentLeaveTheBitsOfAnUnbrokenRun) {
   EXPECT_GE(4 * training, kills);
 }
 
-// The same job again and again, before it has come to its end.
+// The same job again and again, before it has come to its end. LOCKSTEP_SOAK_KILLS=30 makes thirty.
 TEST_F(Kills, OneAfterAnotherNeverTakeProgressAway) {
-  const std::string hash = RunWell(Job("whole", "16")).WeightsHash();
+  const int kills = SoakKills(6);
+  const std::string epochs = std::to_string(3 * kills);  // of five steps, which a kill seldom needs
+  const std::string hash = RunWell(Job("whole", epochs)).WeightsHash();
   int64_t reached = 0;
-  for (int kill = 0; kill < 6; ++kill) {
+  for (int kill = 0; kill < kills; ++kill) {
     const int ranks = 1 + Draw(kMostRanks);
     const int64_t least = reached + 1 + Draw(4);
     SCOPED_TRACE("from " + std::to_string(reached) + " on, " + std::to_string(ranks) + " ranks");
-    const auto program = Start(ranks, Job("job", "16"));
+    const auto program = Start(ranks, Job("job", epochs));
     ASSERT_TRUE(program->WaitUntil([&] { return AllBegan(ranks) && Progress("job") >= least; }));
     std::this_thread::sleep_for(Pause(0.01));
     const int64_t seen = Progress("job");
@@ -200,7 +197,7 @@ TEST_F(Kills, OneAfterAnotherNeverTakeProgressAway) {
     EXPECT_GE(Progress("job"), seen);
     reached = Progress("job");
   }
-  const Outcome last = RunWellOn(1 + Draw(kMostRanks), Job("job", "16"));
+  const Outcome last = RunWellOn(1 + Draw(kMostRanks), Job("job", epochs));
   EXPECT_THAT(last.out, testing::HasSubstr(" at iteration " + std::to_string(reached) + "\n"));
   EXPECT_EQ(last.WeightsHash(), hash);
 }

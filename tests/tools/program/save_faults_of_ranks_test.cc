@@ -174,6 +174,54 @@ TEST_F(SavesOfRanks, A14AKillWhileTheModelIsWrittenLeavesTheOldOneOrTheNew) {
   }
 }
 
+// Before one in eleven of the calls that a save makes, from the first byte to what makes the last
+// file last. LOCKSTEP_SOAK_KILLS=1 kills before each of them.
+TEST_F(SavesOfRanks, A2AndA14AKillBeforeAnyCallLeavesTheOldStateOrTheNew) {
+  struct Save {
+    std::string place;
+    int publishes;  // calls that give a file its name, or make it last
+    bool ends;      // the job
+  };
+  const std::string whole = ReadFile(Dir("wholemodel/model.npz"));
+  const int stride = SoakKills(0) > 0 ? 1 : 11;
+  for (const Save& save : {Save{"/job/checkpoint_", 6, false}, Save{"/jobmodel/model.", 5, true}}) {
+    int calls = 0;
+    for (int at = 1; calls == 0; at += stride) {
+      const int ranks = 2 + at % 2;
+      SCOPED_TRACE(save.place + ", call " + std::to_string(at));
+      int met = 0, published = 0;
+      const Outcome outcome = RunTraced(
+          Own(Rest(), ranks), OwnWrapped(), ranks, [&](const SystemCall& call, const Program&) {
+            const bool begun = met > 0 || (call.number == SYS_write && IsIn(call, save.place));
+            if (!begun || published == save.publishes) return Injection{};
+            published += Publishes(call);
+            return Injection{++met == at ? Injection::Kind::kKill : Injection::Kind::kNone};
+          });
+      if (met != at) {
+        calls = met;
+        EXPECT_EQ(outcome.code, 0) << outcome.err;
+        EXPECT_EQ(published, save.publishes);
+        ASSERT_GT(calls, 2 * save.publishes);
+      } else {
+        ExpectFirstHasDied(outcome);
+        EXPECT_LE(Temporaries(), 1);
+        const std::string model = ReadFile(Dir("jobmodel/model.npz"));
+        if (save.ends) {
+          EXPECT_EQ(NewestOf("job"), 15);
+          EXPECT_TRUE(model == model_ || model == whole);
+        } else {
+          EXPECT_THAT(NewestOf("job"), AnyOf(5, 10));
+          EXPECT_TRUE(model == model_);
+        }
+        ExpectGoesOn(at % 3 + 1);
+      }
+      StandAtFive();
+    }
+    std::cout << "counted: killed before one in " << stride << " of " << calls << " calls below "
+              << save.place << "\n";
+  }
+}
+
 // Rank 0 saves to the end, which nobody keeps it from, and misses the other then.
 TEST_F(SavesOfRanks, F1ARankThatStopsWhileTheModelIsWrittenEndsTheJobBehindTheSave) {
   for (const char* communicator : {"shm", "mpi"}) {

@@ -47,7 +47,10 @@ TEST_F(StartFaults, F7ARankThatNeverComesIsNamed) {
   EXPECT_FALSE(Exists("model"));
 }
 
+// LOCKSTEP_SOAK_SECONDS has it come so late.
 TEST_F(StartFaults, F7ARankThatComesLateIsWaitedFor) {
+  const std::string late = "sleep " + std::to_string(SoakSeconds(2.0));
+  EXPECT_EQ(RunProgram(Train(), After(2, late)).code, 0);
   EXPECT_EQ(RunProgram(Train({"--join-timeout", "0"}), After(2, "sleep 2")).code, 0);
 }
 
@@ -78,11 +81,24 @@ TEST_F(StartFaults, E8VariablesOfAnotherRankOrSizeAreRefused) {
   EXPECT_EQ(Count(size.err, "lockstep: "), 1) << size.err;
 }
 
-TEST_F(StartFaults, E8AHostListWithoutThisHostIsRefused) {
-  ProgramSetting setting = Under(Setting({{"SM_HOSTS", R"(["algo-1", "algo-2"])"}}), 2);
-  const Outcome outcome = RunProgram(Train(), setting);
-  ExpectJobFails(outcome, 78, "SM_HOSTS: this host, ");
-  EXPECT_EQ(Count(outcome.err, "lockstep: "), 1) << outcome.err;
+TEST_F(StartFaults, E8AHostListWithoutThisHostOrWithItTwiceIsRefused) {
+  const std::string me = '"' + OwnHost() + '"';
+  for (const std::string& hosts : {std::string(R"("algo-1", "algo-2")"), me + ", " + me}) {
+    const ProgramSetting setting = Under(Setting({{"SM_HOSTS", "[" + hosts + "]"}}), 2);
+    const Outcome outcome = RunProgram(Train(), setting);
+    ExpectJobFails(outcome, 78, "SM_HOSTS: this host, '" + OwnHost() + "', is not listed exactly");
+    EXPECT_EQ(Count(outcome.err, "lockstep: "), 1) << outcome.err;
+  }
+}
+
+// Ranks are MPI's, in its order: that of the list means nothing.
+TEST_F(StartFaults, E8HostsMayBeListedInAnyOrder) {
+  const std::string hash = RunWell(Reproducible()).WeightsHash(), me = '"' + OwnHost() + '"';
+  ProgramSetting setting = After(2, "export SM_HOSTS='[" + me + R"(, "zzz", "aaa"]')");
+  setting.variables["SM_HOSTS"] = R"(["zzz", "aaa", )" + me + "]";
+  const Outcome outcome = RunProgram(Reproducible(), setting);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.WeightsHash(), hash);
 }
 
 TEST_F(StartFaults, F8APortThatIsInUseNamesItsOwner) {
