@@ -5,6 +5,7 @@ waits half a minute after every job that ends well, so jobs run beside each othe
 """
 
 import concurrent.futures
+import json
 import os
 import re
 import shutil
@@ -179,6 +180,19 @@ def check_other_data(folder):
     return "two hosts: other data on one is told apart"
 
 
+def ledger_of_all(samples):
+    """What the log must have of an epoch that used each sample once (engine/train/ledger.h)."""
+    bits = 2 ** 64 - 1
+
+    def mix(value):
+        value = (value + 0x9E3779B97F4A7C15) & bits
+        value = ((value ^ value >> 30) * 0xBF58476D1CE4E5B9) & bits
+        value = ((value ^ value >> 27) * 0x94D049BB133111EB) & bits
+        return value ^ value >> 31
+
+    return "%032x" % sum(map(mix, range(samples)))
+
+
 def check_sharded(folder):
     """As with ShardedByS3Key: the hosts' ranks share what their host has."""
     def change(bases):
@@ -190,6 +204,9 @@ def check_sharded(folder):
     assert job.run() == 0, job.tail()
     assert "# data: 105 training samples, 32 for validation" in job.log(), job.tail()
     assert "# parts: sharded 32+32+20+21, by process" in job.log(), job.tail()
+    with open(os.path.join(job.bases[0], "output/data/log"), encoding="utf-8") as log:
+        ledgers = [entry["ledger"] for entry in json.load(log)]
+    assert ledgers == [ledger_of_all(105)] * 2, (ledgers, ledger_of_all(105))
     return "two hosts: each with a part of the data"
 
 
@@ -207,11 +224,13 @@ def check_too_many_ranks(folder):
 
 
 def expect_failure(job, code, words):
-    """The job ends with our exit code in the toolkit's log, our line in the failure file."""
+    """The job ends with our exit code in the toolkit's log, our line in every host's failure file,
+    of which the platform shows one."""
     assert job.run_first() == 1, job.tail()
-    text = toolkit_job.read(job.bases[0], "output/failure")
-    for word in words:
-        assert word in text.splitlines()[0], text + job.tail()
+    for base in job.bases:
+        text = toolkit_job.read(base, "output/failure")
+        for word in words:
+            assert word in text.splitlines()[0], text + job.tail()
     assert "ExitCode %d\n" % code in job.log(), job.tail()
     assert not job.has("output/success"), job.tail()
 
