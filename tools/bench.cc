@@ -443,15 +443,17 @@ int RunBench(std::span<const std::string> arguments, StopSignals& signals) {
     PrintResult(
         "usage: lockstep bench train [options]       (lockstep bench train --help)\n"
         "       lockstep bench kernels [options]     (lockstep bench kernels --help)\n"
-        "       lockstep bench allreduce [options]   (lockstep bench allreduce --help)\n");
+        "       lockstep bench allreduce [options]   (lockstep bench allreduce --help)\n"
+        "       lockstep bench read FILE...          (lockstep bench read --help)\n");
     return 0;
   }
   if (what == "train") return RunOnce(BenchTrain, arguments.subspan(1), signals);
   if (what == "kernels") return RunOnce(RunBenchKernels, arguments.subspan(1), signals);
   if (what == "allreduce") return RunOnce(RunBenchAllreduce, arguments.subspan(1), signals);
+  if (what == "read") return RunOnce(RunBenchRead, arguments.subspan(1), signals);
   throw ConfigError(
-      "bench wants what to measure: lockstep bench train [options], lockstep bench kernels "
-      "[options] or lockstep bench allreduce [options]");
+      "bench wants what to measure: lockstep bench train, kernels, allreduce or read, with "
+      "options");
 }
 
 }  // namespace lockstep::tools

@@ -42,7 +42,7 @@ constexpr std::array<Verb, 4> kVerbs{{
     {"train", "train a network on channel data", RunTrain},
     {"predict", "run a trained model on arrays or a channel", Alone<RunPredict>},
     {"inspect", "describe a model file, a checkpoint or a plan", Alone<RunInspect>},
-    {"bench", "measure training steps, kernels, or sums over ranks", RunBench},
+    {"bench", "measure training steps, kernels, sums over ranks, or reading", RunBench},
 }};
 
 std::string Usage() {

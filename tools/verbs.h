@@ -16,9 +16,10 @@ int RunTrain(std::span<const std::string> arguments, StopSignals& signals);
 int RunPredict(std::span<const std::string> arguments);
 int RunInspect(std::span<const std::string> arguments);
 int RunBench(std::span<const std::string> arguments, StopSignals& signals);
-// `bench kernels` and `bench allreduce`, with the arguments behind both words.
+// `bench kernels`, `bench allreduce` and `bench read`, with the arguments behind both words.
 int RunBenchKernels(std::span<const std::string> arguments);
 int RunBenchAllreduce(std::span<const std::string> arguments);
+int RunBenchRead(std::span<const std::string> arguments);
 
 }  // namespace lockstep::tools
 

@@ -231,7 +231,28 @@ TEST_F(Bench, PrintsWordsToo) {
   EXPECT_THAT(RunWell({"bench", "train", "--model", "lenet", "--width", "0.25", "--batch-size", "2",
                        "--steps", "1", "--warm-up", "0", "--threads", "1"})
                   .out,
-              AllOf(HasSubstr("samples/s"), HasSubstr("MB peak")));
+              AllOf(HasSubstr("images/s"), HasSubstr("MB peak")));
+}
+
+TEST_F(Bench, ReadsArchives) {
+  const std::string archive = Dir("train/data.npz");
+  EXPECT_THAT(RunWell({"bench", "read", archive, archive, "--rounds", "2", "--threads", "1"}).out,
+              AllOf(StartsWith(archive + ": "), HasSubstr(" MB/s\n" + archive + ": ")));
+  const Value json = ParseJson(RunWell({"bench", "read", archive, "--json"}).out, "stdout");
+  const Value* const megabytes = json.Find("megabytes");
+  ASSERT_NE(megabytes, nullptr);
+  const NpzReader reader(archive);
+  const auto bytes = reader.MemberBytes("data") + reader.MemberBytes("labels");
+  EXPECT_NEAR(std::stod(PythonStr(*megabytes)), static_cast<double>(bytes) / 1e6, 1e-3);
+  const Value* const speed = json.Find("mb_per_s");
+  ASSERT_NE(speed, nullptr);
+  EXPECT_GT(std::stod(PythonStr(*speed)), 0.0);
+  ExpectRefusal(Run({"bench", "read"}), 64, {"npz archive"});
+  ExpectRefusal(Run({"bench", "read", Dir("nowhere.npz")}), 66, {"nowhere.npz"});
+  std::string damaged = ReadFile(archive);
+  damaged.resize(damaged.size() / 2);
+  scratch_.Write("cut.npz", damaged);
+  ExpectRefusal(Run({"bench", "read", Dir("cut.npz")}), 65, {"cut.npz"});
 }
 
 TEST_F(Bench, RefusesUnknownNetworksAndOptions) {
