@@ -33,6 +33,7 @@
 #include "tools/options.h"
 #include "tools/peak.h"
 #include "tools/precision.h"
+#include "tools/progress_bar.h"
 #include "tools/rank_failure.h"
 #include "tools/signals.h"
 #include "tools/step_report.h"
@@ -242,6 +243,7 @@ class Bench {
 
   const Backend& backend() const { return *backend_; }
   const std::string& note() const { return note_; }
+  std::string unit() const { return SampleUnit(source_.sample_type().shape); }
 
  private:
   static BatchCut CutOf(const BenchOptions& options) {
@@ -309,18 +311,19 @@ std::string Json(const BenchOptions& options, const Backend& backend, int proces
 }
 
 std::string Summary(const BenchOptions& options, const Backend& backend, int processes,
-                    const std::vector<double>& times) {
+                    const std::vector<double>& times, const std::string& unit) {
   const double median = Median(times);
   char text[256];
   std::snprintf(text, sizeof text,
                 "%s, batch %lld, %s, %s, %s%s\n  step   %.3f ms median of %zu (min "
-                "%.3f)\n  speed  %.1f samples/s\n  memory %.0f MB peak\n",
+                "%.3f)\n  speed  %.1f %s/s\n  memory %.0f MB peak\n",
                 options.model.c_str(), static_cast<long long>(options.batch_size),
                 options.dtype.c_str(), backend.fingerprint().c_str(),
                 processes > 1 ? (std::to_string(processes) + " processes of ").c_str() : "",
                 Counted(backend.threads(), "thread").c_str(), median, times.size(),
                 *std::min_element(times.begin(), times.end()),
-                static_cast<double>(options.batch_size) / median * 1e3, PeakMegabytes());
+                static_cast<double>(options.batch_size) / median * 1e3, unit.c_str(),
+                PeakMegabytes());
   return text;
 }
 
@@ -335,7 +338,7 @@ void Measure(Bench& run, const BenchOptions& bench, const JobRanks& ranks) {
   if (!ranks.is_first()) return;
   Console out(1);
   out.Write(bench.json ? Json(bench, run.backend(), ranks.size(), times, report)
-                       : Summary(bench, run.backend(), ranks.size(), times));
+                       : Summary(bench, run.backend(), ranks.size(), times, run.unit()));
   if (!bench.json && !run.note().empty()) out.Write("# " + run.note() + "\n");
   if (!bench.json) out.Write(report);
   if (bench.profile) out.Write(run.Profile());

@@ -50,6 +50,8 @@ std::string FormatDuration(double seconds) {
   return std::to_string(days) + " d " + TwoDigits(hours) + rest;
 }
 
+std::string SampleUnit(const Shape& sample) { return sample.ndim() == 3 ? "images" : "samples"; }
+
 ProgressBar::ProgressBar(Console* console, ProgressOptions options)
     : console_(console), options_(std::move(options)) {
   if (!options_.clock) options_.clock = MachineClock;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "kernels/shape.h"
 #include "tools/console.h"
 
 namespace lockstep::tools {
@@ -22,11 +23,14 @@ struct Progress {
 };
 
 struct ProgressOptions {
-  std::string unit = "samples";   // "images" reads better
-  double redraw_seconds = 0.1;    // on a terminal
-  double line_seconds = 10;       // elsewhere; grows to a tenth of the time gone, at most 60
-  std::function<double()> clock;  // seconds, monotonic; empty: the machine's
+  std::string unit = "samples";
+  double redraw_seconds = 0.1;         // on a terminal
+  double line_seconds = 10;            // elsewhere; grows to a tenth of the time gone, at most 60
+  std::function<double()> clock = {};  // seconds, monotonic; empty: the machine's
 };
+
+// What samples of this shape are called: images where they have channels, rows and columns.
+std::string SampleUnit(const Shape& sample);
 
 // On a terminal a bar in the console's status line; elsewhere now and then a plain line. Update()
 // may be called every step: it costs a look at the clock until something is due.

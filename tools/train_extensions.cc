@@ -173,7 +173,7 @@ class Report : public Extension {
 
 class ProgressReport : public Extension {
  public:
-  explicit ProgressReport(Console* console) : bar_(console) {}
+  ProgressReport(Console* console, std::string unit) : bar_(console, {.unit = std::move(unit)}) {}
   std::string name() const override { return "progress"; }
   Trigger trigger() const override { return Trigger::Iterations(1); }
   bool looks_at_results() const override { return false; }  // but when it prints
@@ -278,8 +278,8 @@ std::unique_ptr<Extension> MakeReport(Console* console, std::vector<LogEntry>* l
   return std::make_unique<Report>(console, log, output_dir, classifier, gradient_delay);
 }
 
-std::unique_ptr<Extension> MakeProgress(Console* console) {
-  return std::make_unique<ProgressReport>(console);
+std::unique_ptr<Extension> MakeProgress(Console* console, std::string unit) {
+  return std::make_unique<ProgressReport>(console, std::move(unit));
 }
 
 void WriteResults(const std::vector<LogEntry>& log, const std::string& directory,

@@ -40,7 +40,7 @@ void WriteResults(const std::vector<LogEntry>& log, const std::string& directory
 std::vector<std::string> ResultFiles(bool classifier);
 
 // A progress bar on a terminal, now and then a line elsewhere.
-std::unique_ptr<Extension> MakeProgress(Console* console);
+std::unique_ptr<Extension> MakeProgress(Console* console, std::string unit);
 
 // Where snapshots are written, and how their names begin.
 std::string SnapshotDirectory(const TrainOptions& options);

@@ -31,6 +31,7 @@
 #include "tools/job_data.h"
 #include "tools/precision.h"
 #include "tools/program_hash.h"
+#include "tools/progress_bar.h"
 #include "tools/recipe.h"
 #include "tools/step_report.h"
 #include "tools/text.h"
@@ -275,7 +276,7 @@ class TrainJob::Impl {
     if (o_.snapshot_every > 0) {
       trainer_->Extend(MakeSnapshots(o_, &log_, console_, &failure_));
     }
-    trainer_->Extend(MakeProgress(console_));
+    trainer_->Extend(MakeProgress(console_, SampleUnit(data_->train().sample_type().shape)));
   }
 
   void WriteGraph() const {

@@ -120,7 +120,7 @@ TEST_F(Ranks, TheFirstPrintsAndWritesForAll) {
     EXPECT_THAT(outcome.out, HasSubstr("# processes: 3, exchanging gradients by shm\n"));
     const std::string saved = "model saved to";
     EXPECT_EQ(outcome.out.find(saved), outcome.out.rfind(saved));
-    EXPECT_THAT(outcome.out, Not(HasSubstr("samples/s")));  // no progress bar
+    EXPECT_THAT(outcome.out, Not(HasSubstr("images/s")));  // no progress bar
     for (const char* file : {"jobmodel/model.npz", "jobout/log", "jobout/accuracy.png",
                              "jobout/loss.png", "jobout/cg.dot", "job/checkpoint_10.lsc"}) {
       EXPECT_TRUE(Exists(file)) << file;
