@@ -104,7 +104,7 @@ void CheckTrainingFiles(const TrainOptions& o) {
     if (!directory.empty()) CheckWritableDirectory(directory);
   }
   for (const std::string& file : files) CheckPublishable(file);
-  if (o.snapshot_every > 0) CheckSnapshots(SnapshotDirectory(o));
+  if (o.snapshot_every != 0) CheckSnapshots(SnapshotDirectory(o));
 }
 
 }  // namespace lockstep::tools

@@ -206,7 +206,7 @@ class Snapshots : public Extension {
             FirstFailure* failure)
       : seed_(options.seed),
         shuffle_(options.shuffle),
-        every_(options.snapshot_every),
+        every_(options.snapshot_every < 0 ? options.epochs : options.snapshot_every),
         shift_epochs_(options.schedule == "exponential-shift" ? options.schedule_epochs : 0),
         directory_(SnapshotDirectory(options)),
         log_(log),

@@ -273,7 +273,7 @@ class TrainJob::Impl {
       checkpoints_ = checkpoints.get();
       trainer_->Extend(std::move(checkpoints));
     }
-    if (o_.snapshot_every > 0) {
+    if (o_.snapshot_every != 0) {
       trainer_->Extend(MakeSnapshots(o_, &log_, console_, &failure_));
     }
     trainer_->Extend(MakeProgress(console_, SampleUnit(data_->train().sample_type().shape)));

@@ -257,8 +257,9 @@ void DeclareOutput(Options& options, TrainOptions* o) {
       .DefaultText("if there is one");
   options
       .Add("snapshot-every", &o->snapshot_every,
-           "epochs between snapshots that Chainer reads; 0: none")
-      .Min(0)
+           "epochs between snapshots that Chainer reads; 0: none, -1: one at the end")
+      .Alias("frequency")  // of Chainer's examples
+      .Min(-1)
       .Max(kMostEpochs);
   options
       .Add("trace", &o->trace,
@@ -367,7 +368,7 @@ void RequireShardable(const TrainOptions& o) {
         "--data sharded makes the result depend on what each host has; with --reproducible every "
         "host needs the whole data: leave one of the two out");
   }
-  if (o.snapshot_every > 0) {
+  if (o.snapshot_every != 0) {
     throw ConfigError(
         "--snapshot-every writes one order of all samples, which --data sharded has not; leave one "
         "of the two out");

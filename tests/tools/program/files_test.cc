@@ -201,6 +201,25 @@ TEST_F(TrainFiles, SnapshotsHoldTheOrderThatIsTrainedIn) {
   EXPECT_EQ(order("shuffled"), EpochOrder(6, 1, 70));
 }
 
+TEST_F(TrainFiles, SnapshotsComeAsOftenAsAsked) {
+  const auto made = [&](const std::string& job, const Arguments& more) {
+    RunWell(Train(Arguments{"--epochs", "3"} + more, job));
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(Dir(job + "out"))) {
+      const std::string name = entry.path().filename().string();
+      if (name.starts_with("snapshot_iter_")) names.push_back(name.substr(14));
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+  };
+  using testing::ElementsAre;
+  EXPECT_THAT(made("none", {}), ElementsAre());
+  EXPECT_THAT(made("each", {"--snapshot-every", "1"}), ElementsAre("10", "15", "5"));
+  EXPECT_THAT(made("second", {"--frequency", "2"}), ElementsAre("10"));
+  EXPECT_THAT(made("last", {"--frequency", "-1"}), ElementsAre("15"));
+  ExpectRefusal(Run(Train({"--frequency", "-2"})), 64, {"snapshot-every", "-2"});
+}
+
 TEST_F(TrainFiles, AnEpochThatDidNotEndHasALineAndNoEntry) {
   const auto says = [&](const char* iterations) {
     return RunWell(Train({"--iterations", iterations})).out;
