@@ -28,7 +28,11 @@ cat >"$root/build/release/tools/lockstep" <<'END'
 #!/bin/sh
 printf '%s|' "$@" >>"$CALLS"
 echo "base=$SAGEMAKER_BASE_DIR sm=$(env | grep -c '^SM_')" >>"$CALLS"
-[ "$1" != train ] || mkdir -p "$9"
+[ "$1" = train ] || exit 0
+mkdir -p "$9" "${11}"
+for accuracy in 0.1 "${ACCURACY-0.9049}"; do
+  printf '{\n  "main/accuracy": 0.2,\n  "validation/main/accuracy": %s,\n}\n' "$accuracy"
+done >"${11}/log"
 END
 # A machine that the source came to as an archive has no git.
 printf '#!/bin/sh\necho 0123456789abcdef\n' >"$place/bin/git"
@@ -38,7 +42,9 @@ cd "$place/else where"
 export CALLS="$place/calls" FAILS="$place/fails" PATH="$place/bin:$PATH" CDPATH="$place"
 export SM_HPS='{"epochs": 99}' SM_MODEL_DIR=/opt/ml/model SAGEMAKER_BASE_DIR=/opt/ml
 
-sh '../a repository/tools/demo' 'my results' >"$place/output" || fail "demo ended with $?"
+ACCURACY=0.9051 sh '../a repository/tools/demo' 'my results' >"$place/output" ||
+  fail "demo ended with $?"
+grep -q '^90.5 % of' "$place/output" || fail "demo does not say how well: $(cat "$place/output")"
 results="$place/else where/my results"
 grep -q '^Building lockstep.*: 10 % 20 % 30 % 40 % 50 % 60 % 70 % 80 % 90 % 100 % done$' \
   "$place/output" || fail "demo shows no progress: $(cat "$place/output")"
@@ -47,6 +53,11 @@ grep -qF '[7/12] Building 7.cc' "$root/build/release/build.log" || fail "demo ke
 [ "$(grep -c "base=$results/platform sm=0\$" "$CALLS")" = 2 ] || fail "$(cat "$CALLS")"
 grep -q "^train|.*--train|$results/train|.*--model-dir|$results/model|" "$CALLS" \
   || fail "$(cat "$CALLS")"
+
+code=0
+sh '../a repository/tools/demo' 'my results' >"$place/output" 2>&1 || code=$?
+[ "$code" = 1 ] || fail "demo ended with $code though the network is right about 90.49 %"
+grep -q '^demo: at least 90.5 %' "$place/output" || fail "demo says: $(cat "$place/output")"
 
 touch "$FAILS"
 code=0
