@@ -39,7 +39,7 @@ std::set<std::string> WantedIds(const Layout& layout) {
   std::set<std::string> ids;
   for (const auto& [family, count] : layout.families) {
     for (int number = 1; number <= count; ++number) {
-      const bool narrow = layout.number_width > 1 && number < 10;
+      const bool narrow = family.ends_with("-") && number < 10;
       ids.insert(family + (narrow ? "0" : "") + std::to_string(number));
     }
   }
@@ -93,20 +93,25 @@ const std::set<std::string>& Requirements() {
 }
 
 const Layout& ConformanceLayout() {
-  static const Layout kLayout = {
-      "id | state | mark | needs | proof | what",
-      {{"CH-", 70}, {"CF-", 31}, {"MX-", 41}, {"CT-", 19}, {"SD-", 6}, {"TF-", 48}, {"AL-", 8}},
-      2,
-      3,
-      {4},
-      ""};
+  static const Layout kLayout = {"id | state | mark | needs | proof | what",
+                                 {{"X", 12},
+                                  {"CH-", 70},
+                                  {"CF-", 31},
+                                  {"MX-", 41},
+                                  {"CT-", 19},
+                                  {"SD-", 6},
+                                  {"TF-", 48},
+                                  {"AL-", 8},
+                                  {"EQ-", 8}},
+                                 3,
+                                 {4},
+                                 ""};
   return kLayout;
 }
 
 const Layout& FaultsLayout() {
   static const Layout kLayout = {"id | state | needs | one process | several | what",
                                  {{"A", 14}, {"B", 14}, {"C", 7}, {"E", 9}, {"F", 10}},
-                                 1,
                                  2,
                                  {3, 4},
                                  "fault"};

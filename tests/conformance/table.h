@@ -24,9 +24,8 @@ struct Row {
 // Which rows a table has and what is in their cells. The first two are id and state.
 struct Layout {
   std::string cells;  // "id | state | ...", for messages
-  // What ids begin with and how many there are: from CH-01 to CH-70, where numbers are 2 wide.
+  // What ids begin with and how many there are: from CH-01 to CH-70, from X1 to X12.
   std::vector<std::pair<std::string, int>> families;
-  int number_width = 1;
   size_t needs = 0;            // which cell
   std::vector<size_t> proofs;  // which cells; "-" in one says that the row does not apply there
   std::string label;           // of ctest, which all proofs have; or ""
@@ -57,7 +56,7 @@ std::vector<std::string> UnknownProofs(const std::vector<Row>& rows,
 std::vector<std::string> MissingProofs(const std::vector<Row>& rows, const Results& results,
                                        const std::set<std::string>& available);
 
-// "223 rows: 20 done, 203 open, 0 not ours", then the same for each family of ids.
+// "243 rows: 20 done, 223 open, 0 not ours", then the same for each family of ids.
 std::string Counts(const std::vector<Row>& rows, const Layout& layout);
 
 }  // namespace lockstep::conformance

@@ -1,6 +1,7 @@
 """Files of lockstep open in the real Chainer and predict the same, and back.
 
-chainer_roundtrip.py LOCKSTEP (the program)
+chainer_roundtrip.py LOCKSTEP FIXTURES (the program; a folder with what Chainer predicted elsewhere,
+which need not be there)
 """
 
 import os
@@ -12,9 +13,10 @@ import numpy as np
 
 import chainer
 import chainer.links as L
+import make_golden
 from nets_chainer import MLP, VGG
 
-LOCKSTEP = sys.argv[1]
+LOCKSTEP, FIXTURES = sys.argv[1:]
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
 CASES = {"mlp": (lambda: MLP(1000, 10), (784,)), "vgg": (lambda: VGG(10), (3, 32, 32))}
 
@@ -51,6 +53,21 @@ def materialised(name):
     model = L.Classifier(net())
     predicted_by_chainer(model, np.zeros((1,) + shape, np.float32))
     return model
+
+
+def check_vgg_of_fixtures(folder):
+    """The whole VGG has too many weights to come as a file: they come of their seed."""
+    x = np.random.RandomState(41).rand(4, 3, 32, 32).astype(np.float32)
+    model = make_golden.made(VGG(10), x, 40)
+    model_dir = os.path.join(folder, "model")
+    os.makedirs(model_dir)
+    chainer.serializers.save_npz(os.path.join(model_dir, "model.npz"), model)
+    logits = predicted_by_lockstep(model_dir, x)
+    np.testing.assert_allclose(logits, predicted_by_chainer(model, x), **TOLERANCE)
+    wanted = os.path.join(FIXTURES, "vgg_full_")
+    if os.path.exists(wanted + "logits.npy"):
+        np.testing.assert_array_equal(x, np.load(wanted + "input.npy"))
+        np.testing.assert_allclose(logits, np.load(wanted + "logits.npy"), **TOLERANCE)
 
 
 def check_from_lockstep(name, folder):
@@ -105,6 +122,8 @@ def check_from_chainer(name, folder):
                                    predicted_by_chainer(model, x), **TOLERANCE)
 
 
+with tempfile.TemporaryDirectory() as temporary:
+    check_vgg_of_fixtures(temporary)
 for case in CASES:
     with tempfile.TemporaryDirectory() as temporary:
         check_from_lockstep(case, temporary)
