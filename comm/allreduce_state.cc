@@ -43,8 +43,8 @@ SyncState* AllreduceSync::state() {
 void AllreduceSync::Collect(Variables& variables) {
   Prepare(variables);
   SubmitPending(variables);
-  last_.Wait();
-  if (narrow_ && !narrow_->residual().empty()) CollectResiduals();
+  FinishSent();
+  CollectResiduals();
   if (pending_) {
     collected_pending_ = on_device_
                              ? CopyToHost(variables.backend(), flat_, pending_.get())
@@ -53,12 +53,21 @@ void AllreduceSync::Collect(Variables& variables) {
   collected_ = true;
 }
 
+std::optional<Tensor> AllreduceSync::Residual() const {
+  if (device_narrow_ && device_narrow_->has_residual()) return device_narrow_->Residual();
+  if (!narrow_ || narrow_->residual().empty()) return std::nullopt;
+  return Tensor::Wrap(flat_.dtype, flat_.shape, narrow_->residual().data(), narrow_);
+}
+
 // A piece at a time: only the first rank holds those of all.
 void AllreduceSync::CollectResiduals() {
   constexpr size_t kPiece = size_t{1} << 20;
-  const std::vector<std::byte>& mine = narrow_->residual();
-  const auto ranks = static_cast<size_t>(group_.size());
   residuals_.clear();
+  const std::optional<Tensor> residual = Residual();
+  if (!residual) return;
+  const std::span<const std::byte> mine(static_cast<const std::byte*>(residual->data()),
+                                        residual->bytes());
+  const auto ranks = static_cast<size_t>(group_.size());
   for (size_t rank = 0; group_.rank() == 0 && rank < ranks; ++rank) {
     residuals_.emplace_back(flat_.dtype, flat_.shape);
   }
@@ -117,7 +126,9 @@ void AllreduceSync::Restore(const CheckpointContents& contents, const Variables&
 }
 
 void AllreduceSync::TakeRestored(const Variables& variables) {
-  if (restored_residual_ && narrow_ && !narrow_->residual().empty()) {
+  if (restored_residual_ && device_narrow_ && device_narrow_->has_residual()) {
+    device_narrow_->SetResidual(*restored_residual_);
+  } else if (restored_residual_ && narrow_ && !narrow_->residual().empty()) {
     std::memcpy(narrow_->residual().data(), restored_residual_->data(), narrow_->residual().size());
   }
   if (restored_pending_ && pending_ && restored_pending_->bytes() > 0) {

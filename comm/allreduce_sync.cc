@@ -48,12 +48,15 @@ void AllreduceSync::Prepare(Variables& variables) {
   const auto size = static_cast<size_t>(variables.flat_size());
   const size_t element = SizeOf(variables.dtype());
   flat_ = {Shape({variables.flat_size()}), variables.dtype()};
-  on_device_ = !options_.wire && !variables.backend().shares_host_memory() &&
-               group_.Reaches(variables.backend());
+  on_device_ = !variables.backend().shares_host_memory() && group_.Reaches(variables.backend()) &&
+               (!options_.wire || CanNarrowOnDevice(variables));
   if (options_.average_states) {
     states_ = group_.Allocate(static_cast<size_t>(SizeOfStates(variables)) * element);
   }
-  if (options_.wire) {
+  if (options_.wire && on_device_) {
+    device_narrow_ = std::make_shared<DeviceNarrowSums>(
+        variables.backend(), options_.error_feedback, variables.flat_size());
+  } else if (options_.wire) {
     narrow_ = std::make_shared<NarrowSums>(*options_.wire, options_.error_feedback,
                                            variables.dtype(), variables.flat_size(),
                                            group_.Allocate(size * SizeOf(*options_.wire)));
@@ -63,6 +66,11 @@ void AllreduceSync::Prepare(Variables& variables) {
     if (on_device_) spare_ = AllocateFlat(variables, "gradients that change places");
   }
   TakeRestored(variables);
+}
+
+bool AllreduceSync::CanNarrowOnDevice(const Variables& variables) const {
+  return options_.wire == WireType::kBfloat16 && variables.dtype() == DType::kFloat32 &&
+         group_.size() > 1;
 }
 
 bool AllreduceSync::CanBeInParts(const Variables& variables) const {
@@ -135,28 +143,41 @@ void AllreduceSync::Submit(const std::shared_ptr<void>& gradients, const Variabl
   const auto element = static_cast<int64_t>(SizeOf(variables.dtype()));
   const int64_t all = variables.flat_size(), bucket = BucketOf(variables);
   const WireType wire = WireOf(variables.dtype());
-  std::shared_ptr<DeviceMoment> finished;
-  while (sent_ < all && (sent_ + bucket <= end || end == all)) {
+  const int64_t until = end == all ? all : end / bucket * bucket;
+  if (sent_ >= until) return;
+  if (device_narrow_) {
+    device_narrow_->Pack(gradients.get(), sent_, until - sent_);
+    narrowed_ = gradients;
+  }
+  const std::shared_ptr<DeviceMoment> finished = on_device_ ? variables.backend().Mark() : nullptr;
+  while (sent_ < until) {
     const int64_t begin = sent_, count = std::min(bucket, all - sent_);
     const std::string name = "gradients " + std::to_string(begin / bucket);
-    if (on_device_ && !finished) finished = variables.backend().Mark();
-    last_ = group_.Submit(name, [=, narrow = narrow_, times = times_, in_parts = in_parts_,
-                                 finite = finite_](Communicator& ranks) {
-      if (finished) finished->Wait();
-      const double start = Seconds();
-      auto* const data = static_cast<std::byte*>(gradients.get()) + begin * element;
-      if (narrow) {
-        narrow->Sum(ranks, gradients.get(), begin, count);
-      } else if (!in_parts) {
-        ranks.Allreduce(data, count, wire, ReduceOp::kSum);
-      } else if (!ranks.ReduceScatter(data, count, wire, ReduceOp::kSum)) {
-        finite->store(false);
-      }
-      const int64_t sent = count * (narrow ? kNarrowBytes : element);
-      times->Add({.begin = start, .end = Seconds(), .bytes = sent});
-    });
+    last_ =
+        group_.Submit(name, [=, narrow = narrow_, device_narrow = device_narrow_, times = times_,
+                             in_parts = in_parts_, finite = finite_](Communicator& ranks) {
+          if (finished) finished->Wait();
+          const double start = Seconds();
+          auto* const data = static_cast<std::byte*>(gradients.get()) + begin * element;
+          if (narrow) {
+            narrow->Sum(ranks, gradients.get(), begin, count);
+          } else if (device_narrow) {
+            device_narrow->Sum(ranks, begin, count);
+          } else if (!in_parts) {
+            ranks.Allreduce(data, count, wire, ReduceOp::kSum);
+          } else if (!ranks.ReduceScatter(data, count, wire, ReduceOp::kSum)) {
+            finite->store(false);
+          }
+          const int64_t sent = count * (narrow || device_narrow ? kNarrowBytes : element);
+          times->Add({.begin = start, .end = Seconds(), .bytes = sent});
+        });
     sent_ += count;
   }
+}
+
+void AllreduceSync::FinishSent() {
+  last_.Wait();
+  if (narrowed_) device_narrow_->Unpack(std::exchange(narrowed_, nullptr).get());
 }
 
 std::span<const GradientPart> AllreduceSync::FinishGradients(Variables& variables) {
@@ -167,7 +188,7 @@ std::span<const GradientPart> AllreduceSync::FinishGradients(Variables& variable
     last_ =
         group_.Submit("parts of gradients are sums", [](Communicator& ranks) { ranks.Barrier(); });
   }
-  last_.Wait();
+  FinishSent();
   if (pending_) ExchangePending(variables);
   if (!on_device_) variables.StoreGradients();
   return in_parts_ ? std::span<const GradientPart>(parts_) : std::span<const GradientPart>();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "comm/comm_group.h"
+#include "comm/device_narrow_sums.h"
 #include "comm/narrow_sums.h"
 #include "comm/sum_times.h"
 #include "engine/tensor/tensor.h"
@@ -44,8 +45,8 @@ struct AllreduceOptions {
 //
 // Gradients are summed where they lie when the group reaches the network's device: a bucket is sent
 // as soon as the host has begun the work that finishes it, the communicating thread waits until the
-// device has done that work, and sums beside what the device does next. Otherwise, and for a narrow
-// wire, they are summed in the host's memory, which they come to and go back from.
+// device has done that work, and sums beside what the device does next. Otherwise, and where they
+// travel as float16, they are summed in the host's memory, which they come to and go back from.
 //
 // Where all ranks share memory and steps may have their sums in parts, a rank writes its part of
 // each bucket into its own gradients alone; all update from there.
@@ -88,6 +89,12 @@ class AllreduceSync : public ParamSync, public SyncState {
   int64_t BucketOf(const Variables& variables) const;
   // Sends what is not sent of [0, end) of these flat gradients.
   void Submit(const std::shared_ptr<void>& gradients, const Variables& variables, int64_t end);
+  // For what was sent; the gradients are sums then.
+  void FinishSent();
+  // Whether these gradients can be rounded to what travels where they lie.
+  bool CanNarrowOnDevice(const Variables& variables) const;
+  // What rounding took so far, where that is kept.
+  std::optional<Tensor> Residual() const;
   // Sends what the step before has left.
   void SubmitPending(const Variables& variables);
   // This step's gradients wait for the next one, and the sums of the step before take their place.
@@ -110,9 +117,12 @@ class AllreduceSync : public ParamSync, public SyncState {
   std::vector<std::shared_ptr<const void>> shared_;
   std::vector<GradientPart> parts_;
   bool asked_to_share_ = false;
-  bool in_parts_ = false;               // this step's sums are
-  std::shared_ptr<std::byte> states_;   // all running statistics, packed
-  std::shared_ptr<NarrowSums> narrow_;  // null without a narrow wire
+  bool in_parts_ = false;              // this step's sums are
+  std::shared_ptr<std::byte> states_;  // all running statistics, packed
+  // One of them for a narrow wire. What was sent on a device becomes sums in these gradients.
+  std::shared_ptr<NarrowSums> narrow_;
+  std::shared_ptr<DeviceNarrowSums> device_narrow_;
+  std::shared_ptr<void> narrowed_;
 
   // Of double buffering: the gradients of the step before, over how many labels they are sums, and
   // whether those of all ranks are in it. On a device they change places by way of a third block.

@@ -39,6 +39,9 @@ class ElementwiseKernels {
   // y = x, rounded to the nearest value of `to`, ties to even. Two of kFloat32, kFloat16 and
   // kBfloat16, one of them kFloat32; x and y must differ.
   virtual void Cast(DType from, DType to, int64_t size, const void* x, void* y) = 0;
+  // y = x + residual, rounded as by Cast; residual = what that lost, or 0 where it is no finite
+  // number. x and residual are kFloat32, y is kFloat16 or kBfloat16.
+  virtual void CastWithFeedback(DType to, int64_t size, const void* x, void* residual, void* y) = 0;
   // to = from where *condition is not 0; else nothing is written. Bytes of anything, a multiple
   // of 8.
   virtual void CopyIf(const int64_t* condition, size_t bytes, const void* from, void* to) = 0;

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "kernels/math/maps.h"
+
 namespace lockstep::cpu {
 namespace {
 
@@ -72,6 +74,21 @@ void CpuElementwise::Cast(DType from, DType to, int64_t size, const void* x, voi
   if (from == DType::kBfloat16 && to == DType::kFloat32) return cast(loops.widen_bfloat16);
   throw Error(ExitCode::kBug, "cpu cast from " + std::string(Name(from)) + " to " +
                                   std::string(Name(to)) + ", wanted float32 and one of 16 bits");
+}
+
+void CpuElementwise::CastWithFeedback(DType to, int64_t size, const void* x, void* residual,
+                                      void* y) {
+  const auto cast = [&]<typename Half>(Half /*type*/) {
+    ParallelElements(size, kGrain, [&](int64_t begin, int64_t end) {
+      const math::CastWithFeedbackMap<Half> map{
+          static_cast<const float*>(x), static_cast<float*>(residual), static_cast<Half*>(y)};
+      for (int64_t i = begin; i < end; ++i) map.template Run<1>(i);
+    });
+  };
+  if (to == DType::kFloat16) return cast(math::Half());
+  if (to == DType::kBfloat16) return cast(math::Bfloat16());
+  throw Error(ExitCode::kBug,
+              "cpu cast with feedback to " + std::string(Name(to)) + ", wanted 16 bits");
 }
 
 void CpuElementwise::CopyIf(const int64_t* condition, size_t bytes, const void* from, void* to) {

@@ -19,6 +19,7 @@ class CpuElementwise : public ElementwiseKernels {
   void Scale(DType dtype, double scale, int64_t size, const void* x, void* y) override;
   void ScaleBy(DType dtype, const double* scale, int64_t size, const void* x, void* y) override;
   void Cast(DType from, DType to, int64_t size, const void* x, void* y) override;
+  void CastWithFeedback(DType to, int64_t size, const void* x, void* residual, void* y) override;
   void CopyIf(const int64_t* condition, size_t bytes, const void* from, void* to) override;
   void Reorder(DType dtype, const PictureShape& shape, Layout from, Layout to, const void* x,
                void* y) override;

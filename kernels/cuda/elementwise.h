@@ -96,6 +96,14 @@ class CudaElementwise final : public ElementwiseKernels {
     });
   }
 
+  void CastWithFeedback(DType to, int64_t size, const void* x, void* residual, void* y) override {
+    WithHalf(to, [&](auto t) {
+      stream_->ForPacks(
+          "cast with feedback", size,
+          math::CastWithFeedbackMap<decltype(t)>{As(x, 0.0F), As(residual, 0.0F), As(y, t)});
+    });
+  }
+
   void CopyIf(const int64_t* condition, size_t bytes, const void* from, void* to) override {
     stream_->ForEach(
         "copy under a condition", static_cast<int64_t>(bytes / sizeof(int64_t)),

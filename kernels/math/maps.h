@@ -67,6 +67,33 @@ struct CastMap {
   }
 };
 
+// ElementwiseKernels::CastWithFeedback.
+template <typename To>
+struct CastWithFeedbackMap {
+  using Element = float;
+  const float* x;
+  float* residual;
+  To* y;
+
+  LOCKSTEP_FORMULA bool IsAligned() const {
+    return ArePackAligned(x, residual) && ArePackAligned(x, y);
+  }
+  template <int N>
+  LOCKSTEP_FORMULA void Run(int64_t i) const {
+    const Pack<float, N> in = LoadPack<N>(x + i), kept = LoadPack<N>(residual + i);
+    Pack<To, N> out;
+    Pack<float, N> lost;
+    for (int k = 0; k < N; ++k) {
+      const float value = in.v[k] + kept.v[k];
+      out.v[k] = To(value);
+      const float rest = value - float(out.v[k]);
+      lost.v[k] = rest - rest == 0.0F ? rest : 0.0F;  // finite
+    }
+    StorePack(residual + i, lost);
+    StorePack(y + i, out);
+  }
+};
+
 template <typename T>
 struct AddRule {
   LOCKSTEP_FORMULA T operator()(T a, T b) const { return a + b; }

@@ -64,11 +64,25 @@ TEST(FarRanks, AddGradientsAndAverageStatisticsAsOnTheCpu) {
   EXPECT_EQ(ExpectSameOnFarDevices(options, 2), options.iterations * 12);  // 3072 elements
 }
 
-// Rounding is the host's work.
+// As bfloat16 from device to device; float16 is the host's work.
 TEST(FarRanks, SendSixteenBitsWithErrorFeedback) {
   JobOptions options;
   options.allreduce.wire = WireType::kBfloat16;
+  EXPECT_EQ(ExpectSameOnFarDevices(options, 2), kSteps);
+  options.allreduce.error_feedback = false;
+  EXPECT_EQ(ExpectSameOnFarDevices(options, 3), kSteps);
+  options.allreduce.error_feedback = true;
+  options.allreduce.wire = WireType::kFloat16;
   EXPECT_EQ(ExpectSameOnFarDevices(options, 2), 0);
+}
+
+TEST(FarRanks, SendPiecesOfSixteenBitsDuringTheNextStep) {
+  JobOptions options = Pictures();
+  options.allreduce.wire = WireType::kBfloat16;
+  options.allreduce.bucket_bytes = 1 << 10;
+  EXPECT_EQ(ExpectSameOnFarDevices(options, 2), options.iterations * 12);
+  options.allreduce.double_buffering = true;
+  EXPECT_EQ(ExpectSameOnFarDevices(options, 2), options.iterations * 12);
 }
 
 TEST(FarRanks, SumWhileTheNextStepRuns) {
@@ -77,10 +91,12 @@ TEST(FarRanks, SumWhileTheNextStepRuns) {
   EXPECT_EQ(ExpectSameOnFarDevices(options, 2), kSteps);
 }
 
-// What waits for the next step is saved from the device, and brought back to it.
+// What waits for the next step, and what rounding took, is saved from the device and brought back
+// to it.
 TEST(FarRanks, GoOnWithGradientsThatWaited) {
   JobOptions options;
   options.allreduce.double_buffering = true;
+  options.allreduce.wire = WireType::kBfloat16;
   const auto wanted = RunJobOnThreads(options, 2);
   std::atomic<int> sums = 0;
   std::string state;

@@ -262,6 +262,20 @@ TEST_F(CudaBackendTest, CastsHaveTheBitsOfTheCpus) {
   }
 }
 
+TEST_F(CudaBackendTest, CastsWithFeedbackHaveTheBitsOfTheCpus) {
+  const auto x = Numbers<float>(10007, 1, -70000, 70000), before = Numbers<float>(10007, 2);
+  for (const DType dtype : kHalves) {
+    std::vector<uint16_t> wanted(x.size());
+    auto residual = before;
+    cpu_->elementwise().CastWithFeedback(dtype, 10007, x.data(), residual.data(), wanted.data());
+    uint16_t* const y = Put(std::vector<uint16_t>(x.size()));
+    float* const lost = Put(before);
+    gpu_->elementwise().CastWithFeedback(dtype, 10007, Put(x), lost, y);
+    EXPECT_EQ(Get(y, x.size()), wanted);
+    EXPECT_EQ(Get(lost, x.size()), residual);
+  }
+}
+
 TEST_F(CudaBackendTest, ProductsOf16BitsEqualTheCpus) {
   for (const DType dtype : kHalves) {
     for (const bool wide : {false, true}) {

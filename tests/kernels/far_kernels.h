@@ -82,6 +82,10 @@ class FarElementwise : public FarFamily<ElementwiseKernels> {
   void Cast(DType from, DType to, int64_t size, const void* x, void* y) override {
     device_.Begin({x, y}, [=, this] { base_.Cast(from, to, size, x, y); });
   }
+  void CastWithFeedback(DType to, int64_t size, const void* x, void* residual, void* y) override {
+    device_.Begin({x, residual, y},
+                  [=, this] { base_.CastWithFeedback(to, size, x, residual, y); });
+  }
   void CopyIf(const int64_t* condition, size_t bytes, const void* from, void* to) override {
     device_.Begin({condition, from, to}, [=, this] { base_.CopyIf(condition, bytes, from, to); });
   }

@@ -2,7 +2,9 @@
 // rounded once.
 #include "kernels/math/half.h"
 
+#include <cmath>
 #include <cstdlib>
+#include <functional>
 #include <numeric>
 #include <utility>
 
@@ -70,6 +72,26 @@ TEST(HalfKernels, CastsRoundToNearestOnEveryDevice) {
     device.elementwise().Cast(dtype, DType::kFloat32, size, y.data(), back.data());
     const Floats wanted = Widen(dtype, y);
     EXPECT_EQ(std::memcmp(back.data(), wanted.data(), back.size() * sizeof(float)), 0);
+  });
+}
+
+TEST(HalfKernels, CastsWithFeedbackKeepWhatRoundingTakes) {
+  Floats x = Numbers<float>(5003, 3, -70000, 70000), before = Numbers<float>(5003, 4, -30, 30);
+  x.insert(x.end(), {0.0F, INFINITY, -INFINITY, NAN, 65520.0F, 1e-8F, 3.4e38F});
+  before.insert(before.end(), {0.0F, 1.0F, 1.0F, 1.0F, 0.0F, 1e-9F, 3e38F});
+  ForDevices([&](Backend& device, DType dtype) {
+    Bits y(x.size());
+    Floats residual = before;
+    device.elementwise().CastWithFeedback(dtype, static_cast<int64_t>(x.size()), x.data(),
+                                          residual.data(), y.data());
+    Floats sums(x.size());
+    std::transform(x.begin(), x.end(), before.begin(), sums.begin(), std::plus<float>());
+    EXPECT_EQ(y, Narrow(dtype, sums));
+    const Floats sent = Widen(dtype, y);
+    for (size_t i = 0; i < x.size(); ++i) {
+      const float lost = sums[i] - sent[i];
+      EXPECT_EQ(residual[i], std::isfinite(lost) ? lost : 0.0F) << x[i] << " + " << before[i];
+    }
   });
 }
 
