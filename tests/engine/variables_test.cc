@@ -103,6 +103,52 @@ TEST_F(VariablesTest, StartAsChainersDo) {
   EXPECT_EQ(variables.Find("bn/N").type, (TensorType{Shape({}), DType::kInt64}));
 }
 
+// The fans differ in both, so that none can stand for the other.
+TEST_F(VariablesTest, WeightsHaveTheVarianceOfTheirFans) {
+  struct Case {
+    Initializer initializer;
+    double (*variance)(double fan_in, double fan_out);
+  };
+  const auto lecun = [](double fan_in, double) { return 1.0 / fan_in; };
+  const auto glorot = [](double fan_in, double fan_out) { return 2.0 / (fan_in + fan_out); };
+  const auto he = [](double fan_in, double) { return 2.0 / fan_in; };
+  const auto expect = [](const Tensor& w, const Initializer& initializer, double variance) {
+    const bool uniform = initializer.distribution == Initializer::Distribution::kUniform;
+    const double bound = std::sqrt(3.0 * variance);
+    double sum = 0.0, squares = 0.0, largest = 0.0;
+    for (const double v : w.values<double>()) {
+      sum += v;
+      squares += v * v;
+      largest = std::max(largest, std::abs(v));
+    }
+    const auto n = static_cast<double>(w.size());
+    EXPECT_NEAR(sum / n, 0.0, 4 * std::sqrt(variance / n));
+    EXPECT_NEAR(squares / n / variance, 1.0, 4 * std::sqrt((uniform ? 0.8 : 2.0) / n));
+    // Of so many numbers some lie at the bound, and normal ones outside.
+    EXPECT_EQ(largest <= bound, uniform) << largest << " of " << bound;
+    EXPECT_GT(largest, 0.99 * bound);
+  };
+  int number = 0;
+  for (const auto& [initializer, variance] :
+       {Case{Initializer::LeCunNormal(), lecun}, Case{Initializer::LeCunUniform(), lecun},
+        Case{Initializer::GlorotNormal(), glorot}, Case{Initializer::GlorotUniform(), glorot},
+        Case{Initializer::HeNormal(), he}, Case{Initializer::HeUniform(), he}}) {
+    SCOPED_TRACE(number++);
+    Graph graph;
+    const Var x = graph.Input("x", {{3, 7, 5}, DType::kFloat64});
+    const Var h = Conv2d(
+        x, {.out_channels = 40, .kernel_h = 5, .kernel_w = 4, .weights = initializer}, "conv");
+    Linear(h, {.out = 90, .weights = initializer}, "fc");
+    Variables variables(graph, *backend_, DType::kFloat64);
+    variables.Initialize(1);
+    const Tensor conv = variables.Get("conv/W"), fc = variables.Get("fc/W");
+    ASSERT_EQ(conv.shape(), Shape({40, 3, 5, 4}));
+    ASSERT_EQ(fc.shape(), Shape({90, 240}));
+    expect(conv, initializer, variance(3 * 5 * 4, 40 * 5 * 4));
+    expect(fc, initializer, variance(240, 90));
+  }
+}
+
 TEST_F(VariablesTest, SetCastsAndChecks) {
   Variables variables(graph_, *backend_, DType::kFloat32);
   variables.Initialize(1);
