@@ -152,6 +152,25 @@ TEST_F(Interruptions, KilledTenTimesGivesTheBitsOfAnUnbrokenRun) {
   EXPECT_EQ(RunWell(Job("job")).WeightsHash(), hash);
 }
 
+// A resumed job must neither time again nor take what others have remembered since: another
+// algorithm gives other bits.
+TEST_F(Interruptions, KilledJobsOfTwoThreadsGoOnWithTheirOwnAlgorithms) {
+  const auto on_two = [&](const std::string& job) { return With(Job(job), "--threads", "2"); };
+  const std::string timed = RunWell(on_two("timed")).WeightsHash();
+  RememberPlainLoops();
+  const std::string hash = RunWell(on_two("whole")).WeightsHash();
+  ASSERT_NE(hash, timed);
+  Program program(on_two("job"), Setting());
+  ASSERT_TRUE(program.WaitUntil([&] { return HasCheckpoint("job", 5); }));
+  program.Signal(SIGKILL);
+  ASSERT_EQ(program.Wait().signal, SIGKILL);
+  std::filesystem::remove_all(Dir("cache"));
+  const Outcome resumed = RunWell(on_two("job"));
+  EXPECT_THAT(resumed.out, HasSubstr("# resumed from"));
+  EXPECT_THAT(resumed.out, HasSubstr(", 2 threads"));
+  EXPECT_EQ(resumed.WeightsHash(), hash);
+}
+
 class Limits : public Workplace {};
 
 TEST_F(Limits, SecondSignalLeavesAtOnce) {

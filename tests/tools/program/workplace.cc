@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <random>
+#include <regex>
 #include <system_error>
 
 #include "data/npz.h"
@@ -132,6 +133,14 @@ Outcome Workplace::RunWell(const Arguments& arguments,
   EXPECT_EQ(outcome.code, 0) << "signal " << outcome.signal << "\n" << outcome.out << outcome.err;
   EXPECT_EQ(outcome.err, "");
   return outcome;
+}
+
+void Workplace::RememberPlainLoops(const std::string& file) const {
+  const std::string remembered = ReadFile(Dir(file));
+  const std::string loops =
+      std::regex_replace(remembered, std::regex("\t[^\t\n]+\t"), "\treference\t");
+  ASSERT_NE(loops, remembered);
+  scratch_.Write(file, loops);
 }
 
 void ExpectRefusal(const Outcome& outcome, int code, const std::vector<std::string>& parts) {

@@ -60,6 +60,10 @@ class Workplace : public ::testing::Test {
   Outcome RunWell(const Arguments& arguments,
                   const std::map<std::string, std::string>& variables = {}) const;
 
+  // Whatever is remembered in that file becomes the plain loops, which timing never chooses where
+  // there is something else.
+  void RememberPlainLoops(const std::string& file = "cache/algorithms") const;
+
   const TemporaryDirectory scratch_;
   const Kind kind_;
 };
