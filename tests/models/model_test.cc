@@ -51,6 +51,46 @@ TEST(Vgg, HasChainersArrays) {
   EXPECT_EQ(ShapeOf(*model.graph, "predictor/fc2/W"), Shape({10, 512}));
 }
 
+// What the forward pass of Chainer's example calls, in its order.
+TEST(Vgg, HasChainersNodes) {
+  struct Block {
+    const char* channels;
+    const char* dropout;  // behind it; null: the pool
+  };
+  std::vector<std::string> wanted;
+  const std::string norm = "BatchNormalization eps=2e-05 decay=0.9 unbiased_running_variance=true";
+  for (const Block& block : {Block{"64", "0.3"}, Block{"64", nullptr},                         //
+                             Block{"128", "0.4"}, Block{"128", nullptr},                       //
+                             Block{"256", "0.4"}, Block{"256", "0.4"}, Block{"256", nullptr},  //
+                             Block{"512", "0.4"}, Block{"512", "0.4"}, Block{"512", nullptr},  //
+                             Block{"512", "0.4"}, Block{"512", "0.4"}, Block{"512", nullptr}}) {
+    wanted.insert(
+        wanted.end(),
+        {std::string("Convolution out_channels=") + block.channels +
+             " kernel=3x3 stride=1x1 pad=1x1 dilation=1x1 groups=1 bias=false",
+         norm, "ReLU",
+         block.dropout != nullptr
+             ? std::string("Dropout ratio=") + block.dropout
+             : "MaxPooling2D kernel=2x2 stride=2x2 pad=0x0 cover_all=true count_include_pad=true"});
+  }
+  wanted.insert(wanted.end(), {"Dropout ratio=0.5", "LinearFunction bias=false", norm, "ReLU",
+                               "Dropout ratio=0.5", "LinearFunction bias=false"});
+
+  const Model model = BuildModel({.name = "vgg", .in_shape = {3, 32, 32}});
+  std::vector<std::string> found;
+  int last = model.graph->Find("x");
+  for (const Graph::Node& node : model.graph->nodes()) {
+    EXPECT_EQ(node.inputs.at(0), last) << node.name;  // one chain
+    if (node.op->is_loss()) break;
+    found.push_back(node.op->type());
+    for (const auto& [name, value] : node.op->attributes())
+      found.back() += " " + name + "=" + value;
+    last = node.outputs.at(0);
+  }
+  EXPECT_EQ(found, wanted);
+  EXPECT_EQ(model.graph->output(), last);
+}
+
 TEST(Mlp, HasChainersArrays) {
   const Model model = BuildModel({.name = "mlp", .in_shape = {1, 28, 28}});
   EXPECT_EQ(Count(*model.graph).arrays, 6);
