@@ -108,6 +108,30 @@ TEST_F(PictureOptions, PicturesAreNormalisedByChannel) {
   ExpectRefusal(Run(Train({"--stddev", "0"})), 64, {"--stddev", "from 1e-37"});
 }
 
+// What is remembered is changed to what no timing would choose: who takes it has timed nothing.
+TEST_F(PictureOptions, AlgorithmsAreTimedOnceAndRemembered) {
+  for (const auto& [option, file] :
+       std::map<std::string, std::string>{{"", "cache/algorithms"}, {"--algorithm-file", "own"}}) {
+    const Arguments where = option.empty() ? Arguments{} : Arguments{option, Dir(file)};
+    const std::string timed = RunWell(Train(where)).WeightsHash();
+    RememberPlainLoops(file);
+    const std::string remembered = ReadFile(Dir(file));
+    EXPECT_NE(RunWell(Train(where)).WeightsHash(), timed) << file;
+    EXPECT_EQ(ReadFile(Dir(file)), remembered);
+  }
+  const std::string remembered = ReadFile(Dir("cache/algorithms"));
+  const std::string plan =
+      RunWell({"inspect", Dir("model"), "--plan", "--batch-size", "16", "--threads", "1"}).out;
+  const std::regex convolution(" conv (?:forward|backward data|backward weights) +(\\w+)");
+  int convolutions = 0;
+  for (std::sregex_iterator line(plan.begin(), plan.end(), convolution), end; line != end; ++line) {
+    EXPECT_EQ((*line)[1], "reference") << line->str();
+    ++convolutions;
+  }
+  EXPECT_EQ(convolutions, 3 * 13 - 1) << plan;  // the pictures have no gradient
+  EXPECT_EQ(ReadFile(Dir("cache/algorithms")), remembered);
+}
+
 // Its help says what each optimizer has where nothing is given.
 TEST_F(TrainOptionsTest, HelpKnowsEveryOptimizersNumbers) {
   std::string help = RunWell({"train", "--help"}).out;
