@@ -7,6 +7,7 @@
 #include <regex>
 
 #include "data/epoch_order.h"
+#include "data/npy.h"
 #include "data/npz.h"
 #include "models/model_card.h"
 #include "tests/tools/program/workplace.h"
@@ -234,9 +235,9 @@ TEST_F(TrainFiles, AnEpochThatDidNotEndHasALineAndNoEntry) {
 
 TEST_F(TrainFiles, RegressionReportsItsError) {
   const Arrays vectors = Vectors(40);
-  const std::string channel = Channel(
-      "targets",
-      {{"data", vectors.at("data")}, {"labels", vectors.at("labels").Cast(DType::kFloat32)}});
+  const Tensor targets = vectors.at("labels").Cast(DType::kFloat32);
+  const std::string channel =
+      Channel("targets", {{"data", vectors.at("data")}, {"labels", targets}});
   const Outcome outcome =
       RunWell({"train",    "--model",  "dnn",   "--classes",    "1",          "--train",
                channel,    "--test",   channel, "--model-dir",  Dir("model"), "--output-data-dir",
@@ -250,6 +251,17 @@ TEST_F(TrainFiles, RegressionReportsItsError) {
             std::string(reinterpret_cast<const char*>(png.data()), png.size()));
   EXPECT_TRUE(Exists("out/loss.png"));
   const Arguments predict{"predict", "--model-dir", Dir("model"), "--channel", channel};
+  RunWell(predict + Arguments{"--output", Dir("y.npy")});
+  const Tensor y = ParseNpy(InputFile::Open(Dir("y.npy")).ReadAll(), "y.npy");
+  double squares = 0.0;
+  for (size_t row = 0; row < 40; ++row) {
+    squares += std::pow(double{y.values<float>()[row]} - targets.values<float>()[row], 2);
+  }
+  const LogEntry last = ParseLog(ReadFile(Dir("out/log")), "log").back();
+  const double mean = squares / 40, rmse = std::sqrt(mean);
+  ASSERT_GT(std::abs(mean - rmse), 0.1);
+  EXPECT_NEAR(AsDouble(*last.Find("validation/main/rmse")), rmse, 1e-5 * rmse);
+  EXPECT_NEAR(AsDouble(*last.Find("validation/main/loss")), mean, 1e-5 * mean);
   for (const Arguments& of_classes : {Arguments{"--softmax"}, {"--classes", Dir("c.csv")}}) {
     ExpectRefusal(Run(predict + of_classes), 64, {of_classes[0], "a model that tells classes"});
   }
