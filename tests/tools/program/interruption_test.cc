@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <random>
 #include <regex>
 #include <thread>
@@ -253,6 +255,70 @@ TEST_F(Limits, FileSizeLimitKeepsTheOldCheckpoint) {
   ExpectRefusal(outcome, 74, {"checkpoint_"});
   EXPECT_TRUE(Exists("job/checkpoint_7.lsc"));
   EXPECT_EQ(RunWell(Train(wide, "job")).WeightsHash(), hash);
+}
+
+// File systems that the program alone sees.
+class Mounts : public Limits {
+ protected:
+  void SetUp() override {
+    if (std::system("unshare -m true 2>/dev/null") != 0) GTEST_SKIP() << "no mount namespaces here";
+    for (const char* name : {"job", "jobmodel"}) scratch_.MakeDirectory(name);
+  }
+  // Runs the job with `mounts` done. What it leaves in `full`, if given, lies in "kept" then.
+  Outcome RunWith(const std::string& mounts, const Arguments& job,
+                  const std::string& full = "") const {
+    const std::string keep = full.empty() ? "true" : "cp -a " + Dir(full) + " " + Dir("kept");
+    ProgramSetting setting = Setting();
+    setting.launcher = {"/usr/bin/unshare",
+                        "-m",
+                        "/bin/sh",
+                        "-c",
+                        mounts + " || exit 1; \"$@\"; code=$?; " + keep + "; exit $code",
+                        "sh"};
+    return RunProgram(job, setting);
+  }
+  std::string Disk(const std::string& size, const std::string& name) const {
+    return "mount -t tmpfs -o size=" + size + " none " + Dir(name);
+  }
+
+  const Arguments wide_{"--hidden", "64,64"};
+};
+
+TEST_F(Mounts, FullDiskKeepsTheOldCheckpoint) {
+  const std::string hash = RunWell(Train(wide_)).WeightsHash();
+  // Room for one checkpoint.
+  const Arguments job = Train(wide_ + Arguments{"--checkpoint-every", "1"}, "job");
+  ExpectRefusal(RunWith(Disk("100k", "job"), job, "job"), 74, {"checkpoint_2", "No space left"});
+  EXPECT_TRUE(Exists("jobmodel/model.npz"));
+  std::filesystem::remove(Dir("job"));
+  std::filesystem::rename(Dir("kept"), Dir("job"));
+  for (const auto& file : std::filesystem::directory_iterator(Dir("job"))) {
+    EXPECT_EQ(file.path().string().find(".tmp-"), std::string::npos) << file.path();
+  }
+  const Outcome resumed = RunWell(job);
+  EXPECT_THAT(resumed.out, HasSubstr("/checkpoint_1.lsc at iteration 1\n"));
+  EXPECT_EQ(resumed.WeightsHash(), hash);
+}
+
+TEST_F(Mounts, FullDiskOfTheModelKeepsTheLastCheckpoint) {
+  const std::string hash = RunWell(Train(wide_)).WeightsHash();
+  const Arguments job = Train(wide_ + Arguments{"--checkpoint-every", "3"}, "job");
+  ExpectRefusal(RunWith(Disk("16k", "jobmodel"), job, "jobmodel"), 74,
+                {"model.npz", "No space left"});
+  EXPECT_TRUE(std::filesystem::is_empty(Dir("kept")));
+  const Outcome resumed = RunWell(job);
+  EXPECT_THAT(resumed.out, HasSubstr("# nothing to train"));
+  EXPECT_EQ(resumed.WeightsHash(), hash);
+}
+
+TEST_F(Mounts, ReadOnlyModelDirectoryIsKnownBeforeTheFirstStep) {
+  const std::string dir = Dir("jobmodel");
+  const std::string mount =
+      "mount -o bind " + dir + " " + dir + " && mount -o remount,bind,ro " + dir;
+  const Outcome outcome = RunWith(mount, Train(wide_, "job"));
+  ExpectRefusal(outcome, 73, {dir, "Read-only file system"});
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(NewestCheckpoint("job"), 0);
 }
 
 TEST_F(Limits, ClosedReaderOfARefusalIsNoSignal) {
