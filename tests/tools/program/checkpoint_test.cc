@@ -210,5 +210,13 @@ TEST_F(Checkpoints, TimesBetweenThemAreAccepted) {
   EXPECT_TRUE(Exists("job/checkpoint_9.lsc"));
 }
 
+TEST_F(Checkpoints, OfATimeThatDoesNotPassAreOnlyTheLast) {
+  RunWell(Train({"--checkpoint-every", "1h"}, "job"));
+  EXPECT_TRUE(Exists("job/checkpoint_10.lsc"));
+  for (int iteration = 0; iteration < 10; ++iteration) {
+    EXPECT_FALSE(Exists("job/checkpoint_" + std::to_string(iteration) + ".lsc")) << iteration;
+  }
+}
+
 }  // namespace
 }  // namespace lockstep::tools
