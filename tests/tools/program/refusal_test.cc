@@ -141,6 +141,23 @@ TEST_F(Refusals, DivergedTrainingIsNotSaved) {
   ExpectNoModel();
 }
 
+// The first epoch is an ordinary one of five steps.
+TEST_F(Refusals, DivergedTrainingKeepsItsLastGoodCheckpoint) {
+  const Arguments job{"--checkpoint-dir",  Dir("job"), "--checkpoint-every", "1",
+                      "--schedule",        "steps",    "--schedule-steps",   "1",
+                      "--schedule-factor", "1e45"};
+  const Arguments five = job + Arguments{"--iterations", "5"};
+  const std::string hash =
+      RunOn(Dir("train"), With(five, "--checkpoint-dir", Dir("five"))).WeightsHash();
+  std::filesystem::remove_all(Dir("model"));
+  ExpectRefusal(RunOn(Dir("train"), job), 65, {"learning rate"});
+  ExpectNoModel();
+  EXPECT_EQ(NewestCheckpoint("job"), 5);
+  const Outcome resumed = RunOn(Dir("train"), five);
+  EXPECT_THAT(resumed.out, testing::HasSubstr("/checkpoint_5.lsc at iteration 5\n"));
+  EXPECT_EQ(resumed.WeightsHash(), hash);
+}
+
 TEST_F(Refusals, UnknownNamesAndValuesListTheKnown) {
   ExpectRefusal(RunOn(Dir("train"), {"--model", "resnet"}), 64, {"resnet", "vgg", "lenet"});
   ExpectRefusal(RunOn(Dir("train"), {"--optimizer", "lion"}), 64, {"lion", "adam"});
