@@ -214,6 +214,51 @@ TEST_F(Bench, TakesSamplesOfAChannel) {
   ExpectRefusal(Run({"bench", "train", "--train", Dir("nowhere")}), 66, {"nowhere"});
 }
 
+TEST_F(Bench, ProfilesEveryLineOfThePlan) {
+  const std::string out =
+      RunWell({"bench", "train", "--model", "lenet", "--batch-size", "64", "--steps", "2",
+               "--threads", "1", "--device", "cpu", "--profile"})
+          .out;
+  std::smatch found;
+  ASSERT_TRUE(std::regex_search(out, found, std::regex("\nmeasured peak: ([0-9]+) GFLOP/s, ")));
+  const double peak = std::stod(found[1]);
+  ASSERT_GT(peak, 0.0);
+  ASSERT_TRUE(std::regex_search(out, found, std::regex("\nall lines +([0-9.]+) ms +([0-9.]+) GF")));
+  const double all = std::stod(found[1]);
+  EXPECT_GT(std::stod(found[2]), 0.0);
+  ASSERT_TRUE(
+      std::regex_search(out, found, std::regex("\nupdate +([0-9.]+) ms +([0-9.]+) GB/s\n")));
+  EXPECT_GT(std::stod(found[1]), 0.0);
+  EXPECT_GT(std::stod(found[2]), 0.0);
+
+  // Number, kind and algorithm; ms, GFLOP/s and share, GB/s and share; value.
+  const std::regex row(
+      "\n +([0-9]+) ([a-z ]+[a-z])  [a-z0-9_ ]* ([0-9.]+) +([0-9.]+) +([0-9]+)% +[0-9.]+ +[0-9]+%  "
+      "([^\n]*)");
+  double sum = 0.0;
+  int lines = 0, products = 0, known = 0;
+  for (std::sregex_iterator line(out.begin(), out.end(), row), end; line != end; ++line) {
+    SCOPED_TRACE(line->str());
+    const std::string kind = (*line)[2], value = (*line)[6];
+    const double ms = std::stod((*line)[3]), gflops = std::stod((*line)[4]);
+    EXPECT_EQ(std::stoi((*line)[1]), lines++);
+    sum += ms;
+    if (!kind.starts_with("conv ") && !kind.starts_with("linear ")) continue;
+    ++products;
+    EXPECT_GT(ms, 0.0);
+    EXPECT_GT(gflops, 0.0);
+    const double share = 100.0 * gflops / peak;
+    EXPECT_NEAR(std::stod((*line)[5]), share, 1.0 + (50.0 * gflops / peak + 5.0) / peak);
+    if (value != "predictor/relu1 (64, 500)" && value != "predictor/fc1/W/grad (500, 800)")
+      continue;
+    ++known;  // 2 * 64 * 500 * 800 operations
+    EXPECT_NEAR(ms * gflops, 51.2, 0.06 * ms + 0.0006 * gflops);
+  }
+  EXPECT_EQ(products, 11);  // three of each layer, but no gradient of the pictures
+  EXPECT_EQ(known, 2);
+  EXPECT_NEAR(sum, all, 0.0006 * (lines + 1));
+}
+
 TEST_F(Bench, MeasuresTheFirstStep) {
   const Arguments command = {"bench",        "train", "--model",   "dnn", "--first-step",
                              "--batch-size", "8",     "--threads", "1"};
