@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 
 #include <array>
+#include <map>
 #include <regex>
+#include <set>
 
 #include "data/npz.h"
 #include "models/model_card.h"
@@ -46,17 +48,33 @@ INSTANTIATE_TEST_SUITE_P(All, Optimizers,
                                          "rmsprop", "adagrad", "adadelta"),
                          [](const auto& name) { return std::string(name.param); });
 
-TEST_F(TrainOptionsTest, EveryScheduleRuns) {
-  for (const Arguments& schedule : {Arguments{"--schedule", "constant"},
-                                    {"--schedule", "exponential-shift"},
-                                    {"--schedule", "steps", "--schedule-steps", "1,2"},
-                                    {"--schedule", "cosine"},
-                                    {"--schedule", "decay", "--decay", "1e-3"},
-                                    {"--decay", "1e-6"},
-                                    {"--schedule", "cosine", "--warm-up", "4"}}) {
+// An epoch is five steps; its entry has the rate of the step behind it.
+TEST_F(TrainOptionsTest, EverySchedulesRatesAreThoseOfTheLog) {
+  using Rates = std::vector<double>;
+  const Rates cosine{0.75, 0.25, 0.0};  // (1 + cos(epoch * pi / 3)) / 2
+  const auto decay = [](double d) {
+    return Rates{1 / (1 + 5 * d), 1 / (1 + 10 * d), 1 / (1 + 15 * d)};
+  };
+  std::set<std::string> hashes;
+  for (const auto& [schedule, rates] : std::map<Arguments, Rates>{
+           {{"--schedule", "constant"}, {1.0, 1.0, 1.0}},
+           {{"--schedule", "exponential-shift", "--schedule-epochs", "2"}, {1.0, 0.5, 0.5}},
+           {{"--schedule", "steps", "--schedule-steps", "1,2", "--schedule-factor", "0.1"},
+            {0.1, 0.01, 0.01}},
+           {{"--schedule", "cosine"}, cosine},
+           {{"--schedule", "decay", "--decay", "1e-3"}, decay(1e-3)},
+           {{"--decay", "1e-6"}, decay(1e-6)},
+           {{"--schedule", "cosine", "--warm-up", "8"}, {0.75 * 6 / 8, 0.25, 0.0}}}) {
     const Outcome outcome = RunWell(Train(schedule + Arguments{"--epochs", "3"}));
     EXPECT_THAT(outcome.out, HasSubstr("# learning rate: 0.05 ("));
+    hashes.insert(outcome.WeightsHash());
+    const std::vector<LogEntry> log = ParseLog(ReadFile(Dir("out/log")), "log");
+    ASSERT_EQ(log.size(), 3U);
+    for (size_t i = 0; i < 3; ++i) {
+      EXPECT_NEAR(AsDouble(*log[i].Find("lr")), 0.05 * rates[i], 1e-12) << schedule[1] << " " << i;
+    }
   }
+  EXPECT_EQ(hashes.size(), 7U);  // steps are made with them
 }
 
 TEST_F(TrainOptionsTest, StepsChangeTheRateAtTheirEpochs) {
