@@ -1,5 +1,6 @@
 // What a training job prints and leaves.
 #include <gmock/gmock.h>
+#include <signal.h>
 
 #include <cmath>
 #include <filesystem>
@@ -11,6 +12,7 @@
 #include "data/npz.h"
 #include "models/model_card.h"
 #include "tests/tools/program/workplace.h"
+#include "tests/tools/terminal.h"
 #include "tools/log_report.h"
 #include "tools/plot.h"
 
@@ -32,6 +34,27 @@ TEST_F(TrainFiles, ModelLogPlotsAndGraphAreThere) {
   EXPECT_TRUE(Exists("model/model.npz"));
   EXPECT_TRUE(Exists("model/model.json"));
   EXPECT_FALSE(Exists("home"));
+}
+
+TEST_F(TrainFiles, ATerminalShowsABarWithTheTimeLeftAndTheSpeed) {
+  const Terminal terminal(120);
+  ProgramSetting setting = Setting();
+  setting.terminal = terminal.fd();
+  // Longer than it takes to know a speed.
+  const Arguments job = With(With(Train(), "--hidden", "512,512"), "--epochs", "50");
+  Program program(With(job, "--train", Channel("long", Vectors(20'000))), setting);
+  const std::regex bar(
+      "\r\x1b\\[Jepoch +[0-9]+/50 \\[#*\\.*\\] +[0-9]+ %  [0-9]+:[0-9]{2}:[0-9]{2} left  "
+      "[0-9.]*[1-9][0-9.]* (samples|images)/s  loss [0-9.]+");
+  std::string screen;
+  EXPECT_TRUE(program.WaitUntil([&] {
+    screen += terminal.Read();
+    return std::regex_search(screen, bar);
+  })) << screen;
+  program.Signal(SIGTERM);
+  const Outcome outcome = program.Wait();
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(terminal.Read(), HasSubstr("stopped by SIGTERM"));
 }
 
 // The log of the job before would pass for this one's.

@@ -80,9 +80,10 @@ Program::Program(const std::vector<std::string>& arguments, const ProgramSetting
               .argv = Pointers(&argv),
               .envp = Pointers(&envp)};
   start.out = OpenOutput(out_path_);
-  if (setting.closed_stdout) {
+  if (setting.closed_stdout || setting.terminal >= 0) {
     ::close(start.out);
-    start.out = ReaderlessPipe();
+    start.out =
+        setting.closed_stdout ? ReaderlessPipe() : ::fcntl(setting.terminal, F_DUPFD_CLOEXEC, 0);
   }
   start.err = OpenOutput(err_path_);
   if (setting.file_bytes > 0) start.file_bytes = static_cast<rlim_t>(setting.file_bytes);

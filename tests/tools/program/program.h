@@ -26,6 +26,7 @@ struct ProgramSetting {
   long file_bytes = 0;                                // RLIMIT_FSIZE; 0: none
   std::vector<std::string> launcher = {};             // a program that starts it, with arguments
   bool closed_stdout = false;                         // stdout is a pipe whose reader is gone
+  int terminal = -1;                                  // stdout is this, if given
 };
 
 // Started by the constructor; killed and waited for by the destructor. Signals have their default
