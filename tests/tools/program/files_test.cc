@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <numeric>
@@ -254,6 +255,45 @@ TEST_F(TrainFiles, AnEpochThatDidNotEndHasALineAndNoEntry) {
   EXPECT_FALSE(Exists("out/log"));
   EXPECT_THAT(says("5"), Not(HasSubstr("not complete")));
   EXPECT_THAT(says("7"), HasSubstr("\nepoch 2 is not complete at iteration 7: "));
+}
+
+// Four steps of so low a rate that they change nothing: whatever one of them leaves out is missed.
+TEST_F(TrainFiles, LossAndAccuracyAreReportedOfEveryIteration) {
+  RunWell(Train());
+  const Arrays rows = Vectors(64, 3);
+  const std::string channel = Channel("rows", rows);
+  RunWell({"predict", "--model-dir", Dir("model"), "--channel", channel, "--output", Dir("y.npy")});
+  const Tensor y = ParseNpy(InputFile::Open(Dir("y.npy")).ReadAll(), "y.npy");
+  const Arguments still =
+      With(Train({"--init-from", Dir("model/model.npz"), "--model-dir", Dir("same"), "--lr",
+                  "1e-30", "--shuffle", "False", "--epochs", "1"}),
+           "--train", channel);
+  double loss = 0.0, accuracy = 0.0;
+  for (size_t step = 1; step <= 4; ++step) {
+    for (size_t row = 16 * (step - 1); row < 16 * step; ++row) {
+      const auto scores = y.values<float>().subspan(row * 10, 10);
+      const auto label = static_cast<size_t>(rows.at("labels").values<int32_t>()[row]);
+      double sum = 0.0;
+      for (const float score : scores) sum += std::exp(double{score});
+      loss += std::log(sum) - scores[label];
+      accuracy += scores[label] == *std::max_element(scores.begin(), scores.end()) ? 1.0 : 0.0;
+    }
+    const std::string out = RunWell(still + Arguments{"--iterations", std::to_string(step)}).out;
+    double found[2];
+    if (step < 4) {
+      std::smatch line;
+      ASSERT_TRUE(std::regex_search(
+          out, line, std::regex(": main/loss ([0-9.]+), main/accuracy ([0-9.]+) so far\n")));
+      for (size_t i = 0; i < 2; ++i) found[i] = std::stod(line[i + 1]);
+    } else {
+      const LogEntry entry = ParseLog(ReadFile(Dir("out/log")), "log").front();
+      found[0] = AsDouble(*entry.Find("main/loss"));
+      found[1] = AsDouble(*entry.Find("main/accuracy"));
+    }
+    const auto seen = static_cast<double>(16 * step);
+    EXPECT_NEAR(found[0], loss / seen, 1e-5 * loss / seen) << step;
+    EXPECT_NEAR(found[1], accuracy / seen, 1e-5) << step;
+  }
 }
 
 TEST_F(TrainFiles, RegressionReportsItsError) {
