@@ -79,7 +79,9 @@ std::string PlanTable(const Plan& plan, const std::vector<double>& seconds, doub
   std::snprintf(line, sizeof line, "measured peak: %.0f GFLOP/s, %.1f GB/s\n", peak.gflops,
                 peak.gigabytes);
   std::string text = line;
-  text += "line kind                   algorithm               ms  GFLOP/s  share    GB/s  share\n";
+  std::snprintf(line, sizeof line, "line %-27s %-18s %7s %8s %6s %7s %6s\n", "kind", "algorithm",
+                "ms", "GFLOP/s", "share", "GB/s", "share");
+  text += line;
   double total = 0.0;
   for (size_t i = 0; i < plan.lines(); ++i) {
     const double s = seconds[i] / runs;

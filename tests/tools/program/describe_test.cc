@@ -231,6 +231,11 @@ TEST_F(Bench, ProfilesEveryLineOfThePlan) {
   EXPECT_GT(std::stod(found[1]), 0.0);
   EXPECT_GT(std::stod(found[2]), 0.0);
 
+  const auto length = [&](const char* pattern) {
+    return std::regex_search(out, found, std::regex(pattern)) ? found.length() : 0;
+  };
+  EXPECT_EQ(length("\nline kind [^\n]*? share"), length("\n   0 [^\n%]*%"));  // the head fits
+
   // Number, kind and algorithm; ms, GFLOP/s and share, GB/s and share; value.
   const std::regex row(
       "\n +([0-9]+) ([a-z ]+[a-z])  [a-z0-9_ ]* ([0-9.]+) +([0-9.]+) +([0-9]+)% +[0-9.]+ +[0-9]+%  "
