@@ -106,6 +106,9 @@ void AllreduceSync::Check(const CheckpointContents& contents, const Variables& v
 
 void AllreduceSync::Restore(const CheckpointContents& contents, const Variables& variables) {
   const TensorType flat{Shape({variables.flat_size()}), variables.dtype()};
+  last_.Wait();  // what a step that failed has sent is nobody's
+  narrowed_.reset();
+  sent_ = fetched_ = 0;
   restored_residual_ = Tensor(flat.dtype, flat.shape);
   restored_pending_ = Tensor(flat.dtype, flat.shape);
   std::vector<Tensor> residuals;

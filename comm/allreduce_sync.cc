@@ -211,6 +211,12 @@ std::vector<SumTime> AllreduceSync::TakeTimes() {
   return times;
 }
 
+void AllreduceSync::LetGoOfDevice() noexcept {
+  if (!on_device_) return;
+  for (std::shared_ptr<void>* memory : {&narrowed_, &pending_, &spare_}) memory->reset();
+  device_narrow_.reset();
+}
+
 void AllreduceSync::ExchangePending(Variables& variables) {
   pending_is_sum_ = false;
   if (!on_device_) {

@@ -66,6 +66,7 @@ class AllreduceSync : public ParamSync, public SyncState {
   void AverageStates(Variables& variables, int64_t mine, int64_t all) override;
   std::vector<SumTime> TakeTimes() override;
   SyncState* state() override;
+  void LetGoOfDevice() noexcept override;
 
   // "sync/...": the residuals of all ranks, and gradients that are not used yet. Restored on other
   // ranks than it was saved on, the first one takes the sum of the residuals.

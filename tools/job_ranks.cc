@@ -85,7 +85,7 @@ void RequireBucketBytes(int64_t bytes) {
 
 JobRanks::JobRanks(const JobRanksOptions& options)
     : gpu_transport_(GpuTransportOf(options.communicator)),
-      narrow_wire_(options.wire != kWireAsIs),
+      rounds_on_host_(options.wire == "float16"),
       world_(MakeWorld({.transport = TransportOf(options.communicator)})) {
   // A job of one process may go on with what one of several has left for the next step.
   const bool local = options.wire == kWireAsIs && !options.double_buffering;
@@ -107,7 +107,7 @@ std::string JobRanks::UseDevice(const Backend& device) {
   if (size() == 1 || device.shares_host_memory() || gpu_transport_ == GpuTransport::kHost) {
     return "";
   }
-  if (narrow_wire_) return "gradients are rounded to 16 bits, and travel, in the host's memory";
+  if (rounds_on_host_) return "gradients are rounded to float16, and travel, in the host's memory";
   GpuPlace mine;
   std::exception_ptr failure;
   try {
@@ -137,6 +137,7 @@ void JobRanks::LetGoOfDevice() const noexcept {
   } catch (...) {
     // Of a job before it.
   }
+  sync_->LetGoOfDevice();
 }
 
 void JobRanks::Together(const std::function<void()>& action) const {

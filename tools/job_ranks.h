@@ -63,8 +63,9 @@ class JobRanks {
   // know of it, or "". Throws AgreedError where the name wants NCCL and a rank cannot use it (71),
   // or two have the same GPU (78), and CommError where NCCL does not start.
   std::string UseDevice(const Backend& device);
-  // Returns when nothing that was begun uses that device any more, as it may after an error: before
-  // the device goes. Others have been told by then (Abort), or it may wait for them.
+  // Returns when nothing that was begun uses that device any more, as it may after an error, and
+  // nothing is kept there: before the device goes. Others have been told by then (Abort), or it may
+  // wait for them.
   void LetGoOfDevice() const noexcept;
 
   // What only this process does; then all throw AgreedError where it failed on any.
@@ -90,7 +91,7 @@ class JobRanks {
 
  private:
   GpuTransport gpu_transport_;
-  bool narrow_wire_;
+  bool rounds_on_host_;  // what travels in 16 bits
   bool uses_device_ = false;
   std::unique_ptr<Communicator> world_;
   std::unique_ptr<CommGroup> comm_group_;  // null for one rank

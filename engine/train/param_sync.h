@@ -65,6 +65,10 @@ class ParamSync {
 
   // The sums that have ended since this was last called, in their order.
   virtual std::vector<SumTime> TakeTimes() = 0;
+
+  // Gives back what it keeps in the variables' device, of which nothing is under way, for good: it
+  // may outlive that.
+  virtual void LetGoOfDevice() noexcept {}
 };
 
 // One process: nothing to add.

@@ -4,11 +4,15 @@
 
 #include <atomic>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "comm/allreduce_sync.h"
 #include "engine/train/checkpoint_file.h"
+#include "tests/comm/ranks.h"
 #include "tests/comm/reaching_communicator.h"
 #include "tests/comm/training_job.h"
 #include "tests/kernels/far_backend.h"
@@ -93,10 +97,10 @@ TEST(FarRanks, SumWhileTheNextStepRuns) {
 
 // What waits for the next step, and what rounding took, is saved from the device and brought back
 // to it.
-TEST(FarRanks, GoOnWithGradientsThatWaited) {
+void ExpectToGoOn(std::optional<WireType> wire) {
   JobOptions options;
   options.allreduce.double_buffering = true;
-  options.allreduce.wire = WireType::kBfloat16;
+  options.allreduce.wire = wire;
   const auto wanted = RunJobOnThreads(options, 2);
   std::atomic<int> sums = 0;
   std::string state;
@@ -118,6 +122,36 @@ TEST(FarRanks, GoOnWithGradientsThatWaited) {
     trainer.Restore(ParseCheckpoint(std::as_bytes(std::span(state)), "state"));
   };
   EXPECT_EQ(run(go_on)[1].values, wanted[1].values);
+}
+
+TEST(FarRanks, GoOnWithGradientsThatWaited) {
+  ExpectToGoOn({});
+  ExpectToGoOn(WireType::kBfloat16);
+}
+
+// A program's device may go before the ranks do.
+TEST(FarRanks, LetGoOfTheirDevices) {
+  OnRanks(2, [](Communicator& ranks) {
+    auto device = std::make_unique<FarBackend>();
+    std::atomic<int> sums = 0;
+    ReachingCommunicator reaching(ranks, *device, &sums);
+    CommGroup group(reaching);
+    AllreduceSync sync(group, {.wire = WireType::kBfloat16, .double_buffering = true});
+    {
+      const auto graph = MakeJobGraph({});
+      Network network(*graph, *device, {.group = &group});
+      Variables& variables = network.variables();
+      for (int step = 0; step < 2; ++step) {
+        sync.BeginStep(variables, false);
+        sync.FinishGradients(variables);
+        sync.CountOf(1);
+      }
+    }
+    EXPECT_GT(sums, 0);
+    group.Submit("nothing", [](Communicator&) {}).Wait();
+    sync.LetGoOfDevice();
+    device.reset();
+  });
 }
 
 TEST(FarRanks, NormaliseOverAllRanks) {
