@@ -44,7 +44,7 @@ export SM_HPS='{"epochs": 99}' SM_MODEL_DIR=/opt/ml/model SAGEMAKER_BASE_DIR=/op
 
 ACCURACY=0.9051 sh '../a repository/tools/demo' 'my results' >"$place/output" ||
   fail "demo ended with $?"
-grep -q '^90.5 % of' "$place/output" || fail "demo does not say how well: $(cat "$place/output")"
+grep -q '^90.51 % of' "$place/output" || fail "demo does not say how well: $(cat "$place/output")"
 results="$place/else where/my results"
 grep -q '^Building lockstep.*: 10 % 20 % 30 % 40 % 50 % 60 % 70 % 80 % 90 % 100 % done$' \
   "$place/output" || fail "demo shows no progress: $(cat "$place/output")"
