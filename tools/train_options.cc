@@ -257,7 +257,7 @@ void DeclareOutput(Options& options, TrainOptions* o) {
       .DefaultText("if there is one");
   options
       .Add("snapshot-every", &o->snapshot_every,
-           "epochs between snapshots that Chainer reads; 0: none, -1: one at the end")
+           "epochs between snapshots that Chainer reads; 0: none, -1: one behind the last")
       .Alias("frequency")  // of Chainer's examples
       .Min(-1)
       .Max(kMostEpochs);

@@ -92,7 +92,7 @@ struct TrainOptions {
   std::optional<bool> resume;  // unset: if there is a checkpoint
   int64_t early_stopping = 0;  // epochs without an improvement; 0: never
   std::string monitor, monitor_mode = "auto";
-  int64_t snapshot_every = 0;  // epochs between Chainer-readable snapshots; -1: after the last
+  int64_t snapshot_every = 0;  // epochs between Chainer-readable snapshots; -1: behind the last one
   std::string trace;           // file of what all processes did when; empty: none
   std::string trace_steps;     // "100-200"; empty: all
 

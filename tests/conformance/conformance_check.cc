@@ -24,7 +24,7 @@ constexpr std::array<std::pair<const char*, const char*>, 7> kCommands = {
       "tbf "
       "rate 1mbit burst 128kb latency 400ms'"},
      {"faketime", "faketime -f +0 true"},
-     {"mounts", "unshare --mount true"},
+     {"mounts", "unshare --mount mount -t tmpfs none /mnt"},
      {"loop", "unshare --mount true && /usr/sbin/losetup --find"},
      {"cgroups",
       "for g in /sys/fs/cgroup/memory /sys/fs/cgroup; do mkdir $g/lockstep-check && "

@@ -175,7 +175,7 @@ TEST_F(SavesOfRanks, A14AKillWhileTheModelIsWrittenLeavesTheOldOneOrTheNew) {
 }
 
 // Before one in eleven of the calls that a save makes, from the first byte to what makes the last
-// file last. LOCKSTEP_SOAK_KILLS=1 kills before each of them.
+// file last. LOCKSTEP_SOAK_STRIDE=1 kills before each of them.
 TEST_F(SavesOfRanks, A2AndA14AKillBeforeAnyCallLeavesTheOldStateOrTheNew) {
   struct Save {
     std::string place;
@@ -183,7 +183,7 @@ TEST_F(SavesOfRanks, A2AndA14AKillBeforeAnyCallLeavesTheOldStateOrTheNew) {
     bool ends;      // the job
   };
   const std::string whole = ReadFile(Dir("wholemodel/model.npz"));
-  const int stride = SoakKills(0) > 0 ? 1 : 11;
+  const int stride = static_cast<int>(SoakValue("LOCKSTEP_SOAK_STRIDE", 11));
   for (const Save& save : {Save{"/job/checkpoint_", 6, false}, Save{"/jobmodel/model.", 5, true}}) {
     int calls = 0;
     for (int at = 1; calls == 0; at += stride) {

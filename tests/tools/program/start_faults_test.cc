@@ -47,7 +47,7 @@ TEST_F(StartFaults, F7ARankThatNeverComesIsNamed) {
   EXPECT_FALSE(Exists("model"));
 }
 
-// LOCKSTEP_SOAK_SECONDS has it come so late.
+// LOCKSTEP_SOAK_SECONDS has it come so late; mpirun waits for 100 s in all.
 TEST_F(StartFaults, F7ARankThatComesLateIsWaitedFor) {
   const std::string late = "sleep " + std::to_string(SoakSeconds(2.0));
   EXPECT_EQ(RunProgram(Train(), After(2, late)).code, 0);
