@@ -1,4 +1,6 @@
 // `lockstep bench`, and of it `train`: what a training step costs, and where.
+#include "tools/bench.h"
+
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -74,12 +76,6 @@ Shape DefaultSample(const std::string& model) {
   if (model == "lenet") return Shape({1, 28, 28});
   if (model == "dnn") return Shape({7});
   return Shape({784});
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : 0.5 * (values[middle - 1] + values[middle]);
 }
 
 double PeakMegabytes() {
@@ -439,6 +435,18 @@ int RunOnce(int (*run)(std::span<const std::string>), std::span<const std::strin
 }
 
 }  // namespace
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : 0.5 * (values[middle - 1] + values[middle]);
+}
+
+void RequireOneProcess(const std::string& verb) {
+  if (LaunchedRanks() == 1) return;
+  throw ConfigError(verb + " measures one process, but a launcher has started " +
+                    std::to_string(LaunchedRanks()) + "; start it without the launcher");
+}
 
 int RunBench(std::span<const std::string> arguments, StopSignals& signals) {
   const std::string what = arguments.empty() ? "" : arguments.front();

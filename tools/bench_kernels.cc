@@ -13,6 +13,7 @@
 #include "comm/world.h"
 #include "engine/text.h"
 #include "kernels/error.h"
+#include "tools/bench.h"
 #include "tools/console.h"
 #include "tools/device.h"
 #include "tools/kernel_works.h"
@@ -218,10 +219,7 @@ int RunBenchKernels(std::span<const std::string> arguments) {
     if (LaunchedRank() == 0) PrintResult(options.Help());
     return 0;
   }
-  if (LaunchedRanks() > 1) {
-    throw ConfigError("bench kernels measures one process, but a launcher has started " +
-                      std::to_string(LaunchedRanks()) + "; start it without the launcher");
-  }
+  RequireOneProcess("bench kernels");
   RequireLimits(1, bench.threads);
   const std::unique_ptr<Backend> backend =
       OpenDevice({.device = bench.device}, static_cast<int>(bench.threads)).backend;

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "comm/world.h"
 #include "data/npz.h"
 #include "kernels/error.h"
+#include "tools/bench.h"
 #include "tools/console.h"
 #include "tools/options.h"
 #include "tools/verbs.h"
@@ -43,18 +43,17 @@ std::string Measured(const std::string& file, const ReadOptions& options) {
   for (int64_t round = 0; round < options.rounds; ++round) {
     seconds.push_back(SecondsToRead(file, options.threads));
   }
-  std::sort(seconds.begin(), seconds.end());
-  const double median = seconds[seconds.size() / 2];
+  const double median = Median(seconds), least = *std::min_element(seconds.begin(), seconds.end());
   char text[160];
   if (options.json) {
     std::snprintf(text, sizeof text,
                   "{\"megabytes\": %.3f, \"median_ms\": %.3f, \"min_ms\": %.3f, \"mb_per_s\": "
                   "%.1f}\n",
-                  megabytes, 1e3 * median, 1e3 * seconds.front(), megabytes / median);
+                  megabytes, 1e3 * median, 1e3 * least, megabytes / median);
     return text;
   }
   std::snprintf(text, sizeof text, ": %.1f MB in %.1f ms median of %zu (min %.1f), %.0f MB/s\n",
-                megabytes, 1e3 * median, seconds.size(), 1e3 * seconds.front(), megabytes / median);
+                megabytes, 1e3 * median, seconds.size(), 1e3 * least, megabytes / median);
   return file + text;
 }
 
@@ -74,10 +73,7 @@ int RunBenchRead(std::span<const std::string> arguments) {
     PrintResult(options.Help());
     return 0;
   }
-  if (LaunchedRanks() > 1) {
-    throw ConfigError("bench read measures one process, but a launcher has started " +
-                      std::to_string(LaunchedRanks()) + "; start it without the launcher");
-  }
+  RequireOneProcess("bench read");
   if (read.files.empty()) throw ConfigError("bench read wants an npz archive");
   for (const std::string& file : read.files) PrintResult(Measured(file, read));
   return 0;
