@@ -269,8 +269,7 @@ TEST_F(Limits, FileSizeLimitKeepsTheOldCheckpoint) {
 class Mounts : public Limits {
  protected:
   void SetUp() override {
-    if (std::system("unshare -m mount -t tmpfs none /mnt 2>/dev/null") != 0)
-      GTEST_SKIP() << "no mount namespaces here";
+    if (!CanMount()) GTEST_SKIP() << "no mount namespaces here";
     for (const char* name : {"job", "jobmodel"}) scratch_.MakeDirectory(name);
   }
   // Runs the job with `mounts` done. What it leaves in `full`, if given, lies in "kept" then.

@@ -377,7 +377,7 @@ TEST_F(Ranks, WhatFailsOnOneEndsAll) {
 
 // The code of the rank that failed is that of the job, and its words are said once.
 TEST_F(Ranks, ADiskThatIsFullAtTheFirstIsTheirAnswer) {
-  if (std::system("unshare -m true 2>/dev/null") != 0) GTEST_SKIP() << "no mount namespaces here";
+  if (!CanMount()) GTEST_SKIP() << "no mount namespaces here";
   for (int run = 0; run < 3; ++run) {
     std::filesystem::create_directories(Dir("job"));
     ProgramSetting setting = Under(Setting(), 3);

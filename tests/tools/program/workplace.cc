@@ -135,6 +135,10 @@ Outcome Workplace::RunWell(const Arguments& arguments,
   return outcome;
 }
 
+bool Workplace::CanMount() {
+  return std::system("unshare -m mount -t tmpfs none /mnt 2>/dev/null") == 0;
+}
+
 void Workplace::RememberPlainLoops(const std::string& file) const {
   const std::string remembered = ReadFile(Dir(file));
   const std::string loops =

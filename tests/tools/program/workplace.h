@@ -60,6 +60,9 @@ class Workplace : public ::testing::Test {
   Outcome RunWell(const Arguments& arguments,
                   const std::map<std::string, std::string>& variables = {}) const;
 
+  // Whether this process may mount file systems in a namespace of its own.
+  static bool CanMount();
+
   // Whatever is remembered in that file becomes the plain loops, which timing never chooses where
   // there is something else.
   void RememberPlainLoops(const std::string& file = "cache/algorithms") const;
