@@ -69,7 +69,7 @@ void AllreduceSync::Prepare(Variables& variables) {
 }
 
 bool AllreduceSync::CanNarrowOnDevice(const Variables& variables) const {
-  return options_.wire == WireType::kBfloat16 && variables.dtype() == DType::kFloat32 &&
+  return DeviceNarrowSums::CanSend(*options_.wire) && variables.dtype() == DType::kFloat32 &&
          group_.size() > 1;
 }
 
@@ -143,6 +143,7 @@ void AllreduceSync::Submit(const std::shared_ptr<void>& gradients, const Variabl
   const auto element = static_cast<int64_t>(SizeOf(variables.dtype()));
   const int64_t all = variables.flat_size(), bucket = BucketOf(variables);
   const WireType wire = WireOf(variables.dtype());
+  const int64_t sent_element = options_.wire ? kNarrowBytes : element;
   const int64_t until = end == all ? all : end / bucket * bucket;
   if (sent_ >= until) return;
   if (device_narrow_) {
@@ -168,8 +169,7 @@ void AllreduceSync::Submit(const std::shared_ptr<void>& gradients, const Variabl
           } else if (!ranks.ReduceScatter(data, count, wire, ReduceOp::kSum)) {
             finite->store(false);
           }
-          const int64_t sent = count * (narrow || device_narrow ? kNarrowBytes : element);
-          times->Add({.begin = start, .end = Seconds(), .bytes = sent});
+          times->Add({.begin = start, .end = Seconds(), .bytes = count * sent_element});
         });
     sent_ += count;
   }

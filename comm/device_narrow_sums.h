@@ -20,6 +20,9 @@ namespace lockstep {
 // the communicator, behind a moment that Pack has gone before.
 class DeviceNarrowSums {
  public:
+  // What can travel so.
+  static constexpr bool CanSend(WireType type) { return type == WireType::kBfloat16; }
+
   // Of `size` gradients of float32. `device` outlives it.
   DeviceNarrowSums(Backend& device, bool feedback, int64_t size);
 

@@ -85,15 +85,16 @@ void RequireBucketBytes(int64_t bytes) {
 
 JobRanks::JobRanks(const JobRanksOptions& options)
     : gpu_transport_(GpuTransportOf(options.communicator)),
-      rounds_on_host_(options.wire == "float16"),
       world_(MakeWorld({.transport = TransportOf(options.communicator)})) {
+  const AllreduceOptions allreduce = AllreduceOptionsOf(options);
+  rounds_on_host_ = allreduce.wire && !DeviceNarrowSums::CanSend(*allreduce.wire);
   // A job of one process may go on with what one of several has left for the next step.
   const bool local = options.wire == kWireAsIs && !options.double_buffering;
   if (world_->size() == 1 && local) {
     sync_ = std::make_unique<LocalSync>();
   } else {
     comm_group_ = std::make_unique<CommGroup>(*world_);
-    sync_ = std::make_unique<AllreduceSync>(*comm_group_, AllreduceOptionsOf(options));
+    sync_ = std::make_unique<AllreduceSync>(*comm_group_, allreduce);
   }
   group_ = &sync_->group();
   hosts_ = GatherTexts(group(), HostName());

@@ -91,7 +91,7 @@ class JobRanks {
 
  private:
   GpuTransport gpu_transport_;
-  bool rounds_on_host_;  // what travels in 16 bits
+  bool rounds_on_host_ = false;  // what travels in 16 bits
   bool uses_device_ = false;
   std::unique_ptr<Communicator> world_;
   std::unique_ptr<CommGroup> comm_group_;  // null for one rank
