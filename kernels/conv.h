@@ -23,6 +23,9 @@ struct ConvShape {
   int64_t dilation_h = 1, dilation_w = 1;
   int64_t groups = 1;
   DType dtype = DType::kFloat32;  // any floating one
+  // Of so many elements of dy one can be other than zero, as behind max pooling: a hint, which
+  // decides only what is fast.
+  int64_t dy_sparsity = 1;
 
   int64_t out_h() const { return (h + 2 * pad_h - dilation_h * (kh - 1) - 1) / stride_h + 1; }
   int64_t out_w() const { return (w + 2 * pad_w - dilation_w * (kw - 1) - 1) / stride_w + 1; }
@@ -68,7 +71,7 @@ class ConvKernel {
 };
 
 // Grows when algorithms appear or change their speed: what was measured before is not believed.
-constexpr int kConvGeneration = 3;
+constexpr int kConvGeneration = 4;
 
 class ConvKernels {
  public:

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/cpu/conv/implicit_conv.h"
+#include "kernels/cpu/conv/window_conv.h"
 #include "kernels/cpu/parallel.h"
 
 namespace lockstep::cpu {
@@ -60,6 +61,23 @@ std::vector<ConvShape> Shapes() {
   return shapes;
 }
 
+// (n, c, pixels) to (n, pixels, c).
+std::vector<float> ToChannelsLast(const std::vector<float>& x, int64_t n, int64_t c) {
+  const int64_t pixels = static_cast<int64_t>(x.size()) / (n * c);
+  std::vector<float> moved;
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t pixel = 0; pixel < pixels; ++pixel) {
+      for (int64_t j = 0; j < c; ++j) {
+        moved.push_back(x[static_cast<size_t>((i * c + j) * pixels + pixel)]);
+      }
+    }
+  }
+  return moved;
+}
+
+// How a pass is made: by implicit products, which may leave out zeros, or by sums of windows.
+enum class Way { kDense, kSkipping, kWindows };
+
 // A convolution with all its operands.
 struct Problem {
   ConvShape s;
@@ -72,12 +90,15 @@ struct Problem {
         dy(RandomValues(s.n * s.k * s.out_h() * s.out_w(), 3, zeros)) {}
 
   // The gradient of the pass.
-  std::vector<float> Run(ConvPass pass, Isa isa, bool may_skip) const {
-    const auto kernel = MakeImplicitConv(s, pass, isa, may_skip);
+  std::vector<float> Run(ConvPass pass, Isa isa, Way way) const {
+    const bool last = way == Way::kWindows;
+    const auto kernel =
+        last ? MakeWindowConv(s, pass, isa) : MakeImplicitConv(s, pass, isa, way == Way::kSkipping);
     const Memory scratch = Allocate(kernel->scratch_bytes());
     std::memset(scratch.get(), 0xff, kernel->scratch_bytes());  // NaN
     const Memory prepared = Allocate(kernel->prepared_bytes());
-    std::vector<float> x_copy = x, dy_copy = dy, dw(w.size(), NAN);
+    std::vector<float> x_copy = last ? ToChannelsLast(x, s.n, s.c) : x;
+    std::vector<float> dy_copy = last ? ToChannelsLast(dy, s.n, s.k) : dy, dw(w.size(), NAN);
     ConvBuffers b;
     b.x = x_copy.data();
     b.y = dy_copy.data();
@@ -93,8 +114,19 @@ struct Problem {
   }
 
   void ExpectSameBits(Isa isa) const {
+    ExpectSameBits(isa, Way::kSkipping);
+    if (SparseGradient(Geometry(s), isa, Channels::kLast).fits()) {
+      ExpectSameBits(isa, Way::kWindows);
+    }
+  }
+
+  void ExpectSameBits(Isa isa, Way way) const {
     for (const ConvPass pass : {ConvPass::kBackwardData, ConvPass::kBackwardWeights}) {
-      const std::vector<float> found = Run(pass, isa, true), wanted = Run(pass, isa, false);
+      const std::vector<float> found = Run(pass, isa, way);
+      std::vector<float> wanted = Run(pass, isa, Way::kDense);
+      if (way == Way::kWindows && pass == ConvPass::kBackwardData) {
+        wanted = ToChannelsLast(wanted, s.n, s.c);
+      }
       ASSERT_EQ(found.size(), wanted.size());
       for (size_t i = 0; i < found.size(); ++i) {
         const bool both_nan = std::isnan(found[i]) && std::isnan(wanted[i]);
@@ -122,6 +154,10 @@ TEST_P(SparseGradientTest, NothingButZerosGiveZeros) {
   Problem(Shapes()[0], 1).ExpectSameBits(BestIsa());
 }
 
+TEST_P(SparseGradientTest, WindowsNeedNoZeros) {
+  for (const ConvShape& shape : Shapes()) Problem(shape, 0).ExpectSameBits(BestIsa());
+}
+
 INSTANTIATE_TEST_SUITE_P(Threads, SparseGradientTest, ::testing::Values(1, 2, 3),
                          [](const auto& info) { return std::to_string(info.param); });
 
@@ -140,14 +176,14 @@ TEST(SparseGradient, InfinitiesAndNanAreNotHiddenBehindZeros) {
 TEST(SparseGradient, PaysWhereMostIsZero) {
   for (const ConvShape& shape : Shapes()) {
     const Geometry geometry(shape);
-    const SparseGradient sparse(geometry, BestIsa(), true);
+    const SparseGradient sparse(geometry, BestIsa(), Channels::kFirst);
     const Problem most(shape), few(shape, 0.3);
     const auto size = static_cast<int64_t>(most.x.size());
     EXPECT_EQ(sparse.Pays(most.dy.data(), most.x.data(), size), sparse.fits());
     EXPECT_FALSE(sparse.Pays(few.dy.data(), few.x.data(), size));
-    EXPECT_FALSE(SparseGradient(geometry, BestIsa(), false).fits());
+    EXPECT_FALSE(SparseGradient(geometry, BestIsa(), Channels::kFirst, false).fits());
   }
-  EXPECT_TRUE(SparseGradient(Geometry(Shapes()[0]), BestIsa(), true).fits());
+  EXPECT_TRUE(SparseGradient(Geometry(Shapes()[0]), BestIsa(), Channels::kFirst).fits());
 }
 
 }  // namespace

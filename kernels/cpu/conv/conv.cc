@@ -7,6 +7,7 @@
 #include "kernels/cpu/conv/onednn_conv.h"
 #include "kernels/cpu/conv/reference.h"
 #include "kernels/cpu/conv/tile_conv.h"
+#include "kernels/cpu/conv/window_conv.h"
 #include "kernels/cpu/winograd/winograd.h"
 #include "kernels/error.h"
 
@@ -17,9 +18,11 @@ constexpr char kOnednnDirect[] = "onednn_direct";
 constexpr char kOnednnWinograd[] = "onednn_winograd";
 constexpr char kTileGemm[] = "tile_gemm";
 constexpr char kImplicitGemm[] = "implicit_gemm";
+constexpr char kWindowSums[] = "window_sums";
 constexpr char kIm2colGemm[] = "im2col_gemm";
 constexpr char kReference[] = "reference";
 constexpr int64_t kFewChannels = 32;
+constexpr int64_t kSparse = 3;  // of so many elements of a gradient one that is not zero
 
 std::string Describe(const ConvShape& s) {
   const auto text = [](int64_t value) { return std::to_string(value); };
@@ -67,6 +70,9 @@ std::vector<std::string> CpuConv::Algorithms(const ConvShape& shape, ConvPass pa
       names.emplace_back(kOnednnWinograd);
     }
   }
+  if (CanRunWindowConv(shape, pass, x, y, gemm_->isa())) {
+    names.insert(shape.dy_sparsity >= kSparse ? names.begin() : names.end(), kWindowSums);
+  }
   if (CanRunImplicitConv(shape, x, y)) names.insert(names.begin(), kImplicitGemm);
   if (CanRunTileConv(shape, x, y, gemm_->isa())) names.insert(names.begin(), kTileGemm);
   // Lowering has only ever won where nothing else is generated, or where oneDNN would fill its
@@ -88,6 +94,14 @@ std::unique_ptr<ConvKernel> CpuConv::Make(const ConvShape& shape, ConvPass pass,
                         "horizontal stride of 1; choose another algorithm");
     }
     return MakeImplicitConv(shape, pass, gemm_->isa());
+  }
+  if (algorithm == kWindowSums) {
+    if (!CanRunWindowConv(shape, pass, x, y, gemm_->isa())) {
+      throw ConfigError(Describe(shape) +
+                        ": window_sums is a backward pass of float32 pictures with channels last, "
+                        "one group and no dilation along rows; choose another algorithm");
+    }
+    return MakeWindowConv(shape, pass, gemm_->isa());
   }
   if (algorithm == kTileGemm) {
     if (!CanRunTileConv(shape, x, y, gemm_->isa())) {

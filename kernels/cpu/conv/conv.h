@@ -17,6 +17,7 @@ namespace lockstep::cpu {
 //   onednn_winograd  oneDNN's Winograd, machines with AVX-512 only
 //   tile_gemm        products on AMX tiles, pictures with channels last
 //   implicit_gemm    plain pictures read in place, horizontal stride 1: few or odd channels
+//   window_sums      backward passes that leave out zeros of the output gradient, channels last
 //   im2col_gemm      explicit lowering in chunks that stay in the cache; also float64
 //   reference        direct loops, any shape and layout; also float64
 class CpuConv : public ConvKernels {

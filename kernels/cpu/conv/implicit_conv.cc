@@ -105,7 +105,7 @@ class ImplicitBackwardData : public ImplicitConv {
         dx_size_(g_.padded ? RoundUp(g_.group_c * g_.plane, 16) : 0),
         dy_size_(segments_.whole ? 0 : RoundUp(g_.group_k * g_.pixels + table_.lanes, 16)),
         prepared_size_(RoundUp(g_.s.k * g_.taps, 16)),
-        sparse_(g_, isa, may_skip_zeros) {}
+        sparse_(g_, isa, Channels::kFirst, may_skip_zeros) {}
 
   size_t scratch_bytes() const override {
     const int64_t slot = std::max(dx_size_ + dy_size_, sparse_.fits() ? sparse_.slot_size() : 0);
@@ -141,7 +141,7 @@ class ImplicitBackwardData : public ImplicitConv {
     if (sparse_.Pays(static_cast<const float*>(b.y), weights, g_.s.k * g_.taps)) {
       ForEachPicture(b, sparse_.slot_size(), [&](int64_t n, int64_t, float* slot) {
         sparse_.Run(weights + prepared_size_, static_cast<const float*>(b.y) + Y(n, 0),
-                    static_cast<float*>(b.x) + X(n, 0), slot);
+                    Listed::kNonzeros, static_cast<float*>(b.x) + X(n, 0), slot);
       });
       return;
     }
@@ -203,7 +203,7 @@ class ImplicitBackwardWeights : public ImplicitConv {
         k_vectors_(Multiples(2, table_.lanes)),
         dw_rows_(Multiples(g_.taps, k_row_)),
         k_lanes_(k_vectors_.size(), table_.lanes),
-        sparse_(g_, isa, pictures_, may_skip_zeros) {
+        sparse_(g_, isa, pictures_, Channels::kFirst, may_skip_zeros) {
     for (int64_t i = 0; i < pictures_ * g_.pixels; ++i) {
       const int64_t pixel = i % g_.pixels;
       pixels_.push_back(i / g_.pixels * picture_size_ +
@@ -247,7 +247,7 @@ class ImplicitBackwardWeights : public ImplicitConv {
       for (int64_t n = g_.s.n * part / parts_; n < end; n += pictures_) {
         sparse_.AddPictures(static_cast<const float*>(b.x) + X(n, 0),
                             static_cast<const float*>(b.y) + Y(n, 0), std::min(pictures_, end - n),
-                            dw, slot);
+                            Listed::kNonzeros, dw, slot);
       }
     });
     ParallelFor(g_.group_k, 8, [&](int64_t begin, int64_t end) {

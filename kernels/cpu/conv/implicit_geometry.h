@@ -41,7 +41,7 @@ struct Geometry {
     return offsets;
   }
   // What the first tap reads for output pixel (h, w).
-  int64_t Pixel(int64_t h, int64_t w) const { return h * s.stride_h * row + w; }
+  int64_t Pixel(int64_t h, int64_t w) const { return h * s.stride_h * row + w * s.stride_w; }
 
   // Between the group's channels of the picture at `x` and a padded copy.
   void Pad(const float* x, float* copy) const {

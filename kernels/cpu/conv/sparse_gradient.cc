@@ -16,10 +16,11 @@ bool Fits(const Geometry& g, int64_t lanes) {
 
 }  // namespace
 
-SparseGradient::SparseGradient(const Geometry& geometry, Isa isa, bool allowed)
+SparseGradient::SparseGradient(const Geometry& geometry, Isa isa, Channels channels, bool allowed)
     : g_(geometry),
       transposes_(IndexedTableOf(isa)),
       table_(WindowTableOf(isa)),
+      channels_(channels),
       fits_(allowed && Fits(geometry, table_.lanes)),
       width_(g_.s.kw * g_.group_c),
       slice_(RoundUp(width_, table_.lanes)) {}
@@ -31,29 +32,57 @@ bool SparseGradient::Pays(const float* dy, const float* other, int64_t other_siz
   return table_.count_nonzeros(dy, size) <= most && table_.all_finite(other, other_size);
 }
 
-void SparseGradient::ToChannelsLast(const float* x, float* copy) const {
+Listed SparseGradient::WhatCounts(const float* other, int64_t other_size) const {
+  return table_.all_finite(other, other_size) ? Listed::kNonzeros : Listed::kAll;
+}
+
+void SparseGradient::CopyPicture(const float* x, float* copy) const {
+  const int64_t c = g_.group_c, row = g_.s.w * c;
   if (!g_.padded) {
-    transposes_.transpose(x, g_.plane, g_.group_c, g_.plane, copy, g_.group_c);
+    if (channels_ == Channels::kLast) {
+      std::copy(x, x + PictureSize(), copy);
+    } else {
+      transposes_.transpose(x, g_.plane, c, g_.plane, copy, c);
+    }
     return;
   }
   std::fill(copy, copy + PictureSize(), 0.0F);
   for (int64_t h = 0; h < g_.s.h; ++h) {
-    transposes_.transpose(x + h * g_.s.w, g_.s.h * g_.s.w, g_.group_c, g_.s.w,
-                          copy + g_.PaddedRow(h) * g_.group_c, g_.group_c);
+    float* const to = copy + g_.PaddedRow(h) * c;
+    if (channels_ == Channels::kLast) {
+      std::copy(x + h * row, x + (h + 1) * row, to);
+    } else {
+      transposes_.transpose(x + h * g_.s.w, g_.s.h * g_.s.w, c, g_.s.w, to, c);
+    }
   }
 }
 
-void SparseGradient::ToChannelsFirst(const float* copy, float* x) const {
+void SparseGradient::CopyBack(const float* copy, float* x) const {
+  const int64_t c = g_.group_c, row = g_.s.w * c;
   for (int64_t h = 0; h < g_.s.h; ++h) {
-    transposes_.transpose(copy + g_.PaddedRow(h) * g_.group_c, g_.group_c, g_.s.w, g_.group_c,
-                          x + h * g_.s.w, g_.s.h * g_.s.w);
+    const float* const from = copy + g_.PaddedRow(h) * c;
+    if (channels_ == Channels::kLast) {
+      std::copy(from, from + row, x + h * row);
+    } else {
+      transposes_.transpose(from, c, g_.s.w, c, x + h * g_.s.w, g_.s.h * g_.s.w);
+    }
   }
 }
 
-SparseWeights::SparseWeights(const Geometry& geometry, Isa isa, int64_t pictures, bool allowed)
-    : SparseGradient(geometry, isa, allowed),
+gemm::Nonzero<float>* SparseGradient::List(Listed listed, const float* values, int64_t size,
+                                           const uint32_t* rows, Nonzero* to) const {
+  if (listed == Listed::kNonzeros) return table_.list(values, size, rows, to);
+  for (int64_t i = 0; i < size; ++i) *to++ = {values[i], rows[i]};
+  return to;
+}
+
+SparseWeights::SparseWeights(const Geometry& geometry, Isa isa, int64_t pictures, Channels channels,
+                             bool allowed)
+    : SparseGradient(geometry, isa, channels, allowed),
       pictures_(pictures),
-      pictures_size_(RoundUp(pictures * PictureSize() + table_.lanes, 16)) {
+      pictures_size_(RoundUp(pictures * PictureSize() + table_.lanes, 16)),
+      gradient_size_(channels == Channels::kLast ? RoundUp(pictures * g_.group_k * g_.pixels, 16)
+                                                 : 0) {
   for (int64_t i = 0; fits_ && i < pictures * g_.pixels; ++i) {
     const int64_t pixel = i % g_.pixels, w = g_.s.out_w();
     windows_.push_back(static_cast<uint32_t>(i / g_.pixels * PictureSize() +
@@ -61,17 +90,27 @@ SparseWeights::SparseWeights(const Geometry& geometry, Isa isa, int64_t pictures
   }
 }
 
-void SparseWeights::AddPictures(const float* x, const float* dy, int64_t pictures, float* part,
-                                float* slot) const {
+void SparseWeights::AddPictures(const float* x, const float* dy, int64_t pictures, Listed listed,
+                                float* part, float* slot) const {
   for (int64_t i = 0; i < pictures; ++i) {
-    ToChannelsLast(x + i * g_.group_c * g_.s.h * g_.s.w, slot + i * PictureSize());
+    CopyPicture(x + i * g_.group_c * g_.s.h * g_.s.w, slot + i * PictureSize());
   }
-  auto* const list = reinterpret_cast<Nonzero*>(slot + pictures_size_);
+  // From a picture to the next one, and from a channel.
+  int64_t picture = g_.group_k * g_.pixels, channel = g_.pixels;
+  if (channels_ == Channels::kLast) {
+    float* const by_channel = slot + pictures_size_;
+    transposes_.transpose(dy, g_.group_k, pictures * g_.pixels, g_.group_k, by_channel,
+                          pictures * g_.pixels);
+    dy = by_channel;
+    picture = g_.pixels;
+    channel = pictures * g_.pixels;
+  }
+  auto* const list = reinterpret_cast<Nonzero*>(slot + pictures_size_ + gradient_size_);
   for (int64_t k = 0; k < g_.group_k; ++k) {
     Nonzero* end = list;
     for (int64_t i = 0; i < pictures; ++i) {
-      end = table_.list(dy + (i * g_.group_k + k) * g_.pixels, g_.pixels,
-                        windows_.data() + i * g_.pixels, end);
+      end = List(listed, dy + i * picture + k * channel, g_.pixels, windows_.data() + i * g_.pixels,
+                 end);
     }
     for (int64_t r = 0; r < g_.s.kh; ++r) {
       table_.add(list, end, slot + FilterRow(r), width_, part + (k * g_.s.kh + r) * slice_);
@@ -93,15 +132,15 @@ void SparseWeights::Finish(float* parts, int64_t count, int64_t begin, int64_t e
   }
 }
 
-SparseData::SparseData(const Geometry& geometry, Isa isa, bool allowed)
-    : SparseGradient(geometry, isa, allowed) {
+SparseData::SparseData(const Geometry& geometry, Isa isa, Channels channels, bool allowed)
+    : SparseGradient(geometry, isa, channels, allowed) {
   for (int64_t k = 0; k < g_.group_k; ++k) filters_.push_back(static_cast<uint32_t>(k * slice_));
 }
 
 // The picture, its gradient by pixels, and lists with where each starts.
 int64_t SparseData::slot_size() const {
-  return RoundUp(PictureSize(), 16) + g_.pixels * RowSize() + ListSize(g_.pixels * g_.group_k) +
-         ListSize(g_.pixels + 1);
+  return RoundUp(PictureSize(), 16) + RoundUp(g_.pixels * RowSize(), 16) +
+         ListSize(g_.pixels * g_.group_k) + ListSize(g_.pixels + 1);
 }
 
 void SparseData::PrepareWeights(const float* weights, float* prepared) const {
@@ -113,24 +152,30 @@ void SparseData::PrepareWeights(const float* weights, float* prepared) const {
   }
 }
 
-void SparseData::Run(const float* prepared, const float* dy, float* dx, float* slot) const {
+void SparseData::Run(const float* prepared, const float* dy, Listed listed, float* dx,
+                     float* slot) const {
   float* const picture = slot;
   float* const by_pixel = picture + RoundUp(PictureSize(), 16);
   auto* const list = reinterpret_cast<Nonzero*>(by_pixel + g_.pixels * RowSize());
   auto* const starts = reinterpret_cast<const Nonzero**>(reinterpret_cast<float*>(list) +
                                                          ListSize(g_.pixels * g_.group_k));
-  transposes_.transpose(dy, g_.pixels, g_.group_k, g_.pixels, by_pixel, RowSize());
+  int64_t row = g_.group_k;
+  if (channels_ == Channels::kFirst) {
+    row = RowSize();
+    transposes_.transpose(dy, g_.pixels, g_.group_k, g_.pixels, by_pixel, row);
+    dy = by_pixel;
+  }
   Nonzero* end = list;
   for (int64_t pixel = 0; pixel < g_.pixels; ++pixel) {
     starts[pixel] = end;
-    end = table_.list(by_pixel + pixel * RowSize(), g_.group_k, filters_.data(), end);
+    end = List(listed, dy + pixel * row, g_.group_k, filters_.data(), end);
   }
   starts[g_.pixels] = end;
   std::fill(picture, picture + PictureSize(), 0.0F);
   for (int64_t r = 0; r < g_.s.kh; ++r) {
     AddFilterRow(prepared + r * g_.group_k * slice_, starts, picture + FilterRow(r));
   }
-  ToChannelsFirst(picture, dx);
+  CopyBack(picture, dx);
 }
 
 // From right to left: an element then gets what the filter's columns give it from the first to the

@@ -18,7 +18,8 @@ struct WindowTable {
   int lanes;  // of a vector
   int64_t (*count_nonzeros)(const float* values, int64_t size);
   bool (*all_finite)(const float* values, int64_t size);
-  // Lists values[i] with rows[i] where it is not zero; returns the list's end.
+  // Lists values[i] with rows[i] where it is not zero; returns the list's end. `to` has room
+  // for all.
   gemm::Nonzero<float>* (*list)(const float* values, int64_t size, const uint32_t* rows,
                                 gemm::Nonzero<float>* to);
   // to[j] += sum over the list, from zero and in order, of value * from[row + j], for j < columns.

@@ -1,6 +1,6 @@
 // WindowTable, compiled once per instruction set.
 #include "kernels/cpu/conv/window_sums.h"
-#include "kernels/cpu/gemm/nonzeros_isa.h"
+#include "kernels/cpu/gemm/list_isa.h"
 
 namespace lockstep::cpu::LOCKSTEP_ISA {
 namespace {
@@ -22,8 +22,7 @@ bool AllFinite(const float* values, int64_t size) {
 }
 
 Nonzero<float>* List(const float* values, int64_t size, const uint32_t* rows, Nonzero<float>* to) {
-  return ListNonzeros(
-      values, size, [rows](int64_t i) { return rows[i]; }, to);
+  return ListAllNonzeros(values, size, TableRow(rows), to);
 }
 
 void Add(const Nonzero<float>* begin, const Nonzero<float>* end, const float* from, int64_t columns,

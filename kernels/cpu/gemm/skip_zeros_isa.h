@@ -78,8 +78,8 @@ template <typename T>
 int32_t ListRow(const T* a, int64_t depth, Nonzero<T>* elements, int32_t count, int32_t* first) {
   for (int64_t step0 = 0; step0 < depth; step0 += kStripDepth) {
     *first++ = count;
-    const Nonzero<T>* const end = ListNonzerosEvery(a + step0, Min(kStripDepth, depth - step0),
-                                                    kStripColumns<T>, elements + count);
+    const Nonzero<T>* const end = ListAllNonzeros(a + step0, Min(kStripDepth, depth - step0),
+                                                  EveryRow(kStripColumns<T>), elements + count);
     count = static_cast<int32_t>(end - elements);
   }
   *first = count;
