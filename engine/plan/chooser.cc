@@ -28,14 +28,20 @@ std::string ConvolutionOf(const std::string& key) {
   return convolution;
 }
 
-// Numbers as they come: with zeros or denormals kernels would run at another speed.
-void FillOrdinary(Backend& backend, DType dtype, int64_t size, void* x) {
+// Numbers as they come: with other zeros than there will be, or denormals, kernels would run at
+// another speed. Of `sparsity` numbers one is not zero.
+void FillOrdinary(Backend& backend, DType dtype, int64_t sparsity, int64_t size, void* x) {
   constexpr uint64_t kKey = 1;
   const DType wide = AccumulatorOf(dtype);
-  if (wide == dtype) return backend.random().FillUniform(dtype, kKey, -1, 1, size, x);
+  const auto fill = [&](void* to) {
+    if (sparsity == 1) return backend.random().FillUniform(wide, kKey, -1, 1, size, to);
+    backend.random().FillUniform(wide, kKey, static_cast<double>(1 - sparsity), 1, size, to);
+    backend.elementwise().ActivationForward(wide, Activation::kRelu, 0, size, to, to);
+  };
+  if (wide == dtype) return fill(x);
   const DeviceMemory numbers = AllocateOn(backend, static_cast<size_t>(size) * SizeOf(wide),
                                           "trying convolution algorithms");
-  backend.random().FillUniform(wide, kKey, -1, 1, size, numbers.get());
+  fill(numbers.get());
   backend.elementwise().Cast(wide, dtype, size, numbers.get(), x);
 }
 
@@ -48,7 +54,7 @@ std::string ConvCase::Key() const {
          " k" + Text(s.k) + " " + Pair(s.kh, s.kw) + " s" + Pair(s.stride_h, s.stride_w) + " p" +
          Pair(s.pad_h, s.pad_w) + " d" + Pair(s.dilation_h, s.dilation_w) + " g" + Text(s.groups) +
          " " + kPasses[static_cast<int>(pass)] + " " + Text(x_layout.block) + " " +
-         Text(y_layout.block);
+         Text(y_layout.block) + (s.dy_sparsity > 1 ? " dy 1/" + Text(s.dy_sparsity) : "");
 }
 
 void AlgorithmCache::Parse(const std::string& text) { ParseLines(text, false); }
@@ -150,9 +156,9 @@ double AlgorithmChooser::Time(const ConvCase& problem, const std::string& algori
   const DeviceMemory dw = allocate(weights_size * std::max<int64_t>(element, sizeof(float)));
   const DeviceMemory prepared = allocate(kernel->prepared_bytes());
   const DeviceMemory scratch = allocate(kernel->scratch_bytes());
-  FillOrdinary(backend_, s.dtype, s.n * s.c * s.h * s.w, x.get());
-  FillOrdinary(backend_, s.dtype, s.n * s.k * s.out_h() * s.out_w(), y.get());
-  FillOrdinary(backend_, s.dtype, weights_size, weights.get());
+  FillOrdinary(backend_, s.dtype, 1, s.n * s.c * s.h * s.w, x.get());
+  FillOrdinary(backend_, s.dtype, s.dy_sparsity, s.n * s.k * s.out_h() * s.out_w(), y.get());
+  FillOrdinary(backend_, s.dtype, 1, weights_size, weights.get());
 
   double best = std::numeric_limits<double>::infinity();
   for (int i = 0; i < kTimings + 1; ++i) {

@@ -18,7 +18,8 @@ struct ConvCase {
   ConvPass pass = ConvPass::kForward;
   Layout x_layout, y_layout;
 
-  // "float32 n64 c3 32x32 k64 3x3 s1x1 p1x1 d1x1 g1 forward 1 16": the key on disk.
+  // "float32 n64 c3 32x32 k64 3x3 s1x1 p1x1 d1x1 g1 forward 1 16", followed by " dy 1/4" where dy
+  // is that sparse: the key on disk.
   std::string Key() const;
 };
 

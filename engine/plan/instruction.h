@@ -35,6 +35,7 @@ struct PlanValue {
   Layout layout;  // of 4-D values; everything else is plain
   Storage storage = Storage::kArena;
   int graph_value = -1;  // of kInput, kVariable and kGradient
+  int64_t sparsity = 1;  // of so many elements one can be other than zero, as far as is known
 };
 
 inline bool IsPicture(const PlanValue& value) {

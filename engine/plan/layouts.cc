@@ -54,6 +54,7 @@ class ReorderInserter {
     const PlanValue value = lowering_.values[static_cast<size_t>(id)];
     const ValueId copy = lowering_.Temporary(value.name + "/reordered", value.type);
     lowering_.values[static_cast<size_t>(copy)].layout = layout;
+    lowering_.values[static_cast<size_t>(copy)].sparsity = value.sparsity;
     return copy;
   }
 

@@ -52,6 +52,7 @@ class Lowering {
   const LossScale* loss_scale() const { return options_.loss_scale; }
   LaneNorm lane_norm() const { return options_.lane_norm; }
   // Copies: `values` grows while ops are lowered.
+  PlanValue& value(ValueId id) { return values[static_cast<size_t>(id)]; }
   TensorType type(ValueId id) const { return values[static_cast<size_t>(id)].type; }
   Shape shape(ValueId id) const { return values[static_cast<size_t>(id)].type.shape; }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <locale>
 
 #include "kernels/unavailable.h"
@@ -32,6 +33,9 @@ TEST(ConvCase, KeyNamesEverythingThatDecidesSpeed) {
   other = base;
   other.shape.dilation_w = 2;
   EXPECT_NE(other.Key(), base.Key());
+  other = base;
+  other.shape.dy_sparsity = 4;
+  EXPECT_EQ(other.Key(), base.Key() + " dy 1/4");
 }
 
 TEST(AlgorithmCache, ReadsBackWhatItWrote) {
@@ -172,42 +176,45 @@ TEST(AlgorithmChooser, LeavesOutWhatThereIsNoMemoryFor) {
   EXPECT_GT(with_greedy_ones, 0);
 }
 
-// Runs as another does, or throws what it was given.
-class FailingKernel : public ConvKernel {
+// What is done to a kernel's operands before it runs; may throw.
+using BeforeRun = std::function<void(const ConvBuffers&)>;
+
+// Runs as another does.
+class WatchedKernel : public ConvKernel {
  public:
-  FailingKernel(std::unique_ptr<ConvKernel> base, std::exception_ptr failure)
-      : base_(std::move(base)), failure_(std::move(failure)) {}
+  WatchedKernel(std::unique_ptr<ConvKernel> base, BeforeRun before)
+      : base_(std::move(base)), before_(std::move(before)) {}
   size_t scratch_bytes() const override { return base_->scratch_bytes(); }
   size_t prepared_bytes() const override { return base_->prepared_bytes(); }
   void PrepareWeights(const void* weights, void* prepared) override {
     base_->PrepareWeights(weights, prepared);
   }
   void Run(const ConvBuffers& buffers) override {
-    if (failure_) std::rethrow_exception(failure_);
+    if (before_) before_(buffers);
     base_->Run(buffers);
   }
 
  private:
   std::unique_ptr<ConvKernel> base_;
-  std::exception_ptr failure_;
+  BeforeRun before_;
 };
 
-// Algorithms "0", "1", ..., which throw these when they run; null: it runs.
-class FailingConv : public ConvKernels {
+// Algorithms "0", "1", ..., of which each does the one of these before it runs.
+class WatchedConv : public ConvKernels {
  public:
-  FailingConv(ConvKernels& base, std::vector<std::exception_ptr> failures)
-      : base_(base), failures_(std::move(failures)) {}
+  WatchedConv(ConvKernels& base, std::vector<BeforeRun> before)
+      : base_(base), before_(std::move(before)) {}
   std::vector<std::string> Algorithms(const ConvShape&, ConvPass, Layout, Layout,
                                       bool) const override {
     std::vector<std::string> names;
-    for (size_t i = 0; i < failures_.size(); ++i) names.push_back(std::to_string(i));
+    for (size_t i = 0; i < before_.size(); ++i) names.push_back(std::to_string(i));
     return names;
   }
   std::unique_ptr<ConvKernel> Make(const ConvShape& shape, ConvPass pass,
                                    const std::string& algorithm, Layout x,
                                    Layout y) const override {
-    return std::make_unique<FailingKernel>(base_.Make(shape, pass, "reference", x, y),
-                                           failures_[std::stoul(algorithm)]);
+    return std::make_unique<WatchedKernel>(base_.Make(shape, pass, "reference", x, y),
+                                           before_[std::stoul(algorithm)]);
   }
   std::vector<Layout> Layouts(int64_t c, DType dtype) const override {
     return base_.Layouts(c, dtype);
@@ -215,22 +222,29 @@ class FailingConv : public ConvKernels {
 
  private:
   ConvKernels& base_;
-  std::vector<std::exception_ptr> failures_;
+  std::vector<BeforeRun> before_;
 };
 
-class FailingBackend : public BackendWrapper {
+class WatchedBackend : public BackendWrapper {
  public:
-  explicit FailingBackend(std::vector<std::exception_ptr> failures)
-      : BackendWrapper(MakeCpuBackend(1)), conv_(base().conv(), std::move(failures)) {}
+  explicit WatchedBackend(std::vector<BeforeRun> before)
+      : BackendWrapper(MakeCpuBackend(1)), conv_(base().conv(), std::move(before)) {}
   ConvKernels& conv() override { return conv_; }
 
  private:
-  FailingConv conv_;
+  WatchedConv conv_;
 };
 
-// What it chooses of these, or the message of the error.
-std::string ChoiceOf(std::vector<std::exception_ptr> failures) {
-  FailingBackend backend(std::move(failures));
+// What it chooses of algorithms that fail like this, or run where it is null; or the message of
+// the error.
+std::string ChoiceOf(const std::vector<std::exception_ptr>& failures) {
+  std::vector<BeforeRun> before;
+  for (const std::exception_ptr& failure : failures) {
+    before.emplace_back([failure](const ConvBuffers&) {
+      if (failure) std::rethrow_exception(failure);
+    });
+  }
+  WatchedBackend backend(std::move(before));
   AlgorithmCache cache;
   try {
     return AlgorithmChooser(backend, cache, {}).Choose(SmallCase());
@@ -250,6 +264,26 @@ TEST(AlgorithmChooser, LeavesOutWhatCannotBeHadAndTellsWhatIsBroken) {
   // A kernel that breaks the device is no choice, but what others meet later is its doing.
   EXPECT_EQ(ChoiceOf({nullptr, broken}), "an illegal address");
   EXPECT_EQ(ChoiceOf({broken, nullptr}), "an illegal address");
+}
+
+TEST(AlgorithmChooser, TimesOnGradientsAsSparseAsTheyWillBe) {
+  ConvCase problem = SmallCase();
+  problem.shape.n = 50;
+  problem.pass = ConvPass::kBackwardWeights;
+  const int64_t size = problem.shape.n * problem.shape.k * 7 * 5;
+  for (const int64_t sparsity : {1, 4, 9}) {
+    problem.shape.dy_sparsity = sparsity;
+    int64_t nonzeros = 0, runs = 0;
+    WatchedBackend backend({[&](const ConvBuffers& b) {
+      const auto* dy = static_cast<const float*>(b.y);
+      nonzeros = size - std::count(dy, dy + size, 0.0F);
+      ++runs;
+    }});
+    AlgorithmCache cache;
+    AlgorithmChooser(backend, cache, {}).Choose(problem);
+    EXPECT_GT(runs, 0);
+    EXPECT_NEAR(static_cast<double>(nonzeros * sparsity) / static_cast<double>(size), 1, 0.1);
+  }
 }
 
 TEST(AlgorithmChooser, FixedTakesTheFirstGuessWithoutTimingOrCache) {

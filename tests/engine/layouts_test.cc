@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <sstream>
+#include <string>
 #include <tuple>
 
 #include "tests/engine/compare.h"
@@ -84,20 +87,21 @@ TEST_P(EveryLayout, ComputesTheSameNetwork) {
   ExpectSame(Compute(device, graph, DType::kFloat32, fuse), wanted.at(network.name), 2e-5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Networks, EveryLayout,
-                         testing::Combine(testing::Values(Network{"MiniVgg", AddMiniVgg},
-                                                          Network{"Zoo", AddZoo}),
-                                          testing::Values(0, 1, 2),
-                                          testing::Values("", "onednn_direct", "onednn_winograd",
-                                                          "im2col_gemm", "implicit_gemm"),
-                                          testing::Bool()),
-                         [](const auto& info) {
-                           const std::string favourite = std::get<2>(info.param);
-                           return std::string(std::get<0>(info.param).name) + "_policy" +
-                                  std::to_string(std::get<1>(info.param)) + "_" +
-                                  (favourite.empty() ? "first" : favourite) +
-                                  (std::get<3>(info.param) ? "_fused" : "_plain");
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Networks, EveryLayout,
+    testing::Combine(testing::Values(Network{"MiniVgg", AddMiniVgg}, Network{"Zoo", AddZoo},
+                                     Network{"Pooled", AddPooled}),
+                     testing::Values(0, 1, 2),
+                     testing::Values("", "onednn_direct", "onednn_winograd", "im2col_gemm",
+                                     "implicit_gemm", "window_sums"),
+                     testing::Bool()),
+    [](const auto& info) {
+      const std::string favourite = std::get<2>(info.param);
+      return std::string(std::get<0>(info.param).name) + "_policy" +
+             std::to_string(std::get<1>(info.param)) + "_" +
+             (favourite.empty() ? "first" : favourite) +
+             (std::get<3>(info.param) ? "_fused" : "_plain");
+    });
 
 // A parameter lies plain, and so does what is added to it: sums run over memory of one layout.
 TEST(Layouts, PictureParameterStaysPlain) {
@@ -126,6 +130,29 @@ TEST(Layouts, DoublePlansOfEveryFusionAgree) {
     const Results plain = Compute(device, graph, DType::kFloat64, false);
     ExpectSame(Compute(device, graph, DType::kFloat64, true), plain, 1e-12);
   }
+}
+
+// Also through an activation and a change of layout; not where windows overlap.
+TEST(Layouts, ConvolutionsKnowWhichGradientsAreSparse) {
+  Graph graph;
+  AddPooled(graph);
+  TestDevice timed(AlgorithmChooser::Options{});
+  NetworkRunner runner(timed, graph, DType::kFloat32);
+  runner.MakePlan({.mode = Mode::kTrain, .batch = kBatch});
+  std::istringstream lines(timed.cache.ToString());
+  std::map<std::string, int> sparse, dense;  // by the number of outputs
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find(" backward_") == std::string::npos) continue;
+    const size_t k = line.find(" k") + 1;
+    const std::string outputs = line.substr(k, line.find(' ', k) - k);
+    const bool is_sparse =
+        line.find(" dy 1/3\t") != std::string::npos || line.find(" dy 1/4\t") != std::string::npos;
+    ++(is_sparse ? sparse : dense)[outputs];
+  }
+  EXPECT_GT(sparse["k20"], 0);
+  EXPECT_GT(sparse["k26"], 0);
+  EXPECT_GT(dense["k7"], 0);
+  EXPECT_EQ(dense["k20"] + dense["k26"] + sparse["k7"], 0);
 }
 
 TEST(Layouts, TimedChoicesComputeTheSameNetwork) {

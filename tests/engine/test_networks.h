@@ -31,6 +31,16 @@ inline void AddMiniVgg(Graph& graph) {
   LabelLoss(graph, Linear(Dropout(x, 0.5, "d2"), {.out = 7}, "fc2"));
 }
 
+// Convolutions behind which maxima are taken, of many taps: gradients that are mostly zeros.
+inline void AddPooled(Graph& graph) {
+  Var x = graph.Input("x", {{3, 17, 15}, DType::kFloat32});
+  const Conv2dOptions wide{.out_channels = 20, .kernel_h = 5, .kernel_w = 5, .pad_h = 1};
+  x = MaxPool2d(Conv2d(x, wide, "c1"), {.cover_all = true});
+  x = MaxPool2d(Tanh(Conv2d(x, Conv3x3(26, true), "c2")), {});
+  x = MaxPool2d(Conv2d(x, Conv3x3(7, true), "c3"), {.kernel_h = 3, .kernel_w = 2, .stride_h = 1});
+  LabelLoss(graph, Linear(x, {.out = 7}, "l"));
+}
+
 // Nothing in it selects among its inputs, as ReLU does: what is off by a rounding stays near.
 inline void AddSmooth(Graph& graph) {
   Var x = graph.Input("x", {{3, 13, 10}, DType::kFloat32});

@@ -23,10 +23,10 @@ class ActivationOp : public Op {
                                                       slope_, node.in[0], node.out[0]));
   }
   void Backward(Lowering& lowering, const NodeView& node) const override {
-    const ValueId dx = lowering.NewGradient(node.in[0]);
+    const ValueId dx = lowering.NewGradient(node.in[0]), dy = lowering.GradientOf(node.out[0]);
+    lowering.value(dx).sparsity = lowering.value(dy).sparsity;
     lowering.Emit(std::make_unique<ActivationBackward>(lowering.type(dx).dtype, function_, slope_,
-                                                       node.out[0],
-                                                       lowering.GradientOf(node.out[0]), dx));
+                                                       node.out[0], dy, dx));
     lowering.Contribute(node.in[0], dx);
   }
 

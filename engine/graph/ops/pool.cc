@@ -1,5 +1,7 @@
 #include "engine/plan/instructions/pool.h"
 
+#include <algorithm>
+
 #include "engine/graph/layers.h"
 #include "engine/graph/ops/common.h"
 
@@ -30,9 +32,14 @@ class PoolOp : public Op {
   void Backward(Lowering& lowering, const NodeView& node) const override {
     const ValueId dx = lowering.NewGradient(node.in[0]);
     std::vector<ValueId> in{lowering.GradientOf(node.out[0])};
-    if (kind_ == PoolKind::kMax) in.insert(in.end(), {node.in[0], node.out[0]});
-    lowering.Emit(
-        std::make_unique<PoolBackward>(MakeShape(lowering.type(node.in[0])), std::move(in), dx));
+    const PoolShape shape = MakeShape(lowering.type(node.in[0]));
+    if (kind_ == PoolKind::kMax) {
+      in.insert(in.end(), {node.in[0], node.out[0]});
+      // Each window gives to one pixel.
+      lowering.value(dx).sparsity =
+          std::max<int64_t>(1, shape.x.h * shape.x.w / (shape.out_h * shape.out_w));
+    }
+    lowering.Emit(std::make_unique<PoolBackward>(shape, std::move(in), dx));
     lowering.Contribute(node.in[0], dx);
   }
 

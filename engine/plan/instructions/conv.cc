@@ -25,7 +25,11 @@ std::string ConvInstruction::kind() const {
 }
 
 ConvCase ConvInstruction::Case(const PrepareContext& context) const {
-  return {shape_, pass_, LayoutOf(context, x()), LayoutOf(context, y())};
+  ConvShape shape = shape_;
+  if (pass_ != ConvPass::kForward) {
+    shape.dy_sparsity = context.values[static_cast<size_t>(y())].sparsity;
+  }
+  return {shape, pass_, LayoutOf(context, x()), LayoutOf(context, y())};
 }
 
 double ConvInstruction::EstimateSeconds(const PrepareContext& context) const {
@@ -35,8 +39,8 @@ double ConvInstruction::EstimateSeconds(const PrepareContext& context) const {
 void ConvInstruction::Prepare(const PrepareContext& context) {
   const ConvCase problem = Case(context);
   algorithm_ = context.chooser.Choose(problem);
-  kernel_ =
-      context.backend.conv().Make(shape_, pass_, algorithm_, problem.x_layout, problem.y_layout);
+  kernel_ = context.backend.conv().Make(problem.shape, pass_, algorithm_, problem.x_layout,
+                                        problem.y_layout);
 }
 
 size_t ConvInstruction::scratch_bytes() const {
