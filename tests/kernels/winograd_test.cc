@@ -1,4 +1,4 @@
-// The fast 3x3 convolutions against the sum of products in double.
+// The fast convolutions against the sum of products in double.
 #include "kernels/cpu/winograd/winograd.h"
 
 #include <algorithm>
@@ -24,11 +24,12 @@ constexpr double kTolerance = 3e-6;  // relative root mean square
 using Floats = std::vector<float>;
 using Doubles = std::vector<double>;
 
-ConvShape Shape(int64_t n, int64_t c, int64_t h, int64_t w, int64_t k) {
+ConvShape Shape(int64_t n, int64_t c, int64_t h, int64_t w, int64_t k, int64_t taps = 3,
+                int64_t pad_h = 1, int64_t pad_w = 1) {
   ConvShape shape;
   shape.n = n, shape.c = c, shape.h = h, shape.w = w, shape.k = k;
-  shape.kh = shape.kw = 3;
-  shape.pad_h = shape.pad_w = 1;
+  shape.kh = shape.kw = taps;
+  shape.pad_h = pad_h, shape.pad_w = pad_w;
   return shape;
 }
 
@@ -73,8 +74,8 @@ struct Case {
   explicit Case(const ConvShape& s)
       : shape(s),
         x(Random(s.n * s.c * s.h * s.w, 1)),
-        dy(Random(s.n * s.k * s.h * s.w, 2)),
-        weights(Random(s.k * s.c * 9, 3)),
+        dy(Random(s.n * s.k * s.out_h() * s.out_w(), 2)),
+        weights(Random(s.k * s.c * s.kh * s.kw, 3)),
         bias(Random(s.k, 4)),
         y(dy.size()),
         dx(x.size()),
@@ -88,15 +89,16 @@ struct Case {
 
   // Adds what image n contributes between channels c and k to all three results.
   void Add(int64_t n, int64_t k, int64_t c) {
-    const int64_t h = shape.h, w = shape.w;
+    const int64_t h = shape.h, w = shape.w, out_h = shape.out_h(), out_w = shape.out_w();
+    const int64_t taps = shape.kh;
     const size_t x0 = static_cast<size_t>((n * shape.c + c) * h * w);
-    const size_t y0 = static_cast<size_t>((n * shape.k + k) * h * w);
-    for (int64_t tap = 0; tap < 9; ++tap) {
-      const int64_t dy_ = tap / 3 - 1, dx_ = tap % 3 - 1;
-      const size_t wi = static_cast<size_t>((k * shape.c + c) * 9 + tap);
-      for (int64_t i = std::max<int64_t>(0, -dy_); i < std::min(h, h - dy_); ++i) {
-        for (int64_t j = std::max<int64_t>(0, -dx_); j < std::min(w, w - dx_); ++j) {
-          const size_t yi = y0 + static_cast<size_t>(i * w + j);
+    const size_t y0 = static_cast<size_t>((n * shape.k + k) * out_h * out_w);
+    for (int64_t tap = 0; tap < taps * taps; ++tap) {
+      const int64_t dy_ = tap / taps - shape.pad_h, dx_ = tap % taps - shape.pad_w;
+      const size_t wi = static_cast<size_t>((k * shape.c + c) * taps * taps + tap);
+      for (int64_t i = std::max<int64_t>(0, -dy_); i < std::min(out_h, h - dy_); ++i) {
+        for (int64_t j = std::max<int64_t>(0, -dx_); j < std::min(out_w, w - dx_); ++j) {
+          const size_t yi = y0 + static_cast<size_t>(i * out_w + j);
           const size_t xi = x0 + static_cast<size_t>((i + dy_) * w + j + dx_);
           y[yi] += static_cast<double>(x[xi]) * weights[wi];
           dx[xi] += static_cast<double>(dy[yi]) * weights[wi];
@@ -134,9 +136,9 @@ float* Aligned(Floats& floats) {
 // The plain result of one pass, from buffers full of NaN.
 Floats Run(const Case& test, const Options& options, ConvKernel& kernel) {
   const ConvShape& s = test.shape;
-  const int64_t pixels = s.h * s.w;
+  const int64_t pixels = s.h * s.w, out_pixels = s.out_h() * s.out_w();
   Floats x = ToLayout(test.x, s.c, pixels, options.x);
-  Floats y = ToLayout(test.dy, s.k, pixels, options.y);
+  Floats y = ToLayout(test.dy, s.k, out_pixels, options.y);
   Floats dw = Garbage(test.weights.size() * 4);
   dw.resize(test.weights.size());
   Floats scratch = Garbage(kernel.scratch_bytes());
@@ -161,7 +163,7 @@ Floats Run(const Case& test, const Options& options, ConvKernel& kernel) {
   kernel.Run(buffers);
   switch (options.pass) {
     case ConvPass::kForward:
-      return FromLayout(y, s.k, pixels, options.y);
+      return FromLayout(y, s.k, out_pixels, options.y);
     case ConvPass::kBackwardData:
       return FromLayout(x, s.c, pixels, options.x);
     default:
@@ -174,7 +176,7 @@ Doubles Wanted(const Case& test, const Options& options) {
   if (options.pass == ConvPass::kBackwardWeights) return test.dw;
   Doubles y = test.y;
   if (!options.epilogue) return y;
-  const size_t pixels = static_cast<size_t>(test.shape.h * test.shape.w);
+  const auto pixels = static_cast<size_t>(test.shape.out_h() * test.shape.out_w());
   for (size_t i = 0; i < y.size(); ++i) {
     y[i] = std::max(0.0, y[i] + test.bias[i / pixels % test.bias.size()]);
   }
@@ -194,7 +196,7 @@ std::vector<int64_t> Blocks(int64_t c) {
 void Check(const Case& test, const Options& options, const std::string& algorithm) {
   const Doubles wanted = Wanted(test, options);
   for (const winograd::IsaKernels* isa : winograd::UsableIsas(BestIsa())) {
-    if (!winograd::Runs(test.shape, options.x, options.y, *isa)) continue;
+    if (!winograd::Runs(test.shape, options.pass, options.x, options.y, *isa)) continue;
     for (int threads = 1; threads <= 3; ++threads) {
       SCOPED_TRACE(std::string(isa->name) + " threads " + std::to_string(threads));
       SetThreads(threads);
@@ -207,6 +209,13 @@ void Check(const Case& test, const Options& options, const std::string& algorith
     }
   }
   SetThreads(1);
+}
+
+std::string Name(const testing::TestParamInfo<ConvShape>& info) {
+  const ConvShape& s = info.param;
+  return "N" + std::to_string(s.n) + "C" + std::to_string(s.c) + "H" + std::to_string(s.h) + "W" +
+         std::to_string(s.w) + "K" + std::to_string(s.k) + "taps" + std::to_string(s.kh) + "pad" +
+         std::to_string(s.pad_h) + std::to_string(s.pad_w);
 }
 
 class WinogradTest : public testing::TestWithParam<ConvShape> {};
@@ -232,11 +241,34 @@ TEST_P(WinogradTest, EveryPassEqualsTheDirectSum) {
   }
 }
 
-std::string Name(const testing::TestParamInfo<ConvShape>& info) {
-  const ConvShape& s = info.param;
-  return "N" + std::to_string(s.n) + "C" + std::to_string(s.c) + "H" + std::to_string(s.h) + "W" +
-         std::to_string(s.w) + "K" + std::to_string(s.k);
+// Any number of channels, last in memory, any padding, and 5x5 taps.
+class WinogradChannelsLastTest : public WinogradTest {};
+
+TEST_P(WinogradChannelsLastTest, BothPassesOfThePicturesEqualTheDirectSum) {
+  const Case test(GetParam());
+  const ConvShape& s = test.shape;
+  std::vector<std::string> algorithms = {"winograd_4x3", "winograd_2x3"};
+  if (s.kh == 5) algorithms = {"winograd_2x5"};
+  for (const auto& algorithm : algorithms) {
+    for (const char* suffix : {"", "_fused"}) {
+      for (const ConvPass pass : {ConvPass::kForward, ConvPass::kBackwardData}) {
+        SCOPED_TRACE(algorithm + suffix + " pass " + std::to_string(static_cast<int>(pass)));
+        ASSERT_TRUE(winograd::Runs(s, pass, Layout{s.c}, Layout{s.k}, baseline::kWinograd));
+        Check(test, {pass, Layout{s.c}, Layout{s.k}, false}, algorithm + suffix);
+        Check(test, {pass, Layout{s.c}, Layout{s.k}, true}, algorithm + suffix);
+      }
+    }
+  }
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, WinogradChannelsLastTest,
+    testing::Values(Shape(3, 20, 12, 12, 50, 5, 0, 0), Shape(2, 16, 9, 7, 32, 5, 2, 2),
+                    Shape(1, 9, 5, 8, 8, 5, 4, 3), Shape(2, 30, 6, 6, 13, 5, 0, 1),
+                    Shape(2, 290, 6, 7, 11, 5, 2, 1), Shape(4, 8, 2, 3, 24, 5, 3, 2),
+                    Shape(3, 13, 9, 7, 21, 3, 0, 0), Shape(1, 8, 2, 2, 47, 3, 2, 2),
+                    Shape(2, 33, 5, 6, 12, 3, 1, 1), Shape(2, 11, 4, 9, 70, 3, 0, 2)),
+    Name);
 
 INSTANTIATE_TEST_SUITE_P(Shapes, WinogradTest,
                          testing::Values(Shape(1, 8, 4, 4, 8), Shape(3, 16, 5, 7, 24),
@@ -259,6 +291,16 @@ TEST(WinogradAlgorithmsTest, AreOfferedOnlyWhereTheyRun) {
   EXPECT_FALSE(offered(good, block8, Layout{12}));
   EXPECT_FALSE(offered(Shape(2, 3, 8, 8, 24), Layout{3}, block8));
   EXPECT_FALSE(offered(Shape(2, 16, 8, 8, 12), block8, Layout{12}));
+  EXPECT_TRUE(offered(Shape(2, 16, 8, 8, 12), Layout{16}, Layout{12}));
+  EXPECT_TRUE(offered(Shape(2, 16, 8, 8, 12, 5, 0, 4), Layout{16}, Layout{12}));
+  EXPECT_FALSE(offered(Shape(2, 16, 8, 8, 12, 5, 0, 5), Layout{16}, Layout{12}));
+  EXPECT_FALSE(offered(Shape(2, 16, 8, 8, 12, 7, 0, 0), Layout{16}, Layout{12}));
+  EXPECT_FALSE(offered(Shape(2, 7, 8, 8, 12), Layout{7}, Layout{12}));
+  for (const int64_t taps : {3, 5}) {
+    const ConvShape odd = Shape(2, 16, 8, 8, 12, taps);
+    EXPECT_TRUE(
+        WinogradAlgorithms(odd, ConvPass::kBackwardWeights, Layout{16}, Layout{12}).empty());
+  }
   EXPECT_FALSE(offered(Shape(0, 16, 8, 8, 16), block8, block8));
   for (const auto change : {&ConvShape::stride_h, &ConvShape::stride_w, &ConvShape::pad_h,
                             &ConvShape::pad_w, &ConvShape::dilation_h, &ConvShape::groups}) {

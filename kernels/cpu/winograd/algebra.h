@@ -11,7 +11,7 @@ namespace {
 // F(4, 3) on the points 0, a, -a, b, -b and infinity: Cook-Toom, with the rows of Bt the products
 // of the other points' linear factors and G divided by the derivative of their product.
 struct F4 {
-  static constexpr int kPoints = 6, kInputs = 6, kOutputs = 4, kOffset = -1;
+  static constexpr int kPoints = 6, kInputs = 6, kOutputs = 4, kTaps = 3;
   static constexpr float a = 0.625F, b = 1.5F;
   static constexpr float aa = a * a, bb = b * b;
   static constexpr float g0 = 1 / (aa * bb), ga = 1 / (2 * aa * (aa - bb)),
@@ -62,9 +62,33 @@ struct F4 {
   }
 };
 
+// F(2, 5) on the points of F(4, 3): as many inputs, other shares of taps and outputs.
+struct F2Of5 {
+  static constexpr int kPoints = 6, kInputs = 6, kOutputs = 2, kTaps = 5;
+  static constexpr float a = F4::a, b = F4::b, aa = F4::aa, bb = F4::bb;
+
+  static LOCKSTEP_INLINE void Input(const Vec* x, Vec* v) { F4::Input(x, v); }
+  static LOCKSTEP_INLINE void Output(const Vec* m, Vec* y) {
+    y[0] = m[0] + (m[1] + m[2]) + (m[3] + m[4]);
+    y[1] = m[5] + a * (m[1] - m[2]) + b * (m[3] - m[4]);
+  }
+  static LOCKSTEP_INLINE void Weights(const Vec* w, Vec* u) {
+    const Vec p = F4::ga * (w[0] + aa * (w[2] + aa * w[4]));
+    const Vec q = (F4::ga * a) * (w[1] + aa * w[3]);
+    const Vec r = F4::gb * (w[0] + bb * (w[2] + bb * w[4]));
+    const Vec s = (F4::gb * b) * (w[1] + bb * w[3]);
+    u[0] = F4::g0 * w[0];
+    u[1] = p + q;
+    u[2] = p - q;
+    u[3] = r + s;
+    u[4] = r - s;
+    u[5] = w[4];
+  }
+};
+
 // F(2, 3) on the points 0, 1, -1 and infinity.
 struct F2 {
-  static constexpr int kPoints = 4, kInputs = 4, kOutputs = 2, kOffset = -1;
+  static constexpr int kPoints = 4, kInputs = 4, kOutputs = 2, kTaps = 3;
 
   static LOCKSTEP_INLINE void Input(const Vec* x, Vec* v) {
     v[0] = x[0] - x[2];
@@ -100,7 +124,7 @@ struct F2 {
 // Two outputs from two inputs with zeros around: y0 = w1 x0 + w2 x1, y1 = w0 x0 + w1 x1, from the
 // products w1 (x0 + x1), (w2 - w1) x1 and (w0 - w1) x0.
 struct Toeplitz2 {
-  static constexpr int kPoints = 3, kInputs = 2, kOutputs = 2, kOffset = 0;
+  static constexpr int kPoints = 3, kInputs = 2, kOutputs = 2, kTaps = 3;
 
   static LOCKSTEP_INLINE void Input(const Vec* x, Vec* v) {
     v[0] = x[0] + x[1];

@@ -50,10 +50,10 @@ class Fused : public ConvKernel {
 
   void RunBlock(const ConvBuffers& buffers, Range tiles) const {
     auto* scratch = static_cast<float*>(buffers.scratch);
-    const Picture from = plan_.MakePicture(backward_ ? buffers.y : buffers.x, inputs_,
-                                           backward_ ? plan_.y : plan_.x);
     const int64_t vectors = plan_.vectors(inputs_);
-    const TileJob in = plan_.MakeTileJob(from, tiles, {0, vectors}, scratch, PlaneOrder::kByGroup);
+    const TileJob in =
+        backward_ ? plan_.JobOfY(buffers.y, tiles, {0, vectors}, scratch, PlaneOrder::kByGroup)
+                  : plan_.JobOfX(buffers.x, tiles, {0, vectors}, scratch, PlaneOrder::kByGroup);
     ParallelFor(vectors, 4, [&](int64_t begin, int64_t end) {
       TileJob job = in;
       job.first_vector = begin;
@@ -71,16 +71,16 @@ class Fused : public ConvKernel {
 
   void RunPanel(const ConvBuffers& buffers, const TileJob& in, const Panel& panel, float* sums,
                 float* weights) const {
-    const Picture to = plan_.MakePicture(backward_ ? buffers.x : buffers.y, outputs_,
-                                         backward_ ? plan_.x : plan_.y);
-    TileJob out =
-        plan_.MakeTileJob(to, {in.first, in.first + in.count},
-                          {panel.vector, panel.vector + panel.width}, sums, PlaneOrder::kByGroup);
+    const Range tiles = {in.first, in.first + in.count};
+    const Range vectors = {panel.vector, panel.vector + panel.width};
+    TileJob out = backward_ ? plan_.JobOfX(buffers.x, tiles, vectors, sums, PlaneOrder::kByGroup)
+                            : plan_.JobOfY(buffers.y, tiles, vectors, sums, PlaneOrder::kByGroup);
     for (int64_t input = 0; input < inputs_; input += depth_) {
       WeightJob job = {};
       job.weights = static_cast<const float*>(buffers.weights);
       job.c = plan_.shape.c;
       job.swapped = backward_;
+      job.outputs = outputs_;
       job.output = panel.vector * plan_.isa->lanes;
       job.width = panel.width;
       job.input = input;
@@ -102,7 +102,7 @@ class Fused : public ConvKernel {
       ProductJob job = {};
       job.v = in.planes + p * in.point_stride + weights.input / plan_.isa->lanes * in.vector_stride;
       job.v_group_stride = in.group_stride;
-      job.vectors = weights.inputs / plan_.isa->lanes;
+      job.channels = weights.inputs;
       job.count = in.count;
       job.u = weights.points + p * weights.point_stride;
       job.m = out.planes + p * out.point_stride;

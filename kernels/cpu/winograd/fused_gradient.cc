@@ -34,11 +34,10 @@ class FusedGradient : public ConvKernel {
     const int64_t c = plan.shape.c, k = plan.shape.k;
     auto* scratch = static_cast<float*>(buffers.scratch);
     const Range tiles = {0, plan.tiles()};
-    const TileJob x = plan.MakeTileJob(plan.MakePicture(buffers.x, c, plan.x), tiles,
-                                       {0, plan.vectors(c)}, scratch, PlaneOrder::kByVector);
-    const TileJob y =
-        plan.MakeTileJob(plan.MakePicture(buffers.y, k, plan.y), tiles, {0, plan.vectors(k)},
-                         scratch + plane_floats(c), PlaneOrder::kByVector);
+    const TileJob x =
+        plan.JobOfX(buffers.x, tiles, {0, plan.vectors(c)}, scratch, PlaneOrder::kByVector);
+    const TileJob y = plan.JobOfY(buffers.y, tiles, {0, plan.vectors(k)}, scratch + plane_floats(c),
+                                  PlaneOrder::kByVector);
     Transform(x, plan.transforms->input);
     Transform(y, plan.transforms->output_gradient);
     ForParts(plan.parts, [&](int64_t part) {

@@ -8,7 +8,7 @@
 //   gradient)
 // for tiles t = (image * rows + row) * cols + col. V, M and N lie in memory as [p][channels /
 // lanes] [t][lanes]; U and D as [p][panel][c][panel width], a panel being one to three vectors of
-// k.
+// k. The last vector of channels may be filled in part.
 #ifndef LOCKSTEP_KERNELS_CPU_WINOGRAD_ISA_H_
 #define LOCKSTEP_KERNELS_CPU_WINOGRAD_ISA_H_
 
@@ -30,6 +30,8 @@ struct Picture {
 // belongs to tile `first` and vector `first_vector`.
 struct TileJob {
   Picture picture;
+  int64_t channels;      // of the picture
+  int64_t pad_h, pad_w;  // by which the squares begin before their tiles; Input only
   int64_t rows, cols;
   int64_t first, count;
   int64_t first_vector, vectors;
@@ -39,24 +41,25 @@ struct TileJob {
   bool relu;          // Output only
 };
 
-// Plain 3x3 weights (k, c, 3, 3) against one panel of `width` vectors of outputs from `output` and
-// the inputs [input, input + inputs), a multiple of 8. `swapped`: outputs are c, inputs are k and
-// the taps are turned by 180 degrees (the gradient of the data).
+// Plain weights (k, c, taps, taps) against one panel of `width` vectors of outputs from `output`
+// and the inputs [input, input + inputs); WeightsGradient takes multiples of 8. `swapped`: outputs
+// are c, inputs are k and the taps are turned by 180 degrees (the gradient of the data). The
+// weights of outputs that do not exist are zeros.
 struct WeightJob {
   const float* weights;  // Weights only
   float* gradient;       // WeightsGradient only
   int64_t c;
   bool swapped;
+  int64_t outputs;  // that exist
   int64_t output, width, input, inputs;
   float* points;  // U or D of this panel from `input` on
   int64_t point_stride;
 };
 
-// m (+)= v u for one point: rows are `count` tiles, columns one panel, summed over `vectors`
-// vectors of c.
+// m (+)= v u for one point: rows are `count` tiles, columns one panel, summed over `channels`.
 struct ProductJob {
   const float* v;
-  int64_t v_group_stride, vectors, count;
+  int64_t v_group_stride, channels, count;
   const float* u;
   float* m;
   int64_t m_group_stride;
@@ -74,15 +77,17 @@ struct GradientJob {
   bool accumulate;
 };
 
-enum class Algorithm { kF4, kF2, kToeplitz2 };
+enum class Algorithm { kF4, kF2, kToeplitz2, kF2Of5 };
 
 struct Transforms {
   int points;  // P
   int tile;    // outputs of a tile, each way
+  int taps;    // of the filter, each way
   void (*input)(const TileJob&);
   void (*output)(const TileJob&);
-  void (*output_gradient)(const TileJob&);
   void (*weights)(const WeightJob&);
+  // Null where weights have no such gradient.
+  void (*output_gradient)(const TileJob&);
   void (*weights_gradient)(const WeightJob&);
 };
 
@@ -91,7 +96,7 @@ constexpr int kMaxPanel = 3;
 struct IsaKernels {
   const char* name;
   int lanes, group;                                 // floats of a vector
-  Transforms transforms[3];                         // by Algorithm
+  Transforms transforms[4];                         // by Algorithm
   void (*product[kMaxPanel])(const ProductJob&);    // by panel width - 1
   void (*gradient[kMaxPanel])(const GradientJob&);  // by panel width - 1
 };

@@ -29,16 +29,39 @@ std::vector<Panel> Panels(Range vectors) {
   return panels;
 }
 
-Picture Plan::MakePicture(void* data, int64_t channels, Layout layout) const {
-  return {
-      static_cast<float*>(data),   shape.h, shape.w, layout.block, shape.h * shape.w * layout.block,
-      shape.h * shape.w * channels};
+namespace {
+
+Picture MakePicture(void* data, int64_t channels, int64_t h, int64_t w, Layout layout) {
+  return {static_cast<float*>(data), h, w, layout.block, h * w * layout.block, h * w * channels};
 }
 
-TileJob Plan::MakeTileJob(const Picture& picture, Range tiles, Range vectors, float* planes,
-                          PlaneOrder order) const {
+}  // namespace
+
+// The squares of the forward pass begin with its padding, those of the gradient of the data with
+// what the filter reaches beyond.
+TileJob Plan::JobOfX(void* x_data, Range tiles, Range vectors, float* planes,
+                     PlaneOrder order) const {
+  TileJob job = MakeTileJob(MakePicture(x_data, shape.c, shape.h, shape.w, x), shape.c, tiles,
+                            vectors, planes, order);
+  job.pad_h = shape.pad_h;
+  job.pad_w = shape.pad_w;
+  return job;
+}
+
+TileJob Plan::JobOfY(void* y_data, Range tiles, Range vectors, float* planes,
+                     PlaneOrder order) const {
+  TileJob job = MakeTileJob(MakePicture(y_data, shape.k, shape.out_h(), shape.out_w(), y), shape.k,
+                            tiles, vectors, planes, order);
+  job.pad_h = transforms->taps - 1 - shape.pad_h;
+  job.pad_w = transforms->taps - 1 - shape.pad_w;
+  return job;
+}
+
+TileJob Plan::MakeTileJob(const Picture& picture, int64_t channels, Range tiles, Range vectors,
+                          float* planes, PlaneOrder order) const {
   TileJob job = {};
   job.picture = picture;
+  job.channels = channels;
   job.rows = rows();
   job.cols = cols();
   job.first = tiles.begin;

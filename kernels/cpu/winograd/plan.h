@@ -52,20 +52,29 @@ struct Plan {
   int parts;  // threads the work is split for
 
   int64_t points() const { return transforms->points * transforms->points; }
-  int64_t rows() const { return (shape.h + transforms->tile - 1) / transforms->tile; }
-  int64_t cols() const { return (shape.w + transforms->tile - 1) / transforms->tile; }
+  bool backward() const { return pass == ConvPass::kBackwardData; }
+  // Tiles of what the pass writes, or of dy.
+  int64_t rows() const { return Tiles(backward() ? shape.h : shape.out_h()); }
+  int64_t cols() const { return Tiles(backward() ? shape.w : shape.out_w()); }
   int64_t tiles() const { return shape.n * rows() * cols(); }
-  int64_t vectors(int64_t channels) const { return channels / isa->lanes; }
+  int64_t vectors(int64_t channels) const { return (channels + isa->lanes - 1) / isa->lanes; }
+  // Channels in whole vectors.
+  int64_t Padded(int64_t channels) const { return vectors(channels) * isa->lanes; }
 
-  Picture MakePicture(void* data, int64_t channels, Layout layout) const;
   // Planes at `planes` of `tiles` tiles and as many vectors of channels as `vectors` has, ordered
-  // for sums over channels or over tiles (isa.h).
-  TileJob MakeTileJob(const Picture& picture, Range tiles, Range vectors, float* planes,
-                      PlaneOrder order) const;
+  // for sums over channels or over tiles (isa.h), of x (or dx) and of y (or dy).
+  TileJob JobOfX(void* x, Range tiles, Range vectors, float* planes, PlaneOrder order) const;
+  TileJob JobOfY(void* y, Range tiles, Range vectors, float* planes, PlaneOrder order) const;
   // Floats of all points' planes.
   int64_t PlaneFloats(int64_t tiles, int64_t channels) const {
-    return points() * PointStride((tiles + isa->group - 1) / isa->group * isa->group * channels);
+    return points() *
+           PointStride((tiles + isa->group - 1) / isa->group * isa->group * Padded(channels));
   }
+
+ private:
+  int64_t Tiles(int64_t size) const { return (size + transforms->tile - 1) / transforms->tile; }
+  TileJob MakeTileJob(const Picture& picture, int64_t channels, Range tiles, Range vectors,
+                      float* planes, PlaneOrder order) const;
 };
 
 // body(part) for every part, on the backend's threads.
@@ -85,7 +94,7 @@ std::unique_ptr<ConvKernel> MakeTiledGradient(const Plan& plan);
 std::unique_ptr<ConvKernel> MakeFusedGradient(const Plan& plan);
 
 // As MakeWinograd, with one instruction set.
-bool Runs(const ConvShape& shape, Layout x, Layout y, const IsaKernels& isa);
+bool Runs(const ConvShape& shape, ConvPass pass, Layout x, Layout y, const IsaKernels& isa);
 std::unique_ptr<ConvKernel> Make(const ConvShape& shape, ConvPass pass,
                                  const std::string& algorithm, Layout x, Layout y,
                                  const IsaKernels& isa);

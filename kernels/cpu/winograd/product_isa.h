@@ -30,6 +30,20 @@ LOCKSTEP_INLINE void Put(const Vec& sum, float* to, bool accumulate) {
   Store(sum + before, to);
 }
 
+// What one channel gives to the sums of some tiles.
+template <int kR, int kW>
+LOCKSTEP_INLINE void AddChannel(const float* v, const float* u, Vec (&sum)[kR][kW]) {
+  Vec b[kW];
+#pragma GCC unroll 4
+  for (int w = 0; w < kW; ++w) Load(u + w * kLanes, b[w]);
+#pragma GCC unroll 8
+  for (int r = 0; r < kR; ++r) {
+    const float a = v[r * kLanes];
+#pragma GCC unroll 4
+    for (int w = 0; w < kW; ++w) sum[r][w] += a * b[w];
+  }
+}
+
 template <int kR, int kW>
 LOCKSTEP_INLINE void ProductTile(const ProductJob& job, int64_t row) {
   constexpr int64_t kVectorStride = kGroup * kLanes;
@@ -38,21 +52,14 @@ LOCKSTEP_INLINE void ProductTile(const ProductJob& job, int64_t row) {
   float* m = job.m + group * job.m_group_stride + within;
   const float* v = job.v + group * job.v_group_stride + within;
   const float* u = job.u;
-  for (int64_t i = 0; i < job.vectors; ++i) {
+  for (int64_t i = 0; i < job.channels / kLanes; ++i) {
 #pragma GCC unroll 16
-    for (int k = 0; k < kLanes; ++k) {
-      Vec b[kW];
-#pragma GCC unroll 4
-      for (int w = 0; w < kW; ++w) Load(u + (k * kW + w) * kLanes, b[w]);
-#pragma GCC unroll 8
-      for (int r = 0; r < kR; ++r) {
-        const float a = v[r * kLanes + k];
-#pragma GCC unroll 4
-        for (int w = 0; w < kW; ++w) sum[r][w] += a * b[w];
-      }
-    }
+    for (int k = 0; k < kLanes; ++k) AddChannel<kR, kW>(v + k, u + k * kW * kLanes, sum);
     v += kVectorStride;
     u += kLanes * kW * kLanes;
+  }
+  for (int64_t k = 0; k < job.channels % kLanes; ++k) {
+    AddChannel<kR, kW>(v + k, u + k * kW * kLanes, sum);
   }
   for (int r = 0; r < kR; ++r) {
     for (int w = 0; w < kW; ++w) {

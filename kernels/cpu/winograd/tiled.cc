@@ -22,7 +22,8 @@ class Tiled : public ConvKernel {
         outputs_(backward_ ? plan.shape.c : plan.shape.k),
         grain_(plan.isa->group),
         panels_(Panels({0, plan.vectors(outputs_)})) {
-    const int64_t fit = kBlockBytes / 4 / (plan.points() * (inputs_ + outputs_));
+    const int64_t fit =
+        kBlockBytes / 4 / (plan.points() * (plan.Padded(inputs_) + plan.Padded(outputs_)));
     const int64_t tiles = std::min(std::clamp(fit, kMinTiles, kMaxTiles), plan.tiles());
     block_ = (tiles + grain_ - 1) / grain_ * grain_;
   }
@@ -35,19 +36,20 @@ class Tiled : public ConvKernel {
   }
 
   void PrepareWeights(const void* weights, void* prepared) override {
-    const int64_t parts = static_cast<int64_t>(panels_.size()) * (inputs_ / 8);
-    ParallelFor(parts, 16, [&](int64_t begin, int64_t end) {
+    const int64_t eights = (inputs_ + 7) / 8;
+    ParallelFor(static_cast<int64_t>(panels_.size()) * eights, 16, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        const Panel& panel = panels_[static_cast<size_t>(i / (inputs_ / 8))];
-        const int64_t input = i % (inputs_ / 8) * 8;
+        const Panel& panel = panels_[static_cast<size_t>(i / eights)];
+        const int64_t input = i % eights * 8;
         WeightJob job = {};
         job.weights = static_cast<const float*>(weights);
         job.c = plan_.shape.c;
         job.swapped = backward_;
+        job.outputs = outputs_;
         job.output = panel.vector * plan_.isa->lanes;
         job.width = panel.width;
         job.input = input;
-        job.inputs = 8;
+        job.inputs = std::min<int64_t>(8, inputs_ - input);
         job.points = static_cast<float*>(prepared) + job.output * inputs_ +
                      input * panel.width * plan_.isa->lanes;
         job.point_stride = weight_stride();
@@ -70,20 +72,19 @@ class Tiled : public ConvKernel {
   }
 
  private:
-  int64_t weight_stride() const { return PointStride(inputs_ * outputs_); }
+  int64_t weight_stride() const { return PointStride(inputs_ * plan_.Padded(outputs_)); }
   int64_t plane_floats(int64_t channels) const { return plan_.PlaneFloats(block_, channels); }
   int64_t part_floats() const { return plane_floats(inputs_) + plane_floats(outputs_); }
 
   void RunBlock(const ConvBuffers& buffers, Range tiles, Range next, float* scratch) const {
     const Plan& plan = plan_;
-    void* from = backward_ ? buffers.y : buffers.x;
-    void* to = backward_ ? buffers.x : buffers.y;
-    const TileJob in =
-        plan.MakeTileJob(plan.MakePicture(from, inputs_, backward_ ? plan.y : plan.x), tiles,
-                         {0, plan.vectors(inputs_)}, scratch, PlaneOrder::kByGroup);
-    TileJob out = plan.MakeTileJob(plan.MakePicture(to, outputs_, backward_ ? plan.x : plan.y),
-                                   tiles, {0, plan.vectors(outputs_)},
-                                   scratch + plane_floats(inputs_), PlaneOrder::kByGroup);
+    float* const sums = scratch + plane_floats(inputs_);
+    const TileJob x = plan.JobOfX(buffers.x, tiles, {0, plan.vectors(plan.shape.c)},
+                                  backward_ ? sums : scratch, PlaneOrder::kByGroup);
+    const TileJob y = plan.JobOfY(buffers.y, tiles, {0, plan.vectors(plan.shape.k)},
+                                  backward_ ? scratch : sums, PlaneOrder::kByGroup);
+    const TileJob in = backward_ ? y : x;
+    TileJob out = backward_ ? x : y;
     plan.transforms->input(in);
     TileJob next_in = in;
     next_in.first = next.begin;
@@ -109,7 +110,7 @@ class Tiled : public ConvKernel {
         ProductJob job = {};
         job.v = in.planes + p * in.point_stride + v * in.vector_stride;
         job.v_group_stride = in.group_stride;
-        job.vectors = std::min(depth, in.vectors - v);
+        job.channels = std::min(kMaxDepth, inputs_ - v * lanes);
         job.count = in.count;
         job.u = weights + p * weight_stride() + panel.vector * lanes * inputs_ +
                 v * lanes * panel.width * lanes;

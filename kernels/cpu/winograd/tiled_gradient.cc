@@ -60,11 +60,10 @@ class TiledGradient : public ConvKernel {
     const Plan& plan = plan_;
     const int64_t c = plan.shape.c, k = plan.shape.k, lanes = plan.isa->lanes;
     float* planes = sums + plan.points() * sum_stride();
-    const TileJob x = plan.MakeTileJob(plan.MakePicture(buffers.x, c, plan.x), tiles,
-                                       {0, plan.vectors(c)}, planes, PlaneOrder::kByVector);
-    const TileJob y =
-        plan.MakeTileJob(plan.MakePicture(buffers.y, k, plan.y), tiles, {0, plan.vectors(k)},
-                         planes + plane_floats(c), PlaneOrder::kByVector);
+    const TileJob x =
+        plan.JobOfX(buffers.x, tiles, {0, plan.vectors(c)}, planes, PlaneOrder::kByVector);
+    const TileJob y = plan.JobOfY(buffers.y, tiles, {0, plan.vectors(k)}, planes + plane_floats(c),
+                                  PlaneOrder::kByVector);
     plan.transforms->input(x);
     plan.transforms->output_gradient(y);
     Prefetch next_x = Ahead(x, next), next_y = Ahead(y, next);

@@ -78,12 +78,16 @@ struct Place {
   bool inside;
 };
 
-// Tile t's square of `size` pixels, which starts `offset` from the tile's own pixels.
-LOCKSTEP_INLINE Place Locate(const TileJob& job, int64_t t, int64_t step, int64_t offset,
+struct Offset {
+  int64_t h, w;
+};
+
+// Tile t's square of `size` pixels, which starts `before` the tile's own pixels.
+LOCKSTEP_INLINE Place Locate(const TileJob& job, int64_t t, int64_t step, Offset before,
                              int64_t size) {
   const int64_t row = t / job.cols, image = row / job.rows;
-  const int64_t y = (row - image * job.rows) * step + offset,
-                x = (t - row * job.cols) * step + offset;
+  const int64_t y = (row - image * job.rows) * step - before.h,
+                x = (t - row * job.cols) * step - before.w;
   const bool inside = y >= 0 && x >= 0 && y + size <= job.picture.h && x + size <= job.picture.w;
   return {job.picture.data + image * job.picture.image_stride, y, x, inside};
 }
@@ -98,7 +102,7 @@ LOCKSTEP_INLINE int64_t VectorOffset(const Picture& picture, int64_t vector) {
 // vectors of a group of tiles come before the next group, so that the planes are filled line by
 // line.
 template <typename Body>
-LOCKSTEP_INLINE void ForTiles(const TileJob& job, int64_t step, int64_t offset, int64_t size,
+LOCKSTEP_INLINE void ForTiles(const TileJob& job, int64_t step, Offset before, int64_t size,
                               const Body& body) {
   const int64_t row = job.picture.w * job.picture.block, col = job.picture.block;
   for (int64_t g = 0; g < job.count; g += kGroup) {
@@ -106,7 +110,7 @@ LOCKSTEP_INLINE void ForTiles(const TileJob& job, int64_t step, int64_t offset, 
     float* planes = job.planes + g / kGroup * job.group_stride;
     Place places[kGroup];
     for (int64_t i = 0; i < tiles; ++i) {
-      places[i] = Locate(job, job.first + g + i, step, offset, size);
+      places[i] = Locate(job, job.first + g + i, step, before, size);
     }
     for (int64_t v = 0; v < job.vectors; ++v) {
       const int64_t channel = VectorOffset(job.picture, job.first_vector + v);
@@ -119,50 +123,75 @@ LOCKSTEP_INLINE void ForTiles(const TileJob& job, int64_t step, int64_t offset, 
   }
 }
 
+// How a vector of channels is read and written.
+struct AllLanes {
+  LOCKSTEP_INLINE void Get(const float* from, Vec& v) const { Load(from, v); }
+  LOCKSTEP_INLINE void Put(const Vec& v, float* to) const { Store(v, to); }
+};
+struct SomeLanes {
+  int64_t count;
+  LOCKSTEP_INLINE void Get(const float* from, Vec& v) const { LoadSome(from, count, v); }
+  LOCKSTEP_INLINE void Put(const Vec& v, float* to) const { StoreSome(v, count, to); }
+};
+
+// Those of a job's vector that exist.
+LOCKSTEP_INLINE int64_t LanesOf(const TileJob& job, int64_t vector) {
+  const int64_t left = job.channels - (job.first_vector + vector) * kLanes;
+  return left < kLanes ? left : kLanes;
+}
+
 // Copies a square that is not wholly inside the picture, zeros outside, to rows of kSize pixels.
-template <int kSize>
+template <int kSize, typename Lanes>
 LOCKSTEP_INLINE void CopySquare(const Picture& picture, const Place& at, const float* from,
-                                float* square) {
+                                Lanes lanes, float* square) {
   const int64_t row = picture.w * picture.block, col = picture.block;
   for (int y = 0; y < kSize; ++y) {
     const bool row_inside = at.y + y >= 0 && at.y + y < picture.h;
     for (int x = 0; x < kSize; ++x) {
       Vec value = {};
       if (row_inside && at.x + x >= 0 && at.x + x < picture.w) {
-        Load(from + y * row + x * col, value);
+        lanes.Get(from + y * row + x * col, value);
       }
       Store(value, square + (y * kSize + x) * kLanes);
     }
   }
 }
 
-// Planes from squares of kIn pixels that start `offset` from their tiles of `step` pixels.
+// Planes from squares of kIn pixels that start `before` their tiles of `step` pixels.
 template <int kIn, int kOut, Map map>
-LOCKSTEP_INLINE void FromPicture(const TileJob& job, int64_t step, int64_t offset) {
+LOCKSTEP_INLINE void FromPicture(const TileJob& job, int64_t step, Offset before) {
   const Picture picture = job.picture;
   const int64_t point = job.point_stride;
   ForTiles(
-      job, step, offset, kIn,
-      [=](const Place& at, int64_t, const float* from, float* to) __attribute__((always_inline)) {
-        if (at.inside) {
+      job, step, before, kIn,
+      [=](const Place& at, int64_t v, const float* from, float* to) __attribute__((always_inline)) {
+        const int64_t lanes = LanesOf(job, v);
+        if (at.inside && lanes == kLanes) {
           Map2d<kIn, kOut, map>(from, picture.w * picture.block, picture.block, to, kOut * point,
                                 point);
           return;
         }
         alignas(64) float square[kIn * kIn * kLanes];
-        CopySquare<kIn>(picture, at, from, square);
+        if (lanes == kLanes) {
+          CopySquare<kIn>(picture, at, from, AllLanes{}, square);
+        } else {
+          CopySquare<kIn>(picture, at, from, SomeLanes{lanes}, square);
+        }
         Map2d<kIn, kOut, map>(square, kIn * kLanes, kLanes, to, kOut * point, point);
       });
 }
 
 template <typename A>
 void Input(const TileJob& job) {
-  FromPicture<A::kInputs, A::kPoints, A::Input>(job, A::kOutputs, A::kOffset);
+  // A square may be smaller than what its tile's taps reach: it is then what lies in the picture.
+  constexpr int64_t kUnread = (A::kOutputs + A::kTaps - 1 - A::kInputs) / 2;
+  FromPicture<A::kInputs, A::kPoints, A::Input>(job, A::kOutputs,
+                                                {job.pad_h - kUnread, job.pad_w - kUnread});
 }
 
 template <typename A>
 void OutputGradient(const TileJob& job) {
-  FromPicture<A::kOutputs, A::kPoints, A::OutputGradient>(job, A::kOutputs, 0);
+  FromPicture<A::kOutputs, A::kPoints, A::OutputGradient>(job, A::kOutputs, {});
 }
 
 template <typename A>
@@ -171,11 +200,12 @@ void Output(const TileJob& job) {
   const Picture picture = job.picture;
   const int64_t row = picture.w * picture.block, col = picture.block, point = job.point_stride;
   ForTiles(
-      job, kOut, 0, kOut,
+      job, kOut, {}, kOut,
       [=](const Place& at, int64_t v, float* to, const float* from) __attribute__((always_inline)) {
+        const SomeLanes lanes{LanesOf(job, v)};
         Epilogue finish = {Vec{}, job.relu};
-        if (job.bias != nullptr) Load(job.bias + (job.first_vector + v) * kLanes, finish.bias);
-        if (at.inside) {
+        if (job.bias != nullptr) lanes.Get(job.bias + (job.first_vector + v) * kLanes, finish.bias);
+        if (at.inside && lanes.count == kLanes) {
           Map2d<kIn, kOut, A::Output>(from, kIn * point, point, to, row, col, finish);
           return;
         }
@@ -186,17 +216,36 @@ void Output(const TileJob& job) {
           for (int x = 0; x < kOut && at.x + x < picture.w; ++x) {
             Vec value;
             Load(square + (y * kOut + x) * kLanes, value);
-            Store(value, to + y * row + x * col);
+            lanes.Put(value, to + y * row + x * col);
           }
         }
       });
 }
 
-constexpr int kTaps = 9;
+// A vector over outputs for each tap of each of 8 inputs, of which `inputs` exist:
+// stage[(input * kTaps + tap) * lanes + output].
+template <int kTaps>
+LOCKSTEP_INLINE void StageSomeWeights(const WeightJob& job, int64_t output, int64_t input,
+                                      int64_t inputs, float* stage) {
+  for (int64_t i = 0; i < inputs; ++i) {
+    for (int64_t tap = 0; tap < kTaps; ++tap) {
+      for (int64_t lane = 0; lane < kLanes; ++lane) {
+        const int64_t out = output + lane, in = input + i;
+        const int64_t filter = job.swapped ? in * job.c + out : out * job.c + in;
+        const int64_t at = filter * kTaps + (job.swapped ? kTaps - 1 - tap : tap);
+        stage[(i * kTaps + tap) * kLanes + lane] = out < job.outputs ? job.weights[at] : 0.0F;
+      }
+    }
+  }
+}
 
-// Nine vectors over outputs for each of 8 inputs: stage[(input * 9 + tap) * lanes + output].
+// The same, eight by eight.
+template <int kTaps>
 LOCKSTEP_INLINE void StageWeights(const WeightJob& job, int64_t output, int64_t input,
-                                  float* stage) {
+                                  int64_t inputs, float* stage) {
+  if (inputs < 8 || output + kLanes > job.outputs) {
+    return StageSomeWeights<kTaps>(job, output, input, inputs, stage);
+  }
   if (!job.swapped) {
     for (int half = 0; half < kLanes; half += 8) {
       const float* from = job.weights + ((output + half) * job.c + input) * kTaps;
@@ -206,12 +255,16 @@ LOCKSTEP_INLINE void StageWeights(const WeightJob& job, int64_t output, int64_t 
     }
     return;
   }
-  for (int i = 0; i < 8; ++i) {  // the tap 8 - tap, by writing upwards from below
-    float* to = stage + (i * kTaps + 8) * kLanes;
+  for (int i = 0; i < 8; ++i) {  // the tap kTaps - 1 - tap, by writing upwards from below
+    float* to = stage + (i * kTaps + kTaps - 1) * kLanes;
     for (int half = 0; half < kLanes; half += 8) {
       const float* from = job.weights + ((input + i) * job.c + output + half) * kTaps;
-      Transpose8(from, kTaps, to + half, -kLanes);
-      for (int j = 0; j < 8; ++j) to[half + j - 8 * kLanes] = from[j * kTaps + 8];
+      for (int tap = 0; tap + 8 <= kTaps; tap += 8) {
+        Transpose8(from + tap, kTaps, to + half - tap * kLanes, -kLanes);
+      }
+      for (int j = 0; j < 8; ++j) {
+        to[half + j - (kTaps - 1) * kLanes] = from[j * kTaps + kTaps - 1];
+      }
     }
   }
 }
@@ -229,6 +282,7 @@ LOCKSTEP_INLINE void FetchLines(const float* base, int64_t offset, int64_t float
 
 // An eighth of what 8 inputs and a vector of outputs have in plain weights or their gradient: rows
 // are pages apart, which hardware does not foresee.
+template <int kTaps>
 LOCKSTEP_INLINE void FetchRows(const float* base, int64_t inputs, int64_t output, int64_t input,
                                int eighth) {
   for (int64_t row = output + eighth; row < output + kLanes; row += 8) {
@@ -236,27 +290,31 @@ LOCKSTEP_INLINE void FetchRows(const float* base, int64_t inputs, int64_t output
   }
 }
 
+template <int kTaps>
 LOCKSTEP_INLINE void PrefetchWeights(const WeightJob& job, int64_t output, int64_t input,
                                      int eighth) {
   if (job.swapped) {
     const int64_t row = input + eighth;
     return FetchLines(job.weights, (row * job.c + output) * kTaps, kLanes * kTaps);
   }
-  FetchRows(job.weights, job.c, output, input, eighth);
+  FetchRows<kTaps>(job.weights, job.c, output, input, eighth);
 }
 
 template <typename A>
 void Weights(const WeightJob& job) {
+  constexpr int kTaps = A::kTaps * A::kTaps;
+  static_assert(kTaps % 8 == 1);  // StageWeights
   const int64_t width = job.width * kLanes;
   alignas(64) float stage[8 * kTaps * kLanes];
   for (int64_t i = 0; i < job.inputs; i += 8) {
+    const int64_t inputs = job.inputs - i < 8 ? job.inputs - i : 8;
     for (int64_t v = 0; v < job.width; ++v) {
-      StageWeights(job, job.output + v * kLanes, job.input + i, stage);
-      for (int j = 0; j < 8; ++j) {
-        Map2d<3, A::kPoints, A::Weights>(stage + j * kTaps * kLanes, 3 * kLanes, kLanes,
-                                         job.points + (i + j) * width + v * kLanes,
-                                         A::kPoints * job.point_stride, job.point_stride);
-        PrefetchWeights(job, job.output + v * kLanes, job.input + i + 8, j);
+      StageWeights<kTaps>(job, job.output + v * kLanes, job.input + i, inputs, stage);
+      for (int j = 0; j < inputs; ++j) {
+        Map2d<A::kTaps, A::kPoints, A::Weights>(stage + j * kTaps * kLanes, A::kTaps * kLanes,
+                                                kLanes, job.points + (i + j) * width + v * kLanes,
+                                                A::kPoints * job.point_stride, job.point_stride);
+        PrefetchWeights<kTaps>(job, job.output + v * kLanes, job.input + i + 8, j);
       }
     }
   }
@@ -264,15 +322,16 @@ void Weights(const WeightJob& job) {
 
 template <typename A>
 void WeightsGradient(const WeightJob& job) {
+  constexpr int kTaps = A::kTaps * A::kTaps;
   const int64_t width = job.width * kLanes;
   alignas(64) float stage[8 * kTaps * kLanes];
   for (int64_t i = 0; i < job.inputs; i += 8) {
     for (int64_t v = 0; v < job.width; ++v) {
       for (int j = 0; j < 8; ++j) {
-        Map2d<A::kPoints, 3, A::WeightsGradient>(job.points + (i + j) * width + v * kLanes,
-                                                 A::kPoints * job.point_stride, job.point_stride,
-                                                 stage + j * kTaps * kLanes, 3 * kLanes, kLanes);
-        FetchRows(job.gradient, job.c, job.output + v * kLanes, job.input + i + 8, j);
+        Map2d<A::kPoints, A::kTaps, A::WeightsGradient>(
+            job.points + (i + j) * width + v * kLanes, A::kPoints * job.point_stride,
+            job.point_stride, stage + j * kTaps * kLanes, A::kTaps * kLanes, kLanes);
+        FetchRows<kTaps>(job.gradient, job.c, job.output + v * kLanes, job.input + i + 8, j);
       }
       for (int half = 0; half < kLanes; half += 8) {
         float* to =
@@ -287,8 +346,13 @@ void WeightsGradient(const WeightJob& job) {
 
 template <typename A>
 constexpr Transforms TransformsOf() {
-  return {A::kPoints,        A::kOutputs, Input<A>,          Output<A>,
-          OutputGradient<A>, Weights<A>,  WeightsGradient<A>};
+  Transforms transforms = {A::kPoints, A::kOutputs, A::kTaps, Input<A>,
+                           Output<A>,  Weights<A>,  nullptr,  nullptr};
+  if constexpr (A::kTaps == 3) {
+    transforms.output_gradient = OutputGradient<A>;
+    transforms.weights_gradient = WeightsGradient<A>;
+  }
+  return transforms;
 }
 
 }  // namespace

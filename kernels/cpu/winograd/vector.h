@@ -5,6 +5,10 @@
 
 #include <cstdint>
 
+#if !defined(LOCKSTEP_ISA_baseline)
+#include <immintrin.h>
+#endif
+
 #include "kernels/cpu/winograd/isa.h"
 
 namespace lockstep::cpu::LOCKSTEP_ISA {
@@ -23,6 +27,38 @@ using Vec8 = float __attribute__((vector_size(32)));
 
 LOCKSTEP_INLINE void Load(const float* from, Vec& v) { __builtin_memcpy(&v, from, sizeof(v)); }
 LOCKSTEP_INLINE void Store(const Vec& v, float* to) { __builtin_memcpy(to, &v, sizeof(v)); }
+
+// The first `count` lanes, of which there is at least one; the others are zero, and not written.
+#if defined(LOCKSTEP_ISA_avx512)
+LOCKSTEP_INLINE __mmask16 FirstLanes(int64_t count) {
+  return static_cast<__mmask16>(0xffffU >> (kLanes - count));
+}
+LOCKSTEP_INLINE void LoadSome(const float* from, int64_t count, Vec& v) {
+  v = static_cast<Vec>(_mm512_maskz_loadu_ps(FirstLanes(count), from));
+}
+LOCKSTEP_INLINE void StoreSome(const Vec& v, int64_t count, float* to) {
+  _mm512_mask_storeu_ps(to, FirstLanes(count), static_cast<__m512>(v));
+}
+#elif defined(LOCKSTEP_ISA_avx2)
+LOCKSTEP_INLINE __m256i FirstLanes(int64_t count) {
+  const __m256i lanes = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lanes);
+}
+LOCKSTEP_INLINE void LoadSome(const float* from, int64_t count, Vec& v) {
+  v = static_cast<Vec>(_mm256_maskload_ps(from, FirstLanes(count)));
+}
+LOCKSTEP_INLINE void StoreSome(const Vec& v, int64_t count, float* to) {
+  _mm256_maskstore_ps(to, FirstLanes(count), static_cast<__m256>(v));
+}
+#else
+LOCKSTEP_INLINE void LoadSome(const float* from, int64_t count, Vec& v) {
+  v = Vec{};
+  for (int64_t i = 0; i < count; ++i) v[i] = from[i];
+}
+LOCKSTEP_INLINE void StoreSome(const Vec& v, int64_t count, float* to) {
+  for (int64_t i = 0; i < count; ++i) to[i] = v[i];
+}
+#endif
 
 // to[i * to_stride + j] = from[j * from_stride + i] for i, j < 8.
 LOCKSTEP_INLINE void Transpose8(const float* from, int64_t from_stride, float* to,

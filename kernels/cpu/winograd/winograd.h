@@ -1,8 +1,9 @@
-// Fast bilinear algorithms for 3x3 convolutions of stride 1 and padding 1, float32.
+// Fast bilinear algorithms for 3x3 and 5x5 convolutions of stride 1, float32.
 //
 // winograd_4x3, winograd_2x3  F(4x4, 3x3) and F(2x2, 3x3) of Lavin & Gray, "Fast Algorithms for
 //                             Convolutional Neural Networks" (2015): 36 products for 16 outputs,
 //                             16 for 4, where the direct sum has 144 and 36.
+// winograd_2x5                F(2x2, 5x5): 36 products for 4 outputs, where the direct sum has 100.
 // toeplitz_2x2                pictures of 2x2 pixels: 9 products for the whole picture.
 // A name followed by "_fused" transforms whole pictures first and then takes the weights panel by
 // panel, keeping no transformed copy: for layers whose weights outweigh their pictures.
@@ -19,7 +20,9 @@
 namespace lockstep::cpu {
 
 // The algorithms that can run this pass with the instructions of `best`, the likeliest best first;
-// empty when none can. All need c and k divisible by 8 and layouts whose block is a multiple of 8.
+// empty when none can. The gradient of the weights needs 3x3 taps of padding 1, c and k divisible
+// by 8 and layouts whose block is a multiple of 8; the other passes take that, or any padding and
+// number of channels from 8 on with channels last.
 std::vector<std::string> WinogradAlgorithms(const ConvShape& shape, ConvPass pass, Layout x,
                                             Layout y, Isa best = BestIsa());
 
