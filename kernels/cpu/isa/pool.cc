@@ -78,21 +78,21 @@ LOCKSTEP_FORMULA bool Tiles(const PoolShape& s) {
          s.out_h * s.kh >= s.x.h && s.out_w * s.kw >= s.x.w;
 }
 
-// The first maximum of each window takes its gradient.
+// The first maximum of each window takes its gradient. A NaN is one: nothing else has won over it.
 template <bool kTiles, bool kQuads, typename T>
 LOCKSTEP_FORMULA void MaxGradientPlane(const PoolShape& s, const T* x, const T* y, const T* dy,
                                        T* dx) {
   ForWindows(s, [&](const PoolWindow& k, int64_t out) {
     ForLanes<T>(s.layout.block, [&](auto zero, int64_t j) {
       using V = decltype(zero);
-      const V top = Load<V>(y + out + j);
-      const V gradient = Load<V>(dy + out + j);
-      auto open = (top == top) | (top != top);  // lanes that have not met their maximum
+      const V top = Load<V>(y + out + j), none{};
+      V left = Load<V>(dy + out + j);  // of the gradient, where no maximum has been met
       ForPixels<kQuads>(s, k, [&](int64_t at) {
         const V v = Load<V>(x + at + j);
-        const auto hit = open & ((v == top) | ((v != v) & (top != top)));
-        open = open & (hit == 0);
-        const V part = hit ? gradient : V{};
+        V part = v == top ? left : none;
+        part = v == v ? part : left;
+        left = v == top ? none : left;
+        left = v == v ? left : none;
         Store(dx + at + j, kTiles ? part : Load<V>(dx + at + j) + part);
       });
     });
