@@ -19,6 +19,8 @@ constexpr size_t kAlignment = 64;
 // From this size on huge pages are asked for: fewer page faults and misses of the page tables.
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kHugeFrom = 2 * kHugePage;
+// Bytes that are not worth another thread.
+constexpr int64_t kClearGrain = int64_t{1} << 20;
 
 thread_local bool in_lane = false;
 // What Enter() last set here; 0 on a new thread, where oneDNN would take all cores.
@@ -75,7 +77,10 @@ void CpuBackend::Copy(const void* from, void* to, size_t bytes) {
 }
 
 void CpuBackend::Clear(void* device, size_t bytes) {
-  if (bytes > 0) std::memset(device, 0, bytes);
+  Enter();
+  ParallelFor(static_cast<int64_t>(bytes), kClearGrain, [&](int64_t begin, int64_t end) {
+    std::memset(static_cast<char*>(device) + begin, 0, static_cast<size_t>(end - begin));
+  });
 }
 
 void CpuBackend::Enter() {

@@ -1,5 +1,6 @@
 #include "kernels/backend.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <thread>
@@ -82,6 +83,18 @@ TEST(CpuBackend, AllocatesAlignedMemoryOfEverySize) {
     ASSERT_NE(p, nullptr);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(p) % 64, 0U);
     b->Free(p);
+  }
+}
+
+// Large memory on several threads.
+TEST(CpuBackend, ClearsTheseBytesAndNoOthers) {
+  const auto b = MakeCpuBackend(3);
+  for (const size_t bytes : {size_t{0}, size_t{1}, size_t{1000}, (size_t{5} << 20) + 7}) {
+    std::vector<uint8_t> memory(bytes + 2, 1);
+    b->Clear(memory.data() + 1, bytes);
+    EXPECT_EQ(memory.front(), 1);
+    EXPECT_EQ(memory.back(), 1);
+    EXPECT_EQ(std::count(memory.begin(), memory.end(), 0), static_cast<int64_t>(bytes));
   }
 }
 
