@@ -22,6 +22,9 @@ class Arena {
     Claim();
     base_.reset();
     base_ = AllocateOn(backend_, bytes, "activations");
+    // Its pages are made by all threads at once. In a run, one thread's first touch of a page
+    // would keep the others waiting at the end of each line.
+    backend_.Clear(base_.get(), bytes);
     size_ = bytes;
     ++generation_;
   }
