@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/plan/instructions/conv.h"
 #include "engine/plan/instructions/custom.h"
 #include "engine/plan/instructions/linear.h"
 
@@ -12,6 +13,12 @@ namespace {
 
 // Of smaller parameters the gradient is still in the cache when they are updated.
 constexpr int64_t kFewElements = 1 << 14;
+
+// Whether the line reads a layer's weights for the gradient of its input.
+bool IsBackwardData(const Instruction& line) {
+  return dynamic_cast<const LinearBackwardData*>(&line) != nullptr ||
+         dynamic_cast<const ConvBackwardData*>(&line) != nullptr;
+}
 
 class Finder {
  public:
@@ -30,7 +37,9 @@ class Finder {
         const PlanValue& root = RootOf(id);
         if (root.storage == Storage::kVariable) read_.insert(root.graph_value);
       }
-      if (auto* linear = dynamic_cast<LinearBackwardWeights*>(line->get())) Consider(linear);
+      if (auto* weights = dynamic_cast<WeightsGradient*>(line->get())) {
+        Consider((*line)->outputs[0], weights);
+      }
     }
   }
 
@@ -39,15 +48,15 @@ class Finder {
   void MoveWeightsBehindData() {
     auto& lines = lowering_.instructions;
     for (size_t i = 0; i + 1 < lines.size(); ++i) {
-      const auto* weights = dynamic_cast<const LinearBackwardWeights*>(lines[i].get());
-      if (weights == nullptr || !CanUpdate(*weights)) continue;
-      if (dynamic_cast<const LinearBackwardData*>(lines[i + 1].get()) == nullptr) continue;
+      const auto* weights = dynamic_cast<const WeightsGradient*>(lines[i].get());
+      if (weights == nullptr || !CanUpdate(lines[i]->outputs[0], *weights)) continue;
+      if (!IsBackwardData(*lines[i + 1])) continue;
       if (lines[i]->node == lines[i + 1]->node) std::swap(lines[i], lines[i + 1]);
     }
   }
-  bool CanUpdate(const LinearBackwardWeights& line) const {
-    return line.shape().in * line.shape().out >= kFewElements &&
-           gemm_.can_update(line.shape().dtype, line.Product());
+  bool CanUpdate(ValueId gradient, const WeightsGradient& line) const {
+    const Shape& shape = lowering_.values[static_cast<size_t>(gradient)].type.shape;
+    return shape.size() >= kFewElements && line.CanUpdate(gemm_);
   }
 
   // What lies in the same memory under other shapes.
@@ -76,12 +85,11 @@ class Finder {
     return lowering_.values[static_cast<size_t>(roots_[static_cast<size_t>(id)])];
   }
 
-  void Consider(LinearBackwardWeights* line) const {
-    const ValueId id = line->outputs[0];
+  void Consider(ValueId id, WeightsGradient* line) const {
     const PlanValue& gradient = lowering_.values[static_cast<size_t>(id)];
     if (gradient.storage != Storage::kGradient || uses_[static_cast<size_t>(id)] != 1) return;
     if (read_.contains(gradient.graph_value)) return;
-    if (line->shape().dtype != gradient.type.dtype || !CanUpdate(*line)) return;
+    if (!CanUpdate(id, *line)) return;
     line->parameter = gradient.graph_value;
   }
 

@@ -20,9 +20,20 @@ class BackwardUpdates {
   virtual ProductUpdate UpdateOf(int graph_value) = 0;
 };
 
+// What lines have in common that make the gradient of a layer's weights, their output 0, and may
+// update the weights by it instead: then nobody finds the gradient there.
+class WeightsGradient {
+ public:
+  virtual ~WeightsGradient() = default;
+  // Whether that gains anything, on a backend of these kernels.
+  virtual bool CanUpdate(const GemmKernels& gemm) const = 0;
+
+  int parameter = -1;  // set by FindBackwardUpdates: the graph value that may be updated here
+};
+
 // Pass: tells the lines that may update parameters so, and lets those of a layer's weights follow
-// what else reads these. Such a line alone makes the gradient, `gemm` takes it
-// (GemmKernels::can_update), and behind it no line reads the parameter and no custom operation,
+// what else reads these. Such a line alone makes the gradient, can update it
+// (WeightsGradient::CanUpdate), and behind it no line reads the parameter and no custom operation,
 // which may fail, would leave a step half done.
 void FindBackwardUpdates(Lowering& lowering, const GemmKernels& gemm);
 

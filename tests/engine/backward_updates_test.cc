@@ -115,6 +115,15 @@ void AddLayers(Graph& graph) {
             Linear(Dropout(Relu(Linear(l1, {.out = 150}, "l2")), 0.3, "d"), {.out = 5}, "l3"));
 }
 
+// A small convolution, a large one whose input has a gradient, and one in groups.
+void AddConvolutions(Graph& graph) {
+  const Var x = graph.Input("x", {{3, 7, 9}, DType::kFloat32});
+  const Var c1 = Relu(Conv2d(x, {.out_channels = 48}, "c1"));
+  const Var c2 = Relu(BatchNorm(Conv2d(c1, {.out_channels = 48, .bias = false}, "c2"), {}, "bn"));
+  const Var c3 = Relu(Conv2d(c2, {.out_channels = 96, .groups = 2}, "c3"));
+  LabelLoss(graph, Linear(c3, {.out = 5}, "l"));
+}
+
 // Says what it is asked to update, and updates it with a rate of 0.
 class Listener : public BackwardUpdates {
  public:
@@ -166,6 +175,16 @@ TEST(BackwardUpdates, AreOfLargeLinearLayersFromTheLastOn) {
     EXPECT_EQ(taken.begun.count, taken.sums.count);
     EXPECT_GT(taken.sums.count, 0);
   }
+}
+
+TEST(BackwardUpdates, AreOfLargeConvolutionsFromTheLastOn) {
+  Graph graph;
+  AddConvolutions(graph);
+  for (const DType dtype : {DType::kFloat32, DType::kFloat64}) {
+    EXPECT_THAT(TakenFrom(graph, {.dtype = dtype}).names, ElementsAre("c3/W", "c2/W"));
+  }
+  EXPECT_THAT(TakenFrom(graph, {.frozen = {"c3/W"}}).names, ElementsAre("c2/W"));
+  EXPECT_THAT(TakenFrom(graph, {.compute_dtype = DType::kBfloat16}).names, IsEmpty());
 }
 
 TEST(BackwardUpdates, AreNotMadeWhereTheStepIsNotBegun) {
@@ -244,6 +263,7 @@ TEST(BackwardUpdates, AreNotMadeWhereKernelsAreNotFasterSo) {
 }
 
 struct TrainOptions {
+  void (*add_layers)(Graph&) = AddLayers;
   bool keep_gradients = false;
   NetworkOptions network = {};
   UpdateHooks hooks = {};
@@ -274,7 +294,7 @@ struct Trained {
 
 Trained Train(const TrainOptions& options) {
   Graph graph;
-  AddLayers(graph);
+  options.add_layers(graph);
   const auto backend = options.make_backend();
   Network network(graph, *backend, options.network);
   network.algorithms().Parse(options.algorithms);
@@ -349,6 +369,41 @@ TEST(UpdatesInBackward, HaveTheBitsOfUpdatesBehindAllGradients) {
 // The kernels of this machine, whatever they can do.
 TEST(UpdatesInBackward, HaveTheBitsOfThisMachinesKernels) {
   ExpectSameTraining({.make_backend = [] { return MakeCpuBackend(2); }});
+}
+
+TEST(UpdatesInBackward, HaveTheBitsOfUpdatesBehindAllGradientsOfConvolutions) {
+  for (const std::string optimizer : {"sgd", "nesterov", "adamw"}) {
+    for (const DType dtype : {DType::kFloat32, DType::kFloat64}) {
+      const Trained trained = ExpectSameTraining({.add_layers = AddConvolutions,
+                                                  .network = {.dtype = dtype},
+                                                  .hooks = {.weight_decay = 1e-3},
+                                                  .optimizer = optimizer});
+      EXPECT_EQ(trained.message, "");
+      EXPECT_EQ(trained.updates, 5);
+    }
+  }
+  ExpectSameTraining(
+      {.add_layers = AddConvolutions, .make_backend = [] { return MakeCpuBackend(2); }});
+}
+
+// Which then takes none.
+TEST(UpdatesInBackward, LeaveTheMemoryOfGradientsOfConvolutionsAlone) {
+  Graph graph;
+  AddConvolutions(graph);
+  const auto backend = MakeCpuBackend(2);
+  Network network(graph, *backend, {});
+  const NamedTensors inputs = RandomInputs(graph, 6, 5);
+  const Tensor x = inputs.at("x").Cast(DType::kFloat32);
+  const int64_t ids[] = {0, 1, 2, 3, 4, 5};
+  Listener listener(network.variables());
+  network.Train({.x = x.data(), .labels = inputs.at("t").data(), .ids = ids, .rows = 6}, nullptr,
+                &listener);
+  const auto is_zero = [&](const std::string& name) {
+    const Tensor gradient = network.variables().GetGradient(name);
+    return SameBits(gradient, Tensor(gradient.dtype(), gradient.shape()));
+  };
+  EXPECT_TRUE(is_zero("c2/W"));
+  EXPECT_FALSE(is_zero("c1/W"));
 }
 
 TEST(UpdatesInBackward, GoWithFrozenParameters) {

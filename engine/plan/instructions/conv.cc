@@ -10,6 +10,10 @@ Layout LayoutOf(const PrepareContext& context, ValueId id) {
   return context.values[static_cast<size_t>(id)].layout;
 }
 
+int64_t WeightsSize(const ConvShape& shape) {
+  return shape.k * (shape.c / shape.groups) * shape.kh * shape.kw;
+}
+
 }  // namespace
 
 std::string ConvInstruction::kind() const {
@@ -77,8 +81,7 @@ void ConvForward::FoldBatchNorm(ValueId gamma, ValueId beta, ValueId mean, Value
 
 size_t ConvForward::FoldedBytes() const {
   if (folded_ < 0) return 0;
-  const auto weights =
-      static_cast<size_t>(shape_.k * shape_.c / shape_.groups * shape_.kh * shape_.kw);
+  const auto weights = static_cast<size_t>(WeightsSize(shape_));
   const size_t element = SizeOf(shape_.dtype);
   return Padded(weights * element) + Padded(static_cast<size_t>(shape_.k) * element);
 }
@@ -129,11 +132,28 @@ void ConvBackwardWeights::DescribeLayouts(LayoutGroups& groups) const {
   groups.Convolved(inputs[1]);
 }
 
-void ConvBackwardWeights::Run(const RunContext& context) {
+size_t ConvBackwardWeights::scratch_bytes() const {
+  const size_t kernels = ConvInstruction::scratch_bytes();
+  if (parameter < 0) return kernels;
+  return Padded(kernels) + static_cast<size_t>(WeightsSize(shape_)) * SizeOf(shape_.dtype);
+}
+
+void ConvBackwardWeights::Compute(const RunContext& context, void* dw) const {
   kernel_->Run({.x = context.at(inputs[0]),
                 .y = context.at(inputs[1]),
-                .dw = context.at(outputs[0]),
+                .dw = dw,
                 .scratch = KernelScratch(context)});
+}
+
+void ConvBackwardWeights::Run(const RunContext& context) {
+  if (context.updates == nullptr || parameter < 0) {
+    return Compute(context, context.at(outputs[0]));
+  }
+  void* const dw = static_cast<char*>(context.scratch) + Padded(ConvInstruction::scratch_bytes());
+  Compute(context, dw);
+  const ProductUpdate update = context.updates->UpdateOf(parameter);
+  context.backend->optimizer().Update(shape_.dtype, update.args, update.numbers,
+                                      WeightsSize(shape_), update.p, dw, update.s0, update.s1);
 }
 
 void BiasBackward::Prepare(const PrepareContext& context) {

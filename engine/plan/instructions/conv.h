@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/plan/backward_updates.h"
 #include "engine/plan/chooser.h"
 #include "engine/plan/instruction.h"
 #include "kernels/conv.h"
@@ -76,16 +77,21 @@ class ConvBackwardData : public ConvInstruction {
   ValueId y() const override { return inputs[0]; }
 };
 
-class ConvBackwardWeights : public ConvInstruction {
+// The gradient of the weights, or their update by it: the gradient then lies in the scratch memory,
+// which those of all layers share.
+class ConvBackwardWeights : public ConvInstruction, public WeightsGradient {
  public:
   ConvBackwardWeights(const ConvShape& shape, ValueId x, ValueId dy, ValueId dw)
       : ConvInstruction(shape, ConvPass::kBackwardWeights, {x, dy}, {dw}) {}
   void DescribeLayouts(LayoutGroups& groups) const override;
+  bool CanUpdate(const GemmKernels&) const override { return !IsHalf(shape_.dtype); }
+  size_t scratch_bytes() const override;
   void Run(const RunContext& context) override;
 
  private:
   ValueId x() const override { return inputs[0]; }
   ValueId y() const override { return inputs[1]; }
+  void Compute(const RunContext& context, void* dw) const;
 };
 
 // db[c] = sum of dy over everything else.

@@ -1,6 +1,5 @@
 #include "engine/plan/instructions/linear.h"
 
-#include "engine/plan/backward_updates.h"
 #include "engine/plan/layouts.h"
 
 namespace lockstep {
@@ -55,6 +54,10 @@ GemmArgs LinearBackwardWeights::Product() const {
           .ldb = shape_.in,
           .wide_c = true,
           .ldc = shape_.in};
+}
+
+bool LinearBackwardWeights::CanUpdate(const GemmKernels& gemm) const {
+  return !IsHalf(shape_.dtype) && gemm.can_update(shape_.dtype, Product());
 }
 
 void LinearBackwardWeights::Run(const RunContext& context) {

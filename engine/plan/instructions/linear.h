@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/plan/backward_updates.h"
 #include "engine/plan/instruction.h"
 
 namespace lockstep {
@@ -46,20 +47,19 @@ class LinearBackwardData : public Instruction {
 };
 
 // dW = dy^T * x, or the update of W by it.
-class LinearBackwardWeights : public Instruction {
+class LinearBackwardWeights : public Instruction, public WeightsGradient {
  public:
   LinearBackwardWeights(const LinearShape& shape, ValueId x, ValueId dy, ValueId dw)
       : Instruction({x, dy}, {dw}), shape_(shape) {}
   std::string kind() const override { return "linear backward weights"; }
   double flops() const override { return shape_.flops(); }
   void DescribeLayouts(LayoutGroups& groups) const override;
+  bool CanUpdate(const GemmKernels& gemm) const override;
   void Run(const RunContext& context) override;
-  const LinearShape& shape() const { return shape_; }
-  GemmArgs Product() const;  // without operands
-
-  int parameter = -1;  // set by FindBackwardUpdates: the graph value that may be updated here
 
  private:
+  GemmArgs Product() const;  // without operands
+
   LinearShape shape_;
 };
 
