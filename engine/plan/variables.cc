@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/tensor/host_array.h"
+#include "engine/tensor/zero_pages.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -49,8 +50,14 @@ void Variables::Allocate(const std::function<std::shared_ptr<void>(size_t)>& gra
   const bool shared = backend_.shares_host_memory();
   std::shared_ptr<void> on_host;
   if (gradient_memory) on_host = gradient_memory(static_cast<size_t>(parameter_bytes));
-  gradients_ = shared && on_host ? on_host : allocate(parameter_bytes, "gradients");
-  if (!shared) host_gradients_ = on_host;
+  if (!shared) {
+    gradients_ = allocate(parameter_bytes, "gradients");
+    host_gradients_ = on_host;
+  } else {
+    // Of what is updated in the backward pass they are never written.
+    gradients_ =
+        on_host ? on_host : AllocateZeroPages(static_cast<size_t>(parameter_bytes), "gradients");
+  }
   states_ = allocate(state_bytes, "running statistics");
   int64_t parameter_offset = 0, state_offset = 0;
   for (Entry& entry : entries_) {
