@@ -12,7 +12,7 @@
 namespace lockstep::cpu {
 
 // Algorithms, float32 unless said otherwise:
-//   winograd...      kernels/cpu/winograd, 3x3 stride 1
+//   winograd...      kernels/cpu/winograd, 3x3 or 5x5, stride 1
 //   onednn_direct    oneDNN's jit convolutions on blocked or NHWC pictures
 //   onednn_winograd  oneDNN's Winograd, machines with AVX-512 only
 //   tile_gemm        products on AMX tiles, pictures with channels last

@@ -10,8 +10,6 @@
 namespace lockstep::cpu {
 namespace {
 
-constexpr int64_t kSumPixels = 256;  // output pixels that one product of a weight gradient sums
-
 class ImplicitConv : public ConvKernel {
  public:
   ImplicitConv(const ConvShape& s, Isa isa)
@@ -194,7 +192,7 @@ class ImplicitBackwardWeights : public ImplicitConv {
  public:
   ImplicitBackwardWeights(const ConvShape& s, Isa isa, bool may_skip_zeros)
       : ImplicitConv(s, isa),
-        pictures_(std::clamp<int64_t>(kSumPixels / g_.pixels, 1, s.n)),
+        pictures_(g_.SummedPictures()),
         k_row_(RoundUp(g_.group_k, table_.lanes)),
         parts_(SumParts(s.n, static_cast<size_t>(part_size()) * sizeof(float))),
         picture_size_(g_.padded ? g_.group_c * g_.plane : s.c * s.h * s.w),
@@ -203,7 +201,7 @@ class ImplicitBackwardWeights : public ImplicitConv {
         k_vectors_(Multiples(2, table_.lanes)),
         dw_rows_(Multiples(g_.taps, k_row_)),
         k_lanes_(k_vectors_.size(), table_.lanes),
-        sparse_(g_, isa, pictures_, Channels::kFirst, may_skip_zeros) {
+        sparse_(g_, isa, Channels::kFirst, may_skip_zeros) {
     for (int64_t i = 0; i < pictures_ * g_.pixels; ++i) {
       const int64_t pixel = i % g_.pixels;
       pixels_.push_back(i / g_.pixels * picture_size_ +
@@ -214,7 +212,7 @@ class ImplicitBackwardWeights : public ImplicitConv {
   size_t scratch_bytes() const override {
     int64_t size = slots_ * slot_size() + parts_ * part_size();
     if (sparse_.fits()) {
-      size = std::max(size, slots_ * sparse_.slot_size() + parts_ * sparse_.part_size());
+      size = std::max(size, sparse_.scratch_size(parts_, slots_));
     }
     return static_cast<size_t>(size) * sizeof(float);
   }
@@ -222,7 +220,8 @@ class ImplicitBackwardWeights : public ImplicitConv {
   void Run(const ConvBuffers& b) override {
     const float* x = static_cast<const float*>(b.x);
     if (sparse_.Pays(static_cast<const float*>(b.y), x, g_.s.n * g_.s.c * g_.s.h * g_.s.w)) {
-      RunSparse(b);
+      sparse_.Run(x, static_cast<const float*>(b.y), Listed::kNonzeros, parts_, slots_,
+                  static_cast<float*>(b.scratch), static_cast<float*>(b.dw));
       return;
     }
     float* sums = static_cast<float*>(b.scratch) + slots_ * slot_size();
@@ -237,24 +236,6 @@ class ImplicitBackwardWeights : public ImplicitConv {
   }
 
  private:
-  void RunSparse(const ConvBuffers& b) const {
-    auto* const scratch = static_cast<float*>(b.scratch);
-    float* const sums = scratch + slots_ * sparse_.slot_size();
-    ForEachOnSlots(parts_, scratch, slots_, sparse_.slot_size(), [&](int64_t part, float* slot) {
-      float* const dw = sums + part * sparse_.part_size();
-      std::fill(dw, dw + sparse_.part_size(), 0.0F);
-      const int64_t end = g_.s.n * (part + 1) / parts_;
-      for (int64_t n = g_.s.n * part / parts_; n < end; n += pictures_) {
-        sparse_.AddPictures(static_cast<const float*>(b.x) + X(n, 0),
-                            static_cast<const float*>(b.y) + Y(n, 0), std::min(pictures_, end - n),
-                            Listed::kNonzeros, dw, slot);
-      }
-    });
-    ParallelFor(g_.group_k, 8, [&](int64_t begin, int64_t end) {
-      sparse_.Finish(sums, parts_, begin, end, static_cast<float*>(b.dw));
-    });
-  }
-
   int64_t group_size() const { return g_.taps * k_row_; }
   int64_t part_size() const { return g_.s.groups * group_size(); }
   int64_t x_size() const { return g_.padded ? RoundUp(pictures_ * picture_size_, 16) : 0; }

@@ -31,6 +31,11 @@ struct Geometry {
         plane((s.h + 2 * s.pad_h) * row),
         padded(s.pad_h > 0 || s.pad_w > 0) {}
 
+  // Pictures whose output pixels a weight gradient sums at once.
+  int64_t SummedPictures() const {
+    constexpr int64_t kPixels = 256;
+    return std::clamp<int64_t>(kPixels / pixels, 1, s.n);
+  }
   int64_t Filter(int64_t r, int64_t q) const { return r * s.dilation_h * row + q * s.dilation_w; }
   // Of every tap (c, r, q).
   Offsets Taps() const {

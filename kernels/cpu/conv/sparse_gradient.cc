@@ -76,18 +76,34 @@ gemm::Nonzero<float>* SparseGradient::List(Listed listed, const float* values, i
   return to;
 }
 
-SparseWeights::SparseWeights(const Geometry& geometry, Isa isa, int64_t pictures, Channels channels,
-                             bool allowed)
+SparseWeights::SparseWeights(const Geometry& geometry, Isa isa, Channels channels, bool allowed)
     : SparseGradient(geometry, isa, channels, allowed),
-      pictures_(pictures),
-      pictures_size_(RoundUp(pictures * PictureSize() + table_.lanes, 16)),
-      gradient_size_(channels == Channels::kLast ? RoundUp(pictures * g_.group_k * g_.pixels, 16)
+      pictures_(g_.SummedPictures()),
+      pictures_size_(RoundUp(pictures_ * PictureSize() + table_.lanes, 16)),
+      gradient_size_(channels == Channels::kLast ? RoundUp(pictures_ * g_.group_k * g_.pixels, 16)
                                                  : 0) {
-  for (int64_t i = 0; fits_ && i < pictures * g_.pixels; ++i) {
+  for (int64_t i = 0; fits_ && i < pictures_ * g_.pixels; ++i) {
     const int64_t pixel = i % g_.pixels, w = g_.s.out_w();
     windows_.push_back(static_cast<uint32_t>(i / g_.pixels * PictureSize() +
                                              g_.Pixel(pixel / w, pixel % w) * g_.group_c));
   }
+}
+
+void SparseWeights::Run(const float* x, const float* dy, Listed listed, int64_t parts,
+                        int64_t slots, float* scratch, float* dw) const {
+  const int64_t x_size = g_.group_c * g_.s.h * g_.s.w, y_size = g_.group_k * g_.pixels;
+  float* const sums = scratch + slots * slot_size();
+  ForEachOnSlots(parts, scratch, slots, slot_size(), [&](int64_t i, float* slot) {
+    float* const part = sums + i * part_size();
+    std::fill(part, part + part_size(), 0.0F);
+    const int64_t end = g_.s.n * (i + 1) / parts;
+    for (int64_t n = g_.s.n * i / parts; n < end; n += pictures_) {
+      AddPictures(x + n * x_size, dy + n * y_size, std::min(pictures_, end - n), listed, part,
+                  slot);
+    }
+  });
+  ParallelFor(g_.group_k, 8,
+              [&](int64_t begin, int64_t end) { Finish(sums, parts, begin, end, dw); });
 }
 
 void SparseWeights::AddPictures(const float* x, const float* dy, int64_t pictures, Listed listed,

@@ -57,22 +57,26 @@ class SparseGradient {
 // dw (k, c, kh, kw) of some pictures.
 class SparseWeights : public SparseGradient {
  public:
-  // `pictures` are summed at a time.
-  SparseWeights(const Geometry& geometry, Isa isa, int64_t pictures, Channels channels,
-                bool allowed = true);
+  SparseWeights(const Geometry& geometry, Isa isa, Channels channels, bool allowed = true);
 
   int64_t part_size() const { return g_.group_k * g_.s.kh * slice_; }
+  int64_t scratch_size(int64_t parts, int64_t slots) const {
+    return slots * slot_size() + parts * part_size();
+  }
+  // dw of all pictures, summed in `parts` by as many threads as there are slots.
+  void Run(const float* x, const float* dy, Listed listed, int64_t parts, int64_t slots,
+           float* scratch, float* dw) const;
+
+ private:
   int64_t slot_size() const {
     return pictures_size_ + gradient_size_ + ListSize(pictures_ * g_.pixels);
   }
-
-  // Adds up to `pictures` pictures to a part, which starts as zeros.
+  // Adds up to pictures_ pictures to a part, which starts as zeros.
   void AddPictures(const float* x, const float* dy, int64_t pictures, Listed listed, float* part,
                    float* slot) const;
   // Filters [begin, end) of dw from the sum of the parts; parts[0] is overwritten.
   void Finish(float* parts, int64_t count, int64_t begin, int64_t end, float* dw) const;
 
- private:
   const int64_t pictures_, pictures_size_;
   const int64_t gradient_size_;    // of a copy of dy (k, pictures, pixels), where it lies otherwise
   std::vector<uint32_t> windows_;  // where what a pixel saw starts, of several pictures

@@ -1,13 +1,9 @@
 #include "kernels/cpu/conv/window_conv.h"
 
-#include <algorithm>
-
 #include "kernels/cpu/conv/sparse_gradient.h"
 
 namespace lockstep::cpu {
 namespace {
-
-constexpr int64_t kSumPixels = 256;  // output pixels of a channel that are listed at once
 
 class WindowBackwardData : public ConvKernel {
  public:
@@ -45,42 +41,25 @@ class WindowBackwardWeights : public ConvKernel {
  public:
   WindowBackwardWeights(const ConvShape& s, Isa isa)
       : g_(s),
-        pictures_(std::clamp<int64_t>(kSumPixels / g_.pixels, 1, s.n)),
-        sparse_(g_, isa, pictures_, Channels::kLast),
+        sparse_(g_, isa, Channels::kLast),
         parts_(SumParts(s.n, static_cast<size_t>(sparse_.part_size()) * sizeof(float))),
         slots_(MaxSlots(parts_)) {}
 
   size_t scratch_bytes() const override {
-    return static_cast<size_t>(slots_ * sparse_.slot_size() + parts_ * sparse_.part_size()) *
-           sizeof(float);
+    return static_cast<size_t>(sparse_.scratch_size(parts_, slots_)) * sizeof(float);
   }
   size_t prepared_bytes() const override { return 0; }
   void PrepareWeights(const void*, void*) override {}
 
   void Run(const ConvBuffers& b) override {
     const auto* x = static_cast<const float*>(b.x);
-    const auto* dy = static_cast<const float*>(b.y);
-    const int64_t x_size = g_.s.c * g_.s.h * g_.s.w, y_size = g_.s.k * g_.pixels;
-    const Listed listed = sparse_.WhatCounts(x, g_.s.n * x_size);
-    auto* const scratch = static_cast<float*>(b.scratch);
-    float* const sums = scratch + slots_ * sparse_.slot_size();
-    ForEachOnSlots(parts_, scratch, slots_, sparse_.slot_size(), [&](int64_t part, float* slot) {
-      float* const dw = sums + part * sparse_.part_size();
-      std::fill(dw, dw + sparse_.part_size(), 0.0F);
-      const int64_t end = g_.s.n * (part + 1) / parts_;
-      for (int64_t n = g_.s.n * part / parts_; n < end; n += pictures_) {
-        sparse_.AddPictures(x + n * x_size, dy + n * y_size, std::min(pictures_, end - n), listed,
-                            dw, slot);
-      }
-    });
-    ParallelFor(g_.s.k, 8, [&](int64_t begin, int64_t end) {
-      sparse_.Finish(sums, parts_, begin, end, static_cast<float*>(b.dw));
-    });
+    const Listed listed = sparse_.WhatCounts(x, g_.s.n * g_.s.c * g_.s.h * g_.s.w);
+    sparse_.Run(x, static_cast<const float*>(b.y), listed, parts_, slots_,
+                static_cast<float*>(b.scratch), static_cast<float*>(b.dw));
   }
 
  private:
   const Geometry g_;
-  const int64_t pictures_;  // whose elements are listed at once
   const SparseWeights sparse_;
   const int64_t parts_, slots_;
 };
