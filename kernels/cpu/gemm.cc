@@ -121,12 +121,11 @@ void CpuGemm::Gemm(DType dtype, const GemmArgs& args) {
   }
 }
 
-// Elsewhere C travels to memory and back as it would without.
 bool CpuGemm::can_update(DType dtype, const GemmArgs& args) const {
   const int64_t rows_for_all = int64_t{2} * kEdge * GetThreads();
-  return dtype == DType::kFloat32 && RunsOnTiles(args) && amx::SuitsUpdates(args.k) &&
-         args.m >= rows_for_all && args.beta == 0 && args.bias == nullptr &&
-         args.activation == Activation::kIdentity;
+  const bool sinks = RunsOnTiles(args) ? amx::SuitsUpdates(args.k) : args.k <= gemm::kSinkSteps;
+  return dtype == DType::kFloat32 && sinks && args.m >= rows_for_all && args.beta == 0 &&
+         args.bias == nullptr && args.activation == Activation::kIdentity;
 }
 
 void CpuGemm::GemmUpdate(DType dtype, const GemmArgs& args, const ProductUpdate& update) {
@@ -136,7 +135,17 @@ void CpuGemm::GemmUpdate(DType dtype, const GemmArgs& args, const ProductUpdate&
   const gemm::Product<float> whole = FromArgs<float>(args);
   const gemm::BlockUpdate update_block(update_, update, whole);
   const auto run_part = [&](const gemm::Product<float>& part) {
-    amx::RunTileUpdate(part, table_->product_f32, update_block);
+    if (RunsOnTiles(args)) return amx::RunTileUpdate(part, table_->product_f32, update_block);
+    struct Part {
+      const gemm::Product<float>& product;
+      const gemm::BlockUpdate& update;
+    } taking{part, update_block};
+    const auto take = [](void* self, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                         bool) {
+      const auto& [product, update] = *static_cast<const Part*>(self);
+      update(product.c + row * product.c_m + column, rows, columns, product.c + column);
+    };
+    table_->product_rows_f32(part, {take, &taking});
   };
   RunParallel(whole, run_part, CutRows);
 }

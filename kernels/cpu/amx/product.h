@@ -15,12 +15,6 @@ namespace lockstep::cpu::amx {
 bool HoldsAll(const float* first, int64_t lines, int64_t line_stride, int64_t steps,
               int64_t step_stride);
 
-// Takes C by groups of neighbouring rows, while they are in the cache: rows [row, row + rows) and
-// some columns lie where those of the first rows would, which the next group's take over.
-struct RowsSink {
-  void (*take)(void* self, int64_t row, int64_t rows, int64_t column, int64_t columns, bool finite);
-  void* self;
-};
 // Products with a sink have no more steps: where there is little to do for an element C is written
 // along its rows.
 constexpr int64_t kFewSteps = 128;
@@ -31,7 +25,7 @@ constexpr int64_t kFewSteps = 128;
 // count as 0, so that elements below 1e-33 lose digits. With a sink there are at most
 // kFewSteps, C's columns are neighbours, nothing is added to it, and there are neither bias nor
 // ReLU.
-bool RunProduct(const gemm::Product<float>& product, const RowsSink* sink = nullptr);
+bool RunProduct(const gemm::Product<float>& product, const gemm::RowsSink* sink = nullptr);
 
 }  // namespace lockstep::cpu::amx
 

@@ -145,7 +145,7 @@ class Packer {
 // that storing need not wait for the tiles.
 class Run {
  public:
-  Run(const Product<float>& p, const Pass& pass, Way way, const RowsSink* sink)
+  Run(const Product<float>& p, const Pass& pass, Way way, const gemm::RowsSink* sink)
       : p_(p), transposed_(Transposed(p)), pass_(pass), way_(way), sink_(sink) {}
 
   // Whether all sums are finite.
@@ -245,7 +245,7 @@ class Run {
   const Product<float> transposed_;
   const Pass& pass_;
   const Way way_;
-  const RowsSink* const sink_;                // or null
+  const gemm::RowsSink* const sink_;          // or null
   __m512i largest_ = _mm512_setzero_si512();  // of the magnitudes of sums
   int turn_ = 0;
   Square pending_ = {};  // without sums: none
@@ -254,7 +254,7 @@ class Run {
 };
 
 // Whether all sums are finite.
-bool RunPass(const Product<float>& p, const Pass& pass, Way way, const RowsSink* sink) {
+bool RunPass(const Product<float>& p, const Pass& pass, Way way, const gemm::RowsSink* sink) {
   alignas(64) char packed_a[kPackedBytes];
   const int64_t panel = CeilDiv(pass.depth, kSteps) * kBlockBytes;
   const int64_t max_rows = Min(kPackedBytes / (2 * panel) * kEdge, kMaxRows);
@@ -292,7 +292,7 @@ bool HoldsAll(const float* first, int64_t lines, int64_t line_stride, int64_t st
   return AreHeld(largest);
 }
 
-bool RunProduct(const Product<float>& p, const RowsSink* sink) {
+bool RunProduct(const Product<float>& p, const gemm::RowsSink* sink) {
   if (p.m <= 0 || p.n <= 0) return true;
   const bool streams_a = sink != nullptr || StreamsA(p);
   const Product<float> product = streams_a ? Transposed(p) : p;

@@ -33,7 +33,7 @@ class Updates {
 
   // Where tiles do.
   void Run() {
-    const RowsSink sink{Take, this};
+    const gemm::RowsSink sink{Take, this};
     RunProduct(product_, &sink);
   }
   // Behind all others, whose scratch may be their place in C.

@@ -14,6 +14,7 @@ namespace {
 
 // Of one pass over k: a panel of two vectors stays in the L1 cache.
 constexpr int64_t kMaxDepth = 512;
+static_assert(gemm::kSinkSteps <= kMaxDepth);  // one pass
 
 // Passes over k, of CeilDiv(k, passes) steps but the last one. An element of C is the sum of its
 // passes, each a sum from zero in the order of k: every way of making a product keeps to this, so

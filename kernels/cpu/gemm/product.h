@@ -26,11 +26,25 @@ struct Product {
   bool relu;
 };
 
+// Steps of products that a sink may take.
+constexpr int64_t kSinkSteps = 512;
+
+// Takes C by groups of neighbouring rows, while they are in the cache: rows [row, row + rows) and
+// some columns lie where those of the first rows would, which the next group's take over. `finite`:
+// false where the sums may be wrong for want of range; only AMX's (amx/product.h) ever are.
+struct RowsSink {
+  void (*take)(void* self, int64_t row, int64_t rows, int64_t column, int64_t columns, bool finite);
+  void* self;
+};
+
 // One instruction set's implementation.
 struct Table {
   int lanes;  // float32 elements a vector register holds
   void (*product_f32)(const Product<float>& product);
   void (*product_f64)(const Product<double>& product);
+  // Of at most kSinkSteps steps; C's columns are neighbours, nothing is added to it, and there are
+  // neither bias nor ReLU.
+  void (*product_rows_f32)(const Product<float>& product, const RowsSink& sink);
   // Whether the product would leave out the zeros of A, which it does where they are many enough:
   // the bits are the same.
   bool (*skips_zeros_f32)(const Product<float>& product);

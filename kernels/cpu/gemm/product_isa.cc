@@ -67,10 +67,10 @@ void PackRows(const T* a, int64_t a_m, int64_t a_k, int64_t depth, int rows, T* 
   }
 }
 
-// The tiles of rows [i0, i0 + rows) over all panels of the packed block.
+// The tiles of rows [i0, i0 + rows) over all panels of the packed block, to C from row `c_row` on.
 template <typename T>
-void RowOfTiles(const Product<T>& p, int64_t i0, int rows, int64_t k0, int64_t depth, int64_t j0,
-                int64_t columns, const T* packed) {
+void RowOfTiles(const Product<T>& p, int64_t i0, int rows, int64_t c_row, int64_t k0, int64_t depth,
+                int64_t j0, int64_t columns, const T* packed) {
   const bool last = k0 + depth == p.k, in_place = ReadsInPlace(p);
   alignas(64) T rows_packed[kMaxRows * kMaxDepth + kRowElements<T>];
   TileArgs<T> t;
@@ -97,7 +97,7 @@ void RowOfTiles(const Product<T>& p, int64_t i0, int rows, int64_t k0, int64_t d
       t.b = p.b + k0 * p.b_k + j0 + j;
       t.b_k = p.b_k;
     }
-    t.c = p.c + i0 * p.c_m + (j0 + j) * p.c_n;
+    t.c = p.c + c_row * p.c_m + (j0 + j) * p.c_n;
     t.columns = static_cast<int>(Min(columns - j, vectors * kLanes<T>));
     t.bias_n = last && p.bias_n != nullptr ? p.bias_n + j0 + j : nullptr;
     t.plain = !t.accumulate && t.bias_m == nullptr && t.bias_n == nullptr && !t.relu;
@@ -107,7 +107,7 @@ void RowOfTiles(const Product<T>& p, int64_t i0, int rows, int64_t k0, int64_t d
 
 // Vectors run along n.
 template <typename T>
-void ProductAlongN(const Product<T>& p) {
+void ProductAlongN(const Product<T>& p, const RowsSink* sink = nullptr) {
   constexpr int64_t kPacked = kPackedBytes / static_cast<int64_t>(sizeof(T));
   alignas(64) T packed[kPacked];
   const int64_t depths = Passes(p.k);
@@ -124,7 +124,8 @@ void ProductAlongN(const Product<T>& p) {
       for (int64_t tile = 0; tile < row_tiles; ++tile) {
         const int64_t i0 = p.m * tile / row_tiles;
         const int rows = static_cast<int>(p.m * (tile + 1) / row_tiles - i0);
-        RowOfTiles(p, i0, rows, k0, depth, j0, columns, packed);
+        RowOfTiles(p, i0, rows, sink != nullptr ? 0 : i0, k0, depth, j0, columns, packed);
+        if (sink != nullptr) sink->take(sink->self, i0, rows, j0, columns, true);
       }
     }
   }
@@ -169,11 +170,20 @@ void Run(const Product<T>& p) {
   }
 }
 
+void RunRows(const Product<float>& p, const RowsSink& sink) {
+  if (p.m <= 0 || p.n <= 0) return;
+  if (SkippingZerosPays(p, Cost(p))) {
+    ProductSkippingZeros(p, &sink);
+  } else {
+    ProductAlongN(p, &sink);
+  }
+}
+
 }  // namespace
 
 extern const gemm::Table kGemmTable;
 const gemm::Table kGemmTable = {
-    kLanes<float>, Run<float>, Run<double>, SkipsZeros<float>, SkipsZeros<double>,
+    kLanes<float>, Run<float>, Run<double>, RunRows, SkipsZeros<float>, SkipsZeros<double>,
 };
 
 }  // namespace lockstep::cpu::LOCKSTEP_ISA

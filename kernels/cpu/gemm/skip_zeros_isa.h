@@ -20,6 +20,7 @@ namespace lockstep::cpu::LOCKSTEP_ISA {
 namespace {
 
 using gemm::Product;
+using gemm::RowsSink;
 
 // A strip of B is kStripVectors vectors wide and as deep as the L1 cache holds.
 constexpr int kStripDepth = 26 * 1024 / (kStripVectors * kVectorBytes);
@@ -27,6 +28,8 @@ constexpr int kMaxStrips = (kMaxDepth + kStripDepth - 1) / kStripDepth;  // of o
 
 // Rows of A whose lists and sums are held at once.
 constexpr int kListedRows = 512;
+// With a sink, so that what it takes of C is in the cache.
+constexpr int kSinkRows = 128;
 template <typename T>
 constexpr int64_t kListed = 512 * 1024 / (2 * int64_t{sizeof(T)});
 
@@ -86,14 +89,15 @@ int32_t ListRow(const T* a, int64_t depth, Nonzero<T>* elements, int32_t count, 
   return count;
 }
 
-// Lists rows from i0 on until the lists are full; returns the number of rows.
+// Lists rows from i0 on until the lists are full, or have `max_rows`; returns the number of rows.
 template <typename T>
-int64_t ListRows(const Product<T>& p, int64_t i0, int64_t k0, int64_t depth, Lists<T>& lists) {
+int64_t ListRows(const Product<T>& p, int64_t i0, int64_t max_rows, int64_t k0, int64_t depth,
+                 Lists<T>& lists) {
   constexpr int kTransposed = 16;
   alignas(64) T transposed[kTransposed * kMaxDepth];
   int32_t count = 0;
   int64_t listed = 0;
-  const int64_t rows = Min(p.m - i0, kListedRows);
+  const int64_t rows = Min(p.m - i0, max_rows);
   while (listed < rows && count + kTransposed * depth <= kListed<T>) {
     const T* a = p.a + (i0 + listed) * p.a_m + k0 * p.a_k;
     int64_t a_m = p.a_m;
@@ -212,9 +216,9 @@ Columns ColumnsOf(const Product<T>& p, int64_t index, int64_t strips) {
           Min(vectors * (index + 1) / strips * kLanes<T>, p.n)};
 }
 
-// The rows of A that are listed, of one pass.
+// The rows of A that are listed, of one pass, and where the first one's sums lie in C.
 struct Block {
-  int64_t i0, rows, k0, depth;
+  int64_t i0, rows, k0, depth, c_row;
 };
 
 // The rows of a block against `columns` of B; `next` are the columns that follow.
@@ -251,7 +255,7 @@ void SumColumns(const Product<T>& p, const Lists<T>& lists, const Block& block, 
         end = all + steps;
       }
       T* row_sums = sums + r * kStripColumns<T>;
-      T* c = p.c + (block.i0 + r) * p.c_m + j0;
+      T* c = p.c + (block.c_row + r) * p.c_m + j0;
       FetchRuns(fetch_a_row, &fetch);
       if (r + 1 < rows) {
         Prefetch(lists.elements + first[kMaxStrips + 1],
@@ -267,18 +271,25 @@ void SumColumns(const Product<T>& p, const Lists<T>& lists, const Block& block, 
 }
 
 template <typename T>
-void ProductSkippingZeros(const Product<T>& p) {
+void ProductSkippingZeros(const Product<T>& p, const RowsSink* sink = nullptr) {
   Lists<T> lists;
   const int64_t passes = Passes(p.k), max_depth = CeilDiv(p.k, passes);
   const int64_t strips = CeilDiv(CeilDiv(p.n, kLanes<T>), kStripVectors);
   for (int64_t k0 = 0; k0 < p.k; k0 += max_depth) {
-    Block block = {0, 0, k0, Min(max_depth, p.k - k0)};
+    Block block = {0, 0, k0, Min(max_depth, p.k - k0), 0};
     for (; block.i0 < p.m; block.i0 += block.rows) {
-      block.rows = ListRows(p, block.i0, k0, block.depth, lists);
+      const int64_t max_rows = sink != nullptr ? kSinkRows : kListedRows;
+      block.rows = ListRows(p, block.i0, max_rows, k0, block.depth, lists);
+      block.c_row = sink != nullptr ? 0 : block.i0;
       for (int64_t strip = 0; strip < strips; ++strip) {
         const Columns next =
             strip + 1 < strips ? ColumnsOf(p, strip + 1, strips) : Columns{p.n, p.n};
-        SumColumns(p, lists, block, ColumnsOf(p, strip, strips), next);
+        const Columns columns = ColumnsOf(p, strip, strips);
+        SumColumns(p, lists, block, columns, next);
+        if (sink != nullptr) {
+          sink->take(sink->self, block.i0, block.rows, columns.begin, columns.end - columns.begin,
+                     true);
+        }
       }
     }
   }
