@@ -11,6 +11,7 @@
 #include "kernels/dtype.h"
 #include "kernels/elementwise.h"
 #include "kernels/layout.h"
+#include "kernels/pooled_conv.h"
 
 namespace lockstep {
 
@@ -84,6 +85,12 @@ class ConvKernels {
   virtual std::unique_ptr<ConvKernel> Make(const ConvShape& shape, ConvPass pass,
                                            const std::string& algorithm, Layout x,
                                            Layout y) const = 0;
+  // Whether MakePooled() takes this shape, as one that gains by it.
+  virtual bool can_pool(const ConvShape&) const { return false; }
+  // With max pooling by 2x2 behind it; x is plain.
+  virtual std::unique_ptr<PooledConvKernel> MakePooled(const ConvShape&, Layout /*y*/) const {
+    return nullptr;
+  }
   // Layouts worth trying for a picture of `c` channels, the likeliest best first; never empty.
   virtual std::vector<Layout> Layouts(int64_t c, DType dtype) const = 0;
 };

@@ -1,6 +1,9 @@
 #include "engine/plan/fusion.h"
 
 #include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "engine/plan/instructions/conv.h"
@@ -8,13 +11,15 @@
 #include "engine/plan/instructions/linear.h"
 #include "engine/plan/instructions/norm.h"
 #include "engine/plan/instructions/pool.h"
+#include "engine/plan/instructions/pooled_conv.h"
 
 namespace lockstep {
 namespace {
 
 class Fuser {
  public:
-  Fuser(Lowering& lowering, const std::set<ValueId>& kept) : lowering_(lowering), kept_(kept) {
+  Fuser(Lowering& lowering, const std::set<ValueId>& kept, const ConvKernels& kernels)
+      : lowering_(lowering), kept_(kept), kernels_(kernels) {
     Index();
   }
 
@@ -28,6 +33,7 @@ class Fuser {
       if (auto* conv = As<ConvForward>(i)) {
         FoldNorm(conv);
         FuseRelu(conv);
+        FusePooling(conv);
       }
       if (auto* linear = As<LinearForward>(i)) FuseRelu(linear);
     }
@@ -194,13 +200,78 @@ class Fuser {
     Remove(relu);
   }
 
+  // The max pooling that follows a convolution, and in training what follows from it.
+  struct Pooling {
+    PoolForward* forward = nullptr;
+    PoolBackward* backward = nullptr;  // null where the convolution gets no gradient
+    ConvBackwardWeights* weights = nullptr;
+  };
+
+  // If nobody else reads what the convolution makes, and the gradient of that.
+  std::optional<Pooling> PoolingOf(const ConvForward& conv) const {
+    Pooling found;
+    for (const size_t i : Readers(conv.outputs[0])) {
+      if (auto* forward = As<PoolForward>(i); forward != nullptr && found.forward == nullptr) {
+        found.forward = forward;
+      } else if (auto* back = As<PoolBackward>(i); back != nullptr && found.backward == nullptr) {
+        found.backward = back;
+      } else {
+        return std::nullopt;
+      }
+    }
+    if (found.forward == nullptr || kept_.contains(conv.outputs[0])) return std::nullopt;
+    if (found.backward == nullptr) return found;
+    found.weights = OnlyReader<ConvBackwardWeights>(found.backward->outputs[0]);
+    return found.weights != nullptr ? std::optional(found) : std::nullopt;
+  }
+
+  static bool IsByTwo(const PoolShape& s) {
+    return s.kind == PoolKind::kMax && s.kh == 2 && s.kw == 2 && s.stride_h == 2 &&
+           s.stride_w == 2 && s.pad_h == 0 && s.pad_w == 0;
+  }
+
+  void FusePooling(ConvForward* conv) {
+    if (conv->activation != Activation::kIdentity || conv->folds()) return;
+    const std::optional<Pooling> pooling = PoolingOf(*conv);
+    if (!pooling || !IsByTwo(pooling->forward->shape())) return;
+    const ConvShape shape = conv->shape();
+    if (!kernels_.can_pool(shape)) return;
+    std::optional<ValueId> places;
+    if (pooling->backward != nullptr) {
+      const ValueId y = pooling->forward->outputs[0];
+      const Shape y_shape = lowering_.shape(y);
+      const TensorType type{Shape({y_shape[0], y_shape.row_size()}), DType::kUint8};
+      places = lowering_.Temporary(lowering_.value(y).name + "/places", type);
+      const ConvBackwardWeights& weights = *pooling->weights;
+      Replace(&weights, std::make_unique<PooledConvBackwardWeights>(shape, weights.inputs[0],
+                                                                    pooling->backward->inputs[0],
+                                                                    *places, weights.outputs[0]));
+      Remove(pooling->backward);
+    }
+    Replace(pooling->forward, std::make_unique<PooledConvForward>(
+                                  shape, conv->inputs, pooling->forward->outputs[0], places));
+    Remove(conv);
+  }
+
+  void Replace(const Instruction* old, std::unique_ptr<Instruction> next) {
+    next->node = old->node;
+    next->node_name = old->node_name;
+    next->phase = old->phase;
+    for (auto& slot : lowering_.instructions) {
+      if (slot.get() == old) slot = std::move(next);
+    }
+  }
+
   Lowering& lowering_;
   const std::set<ValueId>& kept_;
+  const ConvKernels& kernels_;
   std::vector<std::vector<size_t>> readers_;
 };
 
 }  // namespace
 
-void Fuse(Lowering& lowering, const std::set<ValueId>& kept) { Fuser(lowering, kept).Run(); }
+void Fuse(Lowering& lowering, const std::set<ValueId>& kept, const ConvKernels& kernels) {
+  Fuser(lowering, kept, kernels).Run();
+}
 
 }  // namespace lockstep

@@ -28,6 +28,10 @@ class ForcedConv : public ConvKernels {
                                    Layout y) const override {
     return base_.Make(shape, pass, algorithm, x, y);
   }
+  bool can_pool(const ConvShape& shape) const override { return base_.can_pool(shape); }
+  std::unique_ptr<PooledConvKernel> MakePooled(const ConvShape& shape, Layout y) const override {
+    return base_.MakePooled(shape, y);
+  }
   std::vector<Layout> Layouts(int64_t c, DType dtype) const override {
     const auto layouts = base_.Layouts(c, dtype);
     return {layouts[std::min(static_cast<size_t>(policy_), layouts.size() - 1)]};

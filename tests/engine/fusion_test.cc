@@ -6,8 +6,12 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
+#include <string>
 
 #include "engine/graph/layers.h"
+#include "tests/engine/compare.h"
+#include "tests/engine/forced_backend.h"
 #include "tests/engine/gradient_check.h"
 #include "tests/engine/network_runner.h"
 #include "tests/engine/test_networks.h"
@@ -21,9 +25,10 @@ class Fusion : public testing::Test {
   Var x_ = graph_.Input("x", {{8, 6, 6}, DType::kFloat32});
 
   // Lines of each kind, with reorders left out.
-  std::map<std::string, int> Lines(Mode mode) {
+  std::map<std::string, int> Lines(Mode mode) { return LinesOf(graph_, mode); }
+  static std::map<std::string, int> LinesOf(const Graph& graph, Mode mode) {
     TestDevice device;
-    NetworkRunner runner(device, graph_, DType::kFloat32);
+    NetworkRunner runner(device, graph, DType::kFloat32);
     const auto plan = runner.MakePlan({.mode = mode, .batch = 2});
     std::map<std::string, int> lines;
     for (size_t i = 0; i < plan->lines(); ++i) ++lines[plan->line(i).kind()];
@@ -153,6 +158,119 @@ TEST_F(Fusion, BiasThatIsReadTwiceIsSummedInFront) {
   const BiasSum fused = SumOfBias(graph_, true), plain = SumOfBias(graph_, false);
   EXPECT_EQ(fused.bytes, plain.bytes);
   ExpectSameSums(fused, plain);
+}
+
+// A convolution of few taps over the input, with max pooling behind it.
+class FusionOfConvAndPool : public Fusion {
+ protected:
+  Var Conv(Var x, const std::string& name = "conv") {
+    return Conv2d(x, {.out_channels = 5, .kernel_h = 1, .kernel_w = 3}, name);
+  }
+  void ExpectApart() {
+    EXPECT_TRUE(Lines(Mode::kTrain).contains("conv backward weights"));
+    EXPECT_FALSE(Lines(Mode::kTrain).contains("conv and pool forward"));
+  }
+};
+
+TEST_F(FusionOfConvAndPool, BecomeOne) {
+  SquaredLoss(graph_, MaxPool2d(Conv(x_), {.cover_all = true}));
+  const auto lines = Lines(Mode::kTrain);
+  EXPECT_EQ(lines.at("conv and pool forward"), 1);
+  EXPECT_EQ(lines.at("conv and pool backward weights"), 1);
+  for (const char* gone :
+       {"conv forward", "conv backward weights", "pool forward", "pool backward"}) {
+    EXPECT_FALSE(lines.contains(gone)) << gone;
+  }
+  for (const Mode mode : {Mode::kEvaluate, Mode::kPredict}) {
+    EXPECT_EQ(Lines(mode).at("conv and pool forward"), 1);
+    EXPECT_FALSE(Lines(mode).contains("pool forward"));
+  }
+}
+
+TEST_F(FusionOfConvAndPool, HaveTheResultsOfTwo) {
+  Var x = MaxPool2d(Conv2d(x_, {.out_channels = 16, .kernel_h = 1, .kernel_w = 3}, "conv"), {});
+  x = MaxPool2d(Tanh(Conv2d(x, Conv3x3(24, true), "second")), {.cover_all = true});
+  LabelLoss(graph_, Linear(x, {.out = 3}, "l"));
+  NamedTensors inputs = RandomInputs(graph_, 7, 1);
+  inputs.at("x") = inputs.at("x").Cast(DType::kFloat32);
+  struct Results {
+    double loss;
+    NamedTensors arrays;
+  };
+  const auto run = [&](int policy, bool fuse) {
+    TestDevice device(std::make_unique<ForcedBackend>(2, policy, ""), {.fixed = true});
+    NetworkRunner runner(device, graph_, DType::kFloat32);
+    const auto plan = runner.MakePlan({.batch = 7, .fuse = fuse});
+    Results results{NetworkRunner::Run(*plan, inputs).loss, {}};
+    for (const char* name : {"conv/W", "conv/b", "second/W", "l/W"}) {
+      results.arrays[name] = runner.variables.GetGradient(name);
+    }
+    results.arrays["y"] = runner.Predict(inputs.at("x"), fuse);
+    return results;
+  };
+  // Plain pictures, blocks and channels last.
+  for (const int policy : {0, 1, 2}) {
+    const Results found = run(policy, true), wanted = run(policy, false);
+    EXPECT_NEAR(found.loss, wanted.loss, 1e-6 * wanted.loss);
+    for (const auto& [name, array] : wanted.arrays) {
+      ExpectClose(found.arrays.at(name), array, 1e-5, name);
+    }
+  }
+}
+
+TEST_F(FusionOfConvAndPool, StayApartWhereOthersReadTheConvolution) {
+  const Var conv = Conv(x_);
+  const Var both[] = {Flatten(MaxPool2d(conv, {})), Flatten(conv)};
+  SquaredLoss(graph_, Linear(Concat(both), {.out = 2}, "l"));
+  ExpectApart();
+  EXPECT_EQ(Lines(Mode::kEvaluate).at("conv forward"), 1);
+}
+
+TEST_F(FusionOfConvAndPool, StayApartBehindLayersThatLearn) {
+  SquaredLoss(graph_, MaxPool2d(Conv(Conv(x_, "first")), {}));
+  ExpectApart();
+  EXPECT_EQ(Lines(Mode::kEvaluate).at("conv and pool forward"), 1);
+}
+
+TEST_F(FusionOfConvAndPool, StayApartUnderOtherPoolings) {
+  const Pool2dOptions others[] = {
+      {.stride_h = 1}, {.kernel_h = 3}, {.kernel_w = 1}, {.pad_h = 1}, {.pad_w = 1}};
+  for (const Pool2dOptions& options : others) {
+    Graph graph;
+    SquaredLoss(graph, MaxPool2d(Conv(graph.Input("x", {{8, 6, 6}, DType::kFloat32})), options));
+    EXPECT_FALSE(LinesOf(graph, Mode::kTrain).contains("conv and pool forward"));
+  }
+}
+
+TEST_F(FusionOfConvAndPool, StayApartUnderAverages) {
+  SquaredLoss(graph_, AveragePool2d(Conv(x_), {}));
+  ExpectApart();
+}
+
+TEST_F(FusionOfConvAndPool, StayApartWhereTheInputsGradientIsWanted) {
+  SquaredLoss(graph_, MaxPool2d(Conv(x_), {}));
+  TestDevice device;
+  NetworkRunner runner(device, graph_, DType::kFloat32);
+  const auto plan = runner.MakePlan({.batch = 2, .input_gradients = true});
+  for (size_t i = 0; i < plan->lines(); ++i)
+    EXPECT_NE(plan->line(i).kind(), "conv and pool forward");
+}
+
+// A frozen convolution needs no places.
+TEST_F(FusionOfConvAndPool, BecomeOneWithoutAGradient) {
+  SquaredLoss(graph_, Linear(MaxPool2d(Conv(x_), {}), {.out = 2}, "l"));
+  TestDevice device;
+  NetworkRunner runner(device, graph_, DType::kFloat32, {"conv/W", "conv/b"});
+  const auto plan = runner.MakePlan({.batch = 2});
+  std::set<std::string> kinds;
+  for (size_t i = 0; i < plan->lines(); ++i) {
+    kinds.insert(plan->line(i).kind());
+    if (plan->line(i).kind() == "conv and pool forward") {
+      EXPECT_EQ(plan->line(i).outputs.size(), 1);
+    }
+  }
+  EXPECT_TRUE(kinds.contains("conv and pool forward"));
+  EXPECT_FALSE(kinds.contains("conv and pool backward weights"));
 }
 
 TEST_F(Fusion, FusedDropoutDrawsTheSameMask) {

@@ -26,6 +26,7 @@ class ConvInstruction : public Instruction {
   void Prepare(const PrepareContext& context) override;
   double EstimateSeconds(const PrepareContext& context) const override;
   size_t scratch_bytes() const override;
+  const ConvShape& shape() const { return shape_; }
 
  protected:
   virtual ValueId x() const = 0;
@@ -54,6 +55,7 @@ class ConvForward : public ConvInstruction {
   // Evaluation only: a batch normalisation folded into weights and bias. Its gamma, beta, mean and
   // variance are then inputs behind those above.
   void FoldBatchNorm(ValueId gamma, ValueId beta, ValueId mean, ValueId variance, double eps);
+  bool folds() const { return folded_ >= 0; }
 
  private:
   ValueId x() const override { return inputs[0]; }

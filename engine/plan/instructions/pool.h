@@ -17,6 +17,7 @@ class PoolForward : public Instruction {
   void DescribeLayouts(LayoutGroups& groups) const override;
   void Prepare(const PrepareContext& context) override;
   void Run(const RunContext& context) override;
+  const PoolShape& shape() const { return shape_; }
 
  private:
   PoolShape shape_;
@@ -33,6 +34,7 @@ class PoolBackward : public Instruction {
   void Run(const RunContext& context) override;
   // Whether every element of dy goes to one of dx, so that both have the same sums.
   bool keeps_sums() const;
+  const PoolShape& shape() const { return shape_; }
 
  private:
   PoolShape shape_;

@@ -5,6 +5,7 @@
 #include "kernels/cpu/conv/im2col_conv.h"
 #include "kernels/cpu/conv/implicit_conv.h"
 #include "kernels/cpu/conv/onednn_conv.h"
+#include "kernels/cpu/conv/pooled_conv.h"
 #include "kernels/cpu/conv/reference.h"
 #include "kernels/cpu/conv/tile_conv.h"
 #include "kernels/cpu/conv/window_conv.h"
@@ -119,6 +120,12 @@ std::unique_ptr<ConvKernel> CpuConv::Make(const ConvShape& shape, ConvPass pass,
     return MakeOnednnConv(shape, pass, OnednnAlgorithm::kWinograd, x, y);
   }
   return MakeWinograd(shape, pass, algorithm, x, y, gemm_->isa());
+}
+
+bool CpuConv::can_pool(const ConvShape& shape) const { return CanPoolConv(shape); }
+
+std::unique_ptr<PooledConvKernel> CpuConv::MakePooled(const ConvShape& shape, Layout y) const {
+  return MakePooledConv(shape, y, gemm_->isa());
 }
 
 std::vector<Layout> CpuConv::Layouts(int64_t c, DType dtype) const {

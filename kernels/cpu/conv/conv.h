@@ -30,6 +30,8 @@ class CpuConv : public ConvKernels {
                                       bool exact) const override;
   std::unique_ptr<ConvKernel> Make(const ConvShape& shape, ConvPass pass,
                                    const std::string& algorithm, Layout x, Layout y) const override;
+  bool can_pool(const ConvShape& shape) const override;
+  std::unique_ptr<PooledConvKernel> MakePooled(const ConvShape& shape, Layout y) const override;
   std::vector<Layout> Layouts(int64_t c, DType dtype) const override;
 
  private:

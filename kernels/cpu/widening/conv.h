@@ -23,6 +23,10 @@ class WideningConv final : public ConvKernels {
                                       bool exact) const override;
   std::unique_ptr<ConvKernel> Make(const ConvShape& shape, ConvPass pass,
                                    const std::string& algorithm, Layout x, Layout y) const override;
+  bool can_pool(const ConvShape& shape) const override { return base_.can_pool(shape); }
+  std::unique_ptr<PooledConvKernel> MakePooled(const ConvShape& shape, Layout y) const override {
+    return base_.MakePooled(shape, y);
+  }
   std::vector<Layout> Layouts(int64_t c, DType dtype) const override;
 
  private:
