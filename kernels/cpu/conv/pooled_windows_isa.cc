@@ -38,18 +38,18 @@ void Pack(const float* weights, int64_t k, int64_t count, float* packed) {
   }
 }
 
-// The first `count` elements.
-template <typename V, typename T>
-void Store(const V& vector, int64_t count, T* to) {
-  if (count * int64_t{sizeof(T)} >= int64_t{sizeof(V)}) {
+// The vector, or its first `count` elements.
+template <bool kWhole, typename V, typename T>
+__attribute__((always_inline)) inline void Store(const V& vector, int64_t count, T* to) {
+  if constexpr (kWhole) {
     __builtin_memcpy(to, &vector, sizeof(V));
-    return;
+  } else {
+    for (int64_t lane = 0; lane < count; ++lane) to[lane] = vector[lane];
   }
-  for (int64_t lane = 0; lane < count; ++lane) to[lane] = vector[lane];
 }
 
 // Channels [k0, k0 + kWidth) of the kPixels pooled pixels from (i, j) on.
-template <int kWidth, int kPixels>
+template <int kWidth, int kPixels, bool kWhole>
 void PoolPixels(const PooledForward& job, int64_t i, int64_t j, int64_t k0) {
   using V = typename Piece<kWidth>::Floats;
   using Ints = typename Piece<kWidth>::Ints;
@@ -83,28 +83,37 @@ void PoolPixels(const PooledForward& job, int64_t i, int64_t j, int64_t k0) {
 #pragma GCC unroll 4
     for (int q = 1; q < 4; ++q) {
       const V value = sums[p][q] + bias;
-      // The first maximum, or NaN.
-      const Ints larger = (value > top) | ((value != value) & (top == top));
+      // Or NaN; nothing wins over a NaN.
+      const Ints larger = ~(value <= top) & (top == top);
       top = larger ? value : top;
       place = larger ? Ints{} + q : place;
     }
-    Store(top, count, job.y + at + p * picture.k);
+    Store<kWhole>(top, count, job.y + at + p * picture.k);
     if (job.places != nullptr) {
-      Store(__builtin_convertvector(place, typename Piece<kWidth>::Bytes), count,
-            job.places + at + p * picture.k);
+      Store<kWhole>(__builtin_convertvector(place, typename Piece<kWidth>::Bytes), count,
+                    job.places + at + p * picture.k);
     }
   }
 }
 
-template <int kWidth>
+template <int kWidth, bool kWhole>
 void PoolPiece(const PooledForward& job, int64_t k0) {
   // As many sums as registers hold, beside one for weights and those of what they meet.
   constexpr int kPixels = kVectorBytes == 64 ? 4 : 3;
   const int64_t width = job.picture.width;
   for (int64_t i = 0; i < job.picture.height; ++i) {
     int64_t j = 0;
-    for (; j + kPixels <= width; j += kPixels) PoolPixels<kWidth, kPixels>(job, i, j, k0);
-    for (; j < width; ++j) PoolPixels<kWidth, 1>(job, i, j, k0);
+    for (; j + kPixels <= width; j += kPixels) PoolPixels<kWidth, kPixels, kWhole>(job, i, j, k0);
+    for (; j < width; ++j) PoolPixels<kWidth, 1, kWhole>(job, i, j, k0);
+  }
+}
+
+template <int kWidth>
+void PoolPiece(const PooledForward& job, int64_t k0) {
+  if (job.picture.k - k0 >= kWidth) {
+    PoolPiece<kWidth, true>(job, k0);
+  } else {
+    PoolPiece<kWidth, false>(job, k0);
   }
 }
 
