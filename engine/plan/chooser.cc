@@ -45,6 +45,35 @@ void FillOrdinary(Backend& backend, DType dtype, int64_t sparsity, int64_t size,
   backend.elementwise().Cast(wide, dtype, size, numbers.get(), x);
 }
 
+// Sections of a file that are kept for other devices and numbers of threads.
+constexpr size_t kMostOthers = 15;
+
+struct Sections {
+  std::vector<std::string> own;     // lines
+  std::vector<std::string> others;  // each with its header
+};
+
+// Sections are parted by empty lines; the first line of each is its header.
+Sections SectionsOf(const std::string& text, const std::string& fingerprint) {
+  Sections sections;
+  std::istringstream lines(text);
+  bool header = true, own = false;
+  for (std::string line; std::getline(lines, line);) {
+    if (header) {
+      own = line == fingerprint;
+      header = false;
+      if (!own) sections.others.push_back(line + "\n");
+    } else if (line.empty()) {
+      header = true;
+    } else if (own) {
+      sections.own.push_back(line);
+    } else {
+      sections.others.back() += line + "\n";
+    }
+  }
+  return sections;
+}
+
 }  // namespace
 
 std::string ConvCase::Key() const {
@@ -57,28 +86,42 @@ std::string ConvCase::Key() const {
          Text(y_layout.block) + (s.dy_sparsity > 1 ? " dy 1/" + Text(s.dy_sparsity) : "");
 }
 
-void AlgorithmCache::Parse(const std::string& text) { ParseLines(text, false); }
-void AlgorithmCache::ParseUsed(const std::string& text) { ParseLines(text, true); }
-
-void AlgorithmCache::ParseLines(const std::string& text, bool used) {
-  std::istringstream lines(text);
-  std::string line;
-  if (!std::getline(lines, line) || line != fingerprint_) return;
-  while (std::getline(lines, line)) {
-    const size_t first = line.find('\t');
-    const size_t second = line.find('\t', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    Choice choice{line.substr(first + 1, second - first - 1), 0.0};
-    const char* end = line.data() + line.size();
-    const auto number = std::from_chars(line.data() + second + 1, end, choice.seconds);
-    if (number.ec != std::errc() || number.ptr != end) continue;
-    const std::string key = line.substr(0, first);
-    choices_[key] = choice;
-    if (used) MarkUsed(key);
-  }
+void AlgorithmCache::Parse(const std::string& text) {
+  const Sections sections = SectionsOf(text, fingerprint_);
+  others_ = sections.others;
+  for (const std::string& line : sections.own) ParseLine(line, false);
 }
 
-std::string AlgorithmCache::ToString() const { return Lines(false); }
+void AlgorithmCache::ParseUsed(const std::string& text) {
+  for (const std::string& line : SectionsOf(text, fingerprint_).own) ParseLine(line, true);
+}
+
+void AlgorithmCache::AddFrom(const std::string& text) {
+  const std::map<std::string, Choice> mine = choices_;
+  Parse(text);
+  for (const auto& [key, choice] : mine) choices_[key] = choice;
+}
+
+void AlgorithmCache::ParseLine(const std::string& line, bool used) {
+  const size_t first = line.find('\t');
+  const size_t second = line.find('\t', first + 1);
+  if (first == std::string::npos || second == std::string::npos) return;
+  Choice choice{line.substr(first + 1, second - first - 1), 0.0};
+  const char* end = line.data() + line.size();
+  const auto number = std::from_chars(line.data() + second + 1, end, choice.seconds);
+  if (number.ec != std::errc() || number.ptr != end) return;
+  const std::string key = line.substr(0, first);
+  choices_[key] = choice;
+  if (used) MarkUsed(key);
+}
+
+// The last one that wrote comes first, so that those that nobody asks for fall off.
+std::string AlgorithmCache::ToString() const {
+  std::string text = Lines(false);
+  const size_t others = std::min(others_.size(), kMostOthers);
+  for (size_t i = 0; i < others; ++i) text += "\n" + others_[i];
+  return text;
+}
 std::string AlgorithmCache::UsedToString() const { return Lines(true); }
 
 std::string AlgorithmCache::Lines(bool only_used) const {

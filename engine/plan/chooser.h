@@ -24,7 +24,8 @@ struct ConvCase {
 };
 
 // Lines "key<TAB>algorithm<TAB>seconds" under a header with the backend's fingerprint and thread
-// count; a file of another fingerprint is ignored and overwritten. Losing it costs only time.
+// count. Behind an empty line may follow those of others, which are kept as they are, the last few
+// of them. Losing any of it costs only time.
 class AlgorithmCache {
  public:
   struct Choice {
@@ -37,6 +38,8 @@ class AlgorithmCache {
 
   // Malformed lines are skipped.
   void Parse(const std::string& text);
+  // What others have written since: choices made here stay.
+  void AddFrom(const std::string& text);
   std::string ToString() const;
   const Choice* Find(const std::string& key) const;
   void Insert(const std::string& key, Choice choice);
@@ -51,11 +54,12 @@ class AlgorithmCache {
   void MarkSaved() { changed_ = false; }
 
  private:
-  void ParseLines(const std::string& text, bool used);
+  void ParseLine(const std::string& line, bool used);
   std::string Lines(bool only_used) const;
 
   std::string fingerprint_;
   std::map<std::string, Choice> choices_;
+  std::vector<std::string> others_;  // whole sections of the file
   std::set<std::string>
       used_;  // convolutions, by the parts of their keys that a plan cannot change
   bool changed_ = false;

@@ -293,6 +293,7 @@ Tensor Network::Predict(const Tensor& x) {
 void Network::RememberAlgorithms() noexcept {
   if (options_.algorithm_file.empty() || !cache_.changed()) return;
   try {
+    cache_.AddFrom(ReadIfThere(options_.algorithm_file));
     Publish(options_.algorithm_file, cache_.ToString());
     cache_.MarkSaved();
   } catch (const Error&) {

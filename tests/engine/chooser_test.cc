@@ -84,6 +84,52 @@ TEST(AlgorithmCache, IgnoresAnotherMachinesFileAndBrokenLines) {
   cache.Parse("");
 }
 
+// One file for runs with several numbers of threads.
+TEST(AlgorithmCache, KeepsWhatOthersHaveWritten) {
+  AlgorithmCache two("2 threads"), one("1 thread");
+  two.Insert("key", {"direct", 2.0});
+  one.Parse(two.ToString());
+  EXPECT_EQ(one.Find("key"), nullptr);
+  one.Insert("key", {"winograd", 3.0});
+  AlgorithmCache again("2 threads");
+  again.Parse(one.ToString());
+  ASSERT_NE(again.Find("key"), nullptr);
+  EXPECT_EQ(again.Find("key")->algorithm, "direct");
+  EXPECT_EQ(again.ToString(), two.ToString() + "\n1 thread\nkey\twinograd\t3\n");
+  one.Parse(again.ToString());
+  EXPECT_EQ(one.Find("key")->algorithm, "winograd");
+}
+
+// Two processes began with the same file.
+TEST(AlgorithmCache, LosesNoChoiceThatAnotherHasWritten) {
+  AlgorithmCache first("here"), second("here");
+  first.Insert("a", {"direct", 1.0});
+  first.Insert("both", {"direct", 1.0});
+  second.Insert("b", {"winograd", 2.0});
+  second.Insert("both", {"winograd", 2.0});
+  second.AddFrom("elsewhere\n\n" + first.ToString());
+  EXPECT_EQ(second.Find("a")->algorithm, "direct");
+  EXPECT_EQ(second.Find("both")->algorithm, "winograd");
+  EXPECT_EQ(second.ToString(),
+            "here\na\tdirect\t1\nb\twinograd\t2\nboth\twinograd\t2\n\nelsewhere\n");
+}
+
+TEST(AlgorithmCache, ForgetsThoseThatHaveNotWrittenForLong) {
+  std::string file;
+  for (int i = 0; i < 40; ++i) {
+    AlgorithmCache cache("device " + std::to_string(i));
+    cache.Insert("key", {"direct", 1.0});
+    cache.AddFrom(file);
+    file = cache.ToString();
+  }
+  EXPECT_EQ(std::count(file.begin(), file.end(), '\t'), 2 * 16);
+  AlgorithmCache recent("device 24"), old("device 23");
+  recent.Parse(file);
+  old.Parse(file);
+  EXPECT_NE(recent.Find("key"), nullptr);
+  EXPECT_EQ(old.Find("key"), nullptr);
+}
+
 TEST(AlgorithmChooser, TimesOnceAndRemembers) {
   const auto backend = MakeCpuBackend(1);
   AlgorithmCache cache;
