@@ -10,25 +10,27 @@
 #include <cerrno>
 #include <functional>
 #include <thread>
+#include <utility>
 
 #include "kernels/error.h"
 
 namespace lockstep::tools {
 namespace {
 
-// Runs `body` in a child; its wait status.
-int StatusOf(const std::function<int()>& body) {
+// Runs `body` in a child.
+pid_t Start(const std::function<int()>& body) {
   const pid_t child = ::fork();
   if (child == 0) ::_exit(body());
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return status;
+  return child;
 }
 
-int ExitCodeOf(const std::function<int()>& body) {
-  const int status = StatusOf(body);
+int ExitCodeOf(pid_t child) {
+  int status = 0;
+  ::waitpid(child, &status, 0);
   return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
+
+int ExitCodeOf(const std::function<int()>& body) { return ExitCodeOf(Start(body)); }
 
 class StopSignalTest : public ::testing::TestWithParam<int> {};
 
@@ -47,8 +49,8 @@ TEST_P(StopSignalTest, TheFirstRaisesTheFlag) {
 }
 
 TEST_P(StopSignalTest, GraceBeginsWithTheFirstAndEndsWhenAllIsSaved) {
-  const auto code = [](int signal, bool before, bool saved) {
-    return ExitCodeOf([=] {
+  const auto start = [](int signal, bool before, bool saved) {
+    return Start([=] {
       StopSignals signals;
       signals.Catch();
       if (before) ::raise(signal);
@@ -59,11 +61,14 @@ TEST_P(StopSignalTest, GraceBeginsWithTheFirstAndEndsWhenAllIsSaved) {
       return 1;
     });
   };
-  for (const bool before : {false, true}) {
-    EXPECT_EQ(code(GetParam(), before, false), 75);
-    EXPECT_EQ(code(GetParam(), before, true), 1);
-  }
-  EXPECT_EQ(code(SIGALRM, false, false), 1);  // one that nobody asked to stop
+  const std::array<std::pair<pid_t, int>, 5> children = {{
+      {start(GetParam(), false, false), 75},
+      {start(GetParam(), false, true), 1},
+      {start(GetParam(), true, false), 75},
+      {start(GetParam(), true, true), 1},
+      {start(SIGALRM, false, false), 1},  // one that nobody asked to stop
+  }};
+  for (const auto& [child, code] : children) EXPECT_EQ(ExitCodeOf(child), code);
 }
 
 TEST_P(StopSignalTest, AnotherLeavesAtOnceWithNothingSaved) {
