@@ -184,7 +184,8 @@ TEST_P(GemmUpdateTest, StatesMayBeMissing) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Threads, GemmUpdateTest, testing::Values(1, 2, 3));
+INSTANTIATE_TEST_SUITE_P(Threads, GemmUpdateTest, testing::Values(1, 2, 3),
+                         testing::PrintToStringParamName());
 
 // On every machine.
 TEST(GemmUpdate, IsRefusedWhereItIsNotOffered) {

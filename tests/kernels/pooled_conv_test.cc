@@ -205,7 +205,8 @@ TEST_P(PooledConvTest, NanIsAMaximum) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Threads, PooledConvTest, testing::Values(1, 2, 3));
+INSTANTIATE_TEST_SUITE_P(Threads, PooledConvTest, testing::Values(1, 2, 3),
+                         testing::PrintToStringParamName());
 
 TEST(PooledConv, IsForFewTapsAndEvenPicturesOfFloat32) {
   const ConvShape good{.n = 2, .c = 1, .h = 12, .w = 12, .k = 4, .kh = 5, .kw = 5};
