@@ -85,9 +85,10 @@ class ConvKernels {
   virtual std::unique_ptr<ConvKernel> Make(const ConvShape& shape, ConvPass pass,
                                            const std::string& algorithm, Layout x,
                                            Layout y) const = 0;
-  // Whether MakePooled() takes this shape, as one that gains by it.
+  // Whether this device has one kernel for such a convolution and the max pooling by 2x2 behind it,
+  // faster than two.
   virtual bool can_pool(const ConvShape&) const { return false; }
-  // With max pooling by 2x2 behind it; x is plain.
+  // Only where can_pool(). x is plain, y, which is the pooled output, has this layout.
   virtual std::unique_ptr<PooledConvKernel> MakePooled(const ConvShape&, Layout /*y*/) const {
     return nullptr;
   }

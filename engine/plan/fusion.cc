@@ -203,8 +203,8 @@ class Fuser {
   // The max pooling that follows a convolution, and in training what follows from it.
   struct Pooling {
     PoolForward* forward = nullptr;
-    PoolBackward* backward = nullptr;  // null where the convolution gets no gradient
-    ConvBackwardWeights* weights = nullptr;
+    PoolBackward* backward = nullptr;        // null where the convolution gets no gradient
+    ConvBackwardWeights* weights = nullptr;  // null where the weights get none
   };
 
   // If nobody else reads what the convolution makes, and the gradient of that.
@@ -221,7 +221,10 @@ class Fuser {
     }
     if (found.forward == nullptr || kept_.contains(conv.outputs[0])) return std::nullopt;
     if (found.backward == nullptr) return found;
-    found.weights = OnlyReader<ConvBackwardWeights>(found.backward->outputs[0]);
+    const ValueId gradient = found.backward->outputs[0];
+    // Nobody: a bias alone learns, which sums up behind the pooling.
+    if (Readers(gradient).empty() && !kept_.contains(gradient)) return found;
+    found.weights = OnlyReader<ConvBackwardWeights>(gradient);
     return found.weights != nullptr ? std::optional(found) : std::nullopt;
   }
 
@@ -236,20 +239,20 @@ class Fuser {
     if (!pooling || !IsByTwo(pooling->forward->shape())) return;
     const ConvShape shape = conv->shape();
     if (!kernels_.can_pool(shape)) return;
-    std::optional<ValueId> places;
-    if (pooling->backward != nullptr) {
+    std::optional<ValueId> argmax;
+    if (pooling->weights != nullptr) {
       const ValueId y = pooling->forward->outputs[0];
       const Shape y_shape = lowering_.shape(y);
       const TensorType type{Shape({y_shape[0], y_shape.row_size()}), DType::kUint8};
-      places = lowering_.Temporary(lowering_.value(y).name + "/places", type);
+      argmax = lowering_.Temporary(lowering_.value(y).name + "/argmax", type);
       const ConvBackwardWeights& weights = *pooling->weights;
       Replace(&weights, std::make_unique<PooledConvBackwardWeights>(shape, weights.inputs[0],
                                                                     pooling->backward->inputs[0],
-                                                                    *places, weights.outputs[0]));
-      Remove(pooling->backward);
+                                                                    *argmax, weights.outputs[0]));
     }
+    if (pooling->backward != nullptr) Remove(pooling->backward);
     Replace(pooling->forward, std::make_unique<PooledConvForward>(
-                                  shape, conv->inputs, pooling->forward->outputs[0], places));
+                                  shape, conv->inputs, pooling->forward->outputs[0], argmax));
     Remove(conv);
   }
 
@@ -260,6 +263,7 @@ class Fuser {
     for (auto& slot : lowering_.instructions) {
       if (slot.get() == old) slot = std::move(next);
     }
+    Index();
   }
 
   Lowering& lowering_;

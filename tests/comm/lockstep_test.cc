@@ -1,9 +1,11 @@
 // The promise: the same bits from any number of ranks.
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <vector>
 
 #include "comm/forwarding_communicator.h"
+#include "engine/graph/layers.h"
 #include "kernels/error.h"
 #include "tests/comm/training_job.h"
 
@@ -15,7 +17,19 @@ struct Setting {
   bool pictures;
   int lanes;
   LaneNorm norm;
+  bool pooled = false;
 };
+
+// A convolution with max pooling behind it, which are one line.
+std::unique_ptr<Graph> MakePooledGraph() {
+  auto graph = std::make_unique<Graph>();
+  Var h = graph->Input("x", {Shape({3, 7, 9}), DType::kFloat32});
+  h = MaxPool2d(Conv2d(h, {.out_channels = 13, .kernel_h = 2, .kernel_w = 4}, "c1"), {});
+  h = Linear(Relu(h), {.out = 5}, "fc");
+  graph->SetOutput(h);
+  graph->SetLoss(SoftmaxCrossEntropy(h, graph->Input("t", {Shape({}), DType::kInt32})));
+  return graph;
+}
 
 class Lockstep : public ::testing::TestWithParam<Setting> {
  protected:
@@ -23,6 +37,7 @@ class Lockstep : public ::testing::TestWithParam<Setting> {
     JobOptions job{.pictures = GetParam().pictures};
     job.network.lanes = GetParam().lanes;
     job.network.lane_norm = GetParam().norm;
+    if (GetParam().pooled) job.graph = MakePooledGraph;
     return job;
   }
 };
@@ -107,6 +122,7 @@ TEST_P(Lockstep, IgnoredRowsLeaveNoTraceOfRanks) {
 INSTANTIATE_TEST_SUITE_P(Of, Lockstep,
                          ::testing::Values(Setting{"Mlp", false, 8, LaneNorm::kSync},
                                            Setting{"MlpOfFiveLanes", false, 5, LaneNorm::kSync},
+                                           Setting{"Pooled", true, 8, LaneNorm::kSync, true},
                                            Setting{"PicturesSync", true, 8, LaneNorm::kSync},
                                            Setting{"PicturesSyncOfFourLanes", true, 4,
                                                    LaneNorm::kSync},

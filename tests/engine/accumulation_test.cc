@@ -33,6 +33,17 @@ std::unique_ptr<Graph> MakeNetwork(bool norm = false) {
   return graph;
 }
 
+// A convolution with max pooling behind it, which are one line.
+std::unique_ptr<Graph> MakePooledNetwork() {
+  auto graph = std::make_unique<Graph>();
+  Var h = graph->Input("x", {Shape({3, 2, 2}), DType::kFloat32});
+  h = MaxPool2d(Conv2d(h, {.out_channels = 6, .pad_h = 1, .pad_w = 1}, "c"), {});
+  h = Linear(Dropout(Relu(h), 0.3, "drop"), {.out = 4}, "fc");
+  graph->SetOutput(h);
+  graph->SetLoss(SoftmaxCrossEntropy(h, graph->Input("t", {Shape({}), DType::kInt32})));
+  return graph;
+}
+
 class AccumulationTest : public testing::Test {
  protected:
   AccumulationTest() : x_(kRows * kFeatures), labels_(kRows), ids_(kRows) {
@@ -73,20 +84,21 @@ class AccumulationTest : public testing::Test {
 
 // Uneven parts, more parts than rows, one row.
 TEST_F(AccumulationTest, GradientsAndSumsAreThoseOfTheWholeBatch) {
-  const auto graph = MakeNetwork();
-  Network whole(*graph, *backend_, InParts(1));
-  for (const int parts : {2, 3, 5, 37}) {
-    Network network(*graph, *backend_, InParts(parts));
-    for (const int64_t rows : {kRows, int64_t{4}, int64_t{1}}) {
-      const LossSums wanted = whole.Train(batch(rows));
-      for (int again = 0; again < 2; ++again) {  // nothing of a step is left to the next
-        const LossSums sums = network.Train(batch(rows));
-        EXPECT_NEAR(sums.loss, wanted.loss, 1e-5 * wanted.loss);
-        EXPECT_EQ(sums.count, rows);
-        EXPECT_EQ(sums.metric, wanted.metric);
-        ExpectNear(Gradients(network), Gradients(whole));
+  for (const auto& graph : {std::shared_ptr(MakeNetwork()), std::shared_ptr(MakePooledNetwork())}) {
+    Network whole(*graph, *backend_, InParts(1));
+    for (const int parts : {2, 3, 5, 37}) {
+      Network network(*graph, *backend_, InParts(parts));
+      for (const int64_t rows : {kRows, int64_t{4}, int64_t{1}}) {
+        const LossSums wanted = whole.Train(batch(rows));
+        for (int again = 0; again < 2; ++again) {  // nothing of a step is left to the next
+          const LossSums sums = network.Train(batch(rows));
+          EXPECT_NEAR(sums.loss, wanted.loss, 1e-5 * wanted.loss);
+          EXPECT_EQ(sums.count, rows);
+          EXPECT_EQ(sums.metric, wanted.metric);
+          ExpectNear(Gradients(network), Gradients(whole));
+        }
+        EXPECT_NEAR(network.Evaluate(batch(rows)).loss, whole.Evaluate(batch(rows)).loss, 1e-4);
       }
-      EXPECT_NEAR(network.Evaluate(batch(rows)).loss, whole.Evaluate(batch(rows)).loss, 1e-4);
     }
   }
 }

@@ -41,8 +41,9 @@ Floats Whole(int64_t size, uint64_t seed, int64_t largest) {
   return numbers;
 }
 
-// LeNet's first layer; padding; channels that fill vectors, and do not; a row of the filter that is
-// longer than what is copied at once; as many taps as there may be; one pooled pixel.
+// LeNet's first layer; padding, also more of it than picture; channels that fill vectors, and do
+// not; rows of the filter that are longer than what is copied at once, whole copies and not; every
+// number of vectors of taps, up to as many as there may be; one pooled pixel.
 std::vector<ConvShape> Shapes() {
   return {{.n = 9, .c = 1, .h = 28, .w = 28, .k = 20, .kh = 5, .kw = 5},
           {.n = 3, .c = 3, .h = 10, .w = 14, .k = 13, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1},
@@ -51,6 +52,16 @@ std::vector<ConvShape> Shapes() {
           {.n = 4, .c = 32, .h = 4, .w = 6, .k = 5},
           {.n = 11, .c = 1, .h = 7, .w = 37, .k = 33, .kh = 2, .kw = 8},
           {.n = 3, .c = 2, .h = 8, .w = 9, .k = 8, .kh = 1, .kw = 16, .pad_w = 4},
+          {.n = 2, .c = 1, .h = 1, .w = 1, .k = 6, .kh = 2, .kw = 2, .pad_h = 1, .pad_w = 1},
+          {.n = 3, .c = 1, .h = 1, .w = 1, .k = 6, .kh = 2, .kw = 2, .pad_h = 3, .pad_w = 3},
+          {.n = 9, .c = 1, .h = 2, .w = 12, .k = 5, .kh = 1, .kw = 9},
+          {.n = 2, .c = 1, .h = 4, .w = 24, .k = 7, .kh = 1, .kw = 23},
+          {.n = 2, .c = 1, .h = 2, .w = 32, .k = 4, .kh = 1, .kw = 31},
+          {.n = 1, .c = 1, .h = 2, .w = 29, .k = 9, .kh = 1, .kw = 32, .pad_w = 3},
+          {.n = 3, .c = 2, .h = 5, .w = 4, .k = 11, .kh = 2, .kw = 3, .pad_h = 1, .pad_w = 1},
+          {.n = 3, .c = 3, .h = 4, .w = 7, .k = 12, .kh = 1, .kw = 6},
+          {.n = 3, .c = 1, .h = 3, .w = 4, .k = 5, .kh = 2, .kw = 3},
+          {.n = 3, .c = 1, .h = 8, .w = 12, .k = 2, .kh = 7, .kw = 3},
           {.n = 2, .c = 3, .h = 32, .w = 32, .k = 64, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}};
 }
 
@@ -109,25 +120,25 @@ Result OneAfterTheOther(Backend& backend, const Problem& p, bool with_bias) {
 }
 
 Result Together(Backend& backend, const Problem& p, Layout layout, bool with_bias,
-                bool with_places = true) {
+                bool with_argmax = true) {
   const PoolShape pool = PoolOf(p.shape);
   const PictureShape pooled{pool.x.n, pool.x.c, pool.out_h, pool.out_w};
   const auto kernel = backend.conv().MakePooled(p.shape, layout);
   const Memory scratch = Scratch(kernel->scratch_bytes());
   Floats y(p.dy.size()), dy(p.dy.size());
   Result result{Floats(p.dy.size()), Floats(p.weights.size())};
-  std::vector<uint8_t> places(p.dy.size(), 200);
+  std::vector<uint8_t> argmax(p.dy.size(), 200);
   kernel->Forward(p.x.data(), p.weights.data(), with_bias ? p.bias.data() : nullptr, y.data(),
-                  with_places ? places.data() : nullptr, scratch.get());
+                  with_argmax ? argmax.data() : nullptr, scratch.get());
   size_t i = 0;
   test::ForEach(pooled, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
     const size_t at = At(pooled, layout, n, c, h, w);
     result.y[i] = y[at];
     dy[at] = p.dy[i++];
   });
-  if (with_places) {
+  if (with_argmax) {
     const Memory other = Scratch(kernel->scratch_bytes());
-    kernel->BackwardWeights(p.x.data(), dy.data(), places.data(), result.dw.data(), other.get());
+    kernel->BackwardWeights(p.x.data(), dy.data(), argmax.data(), result.dw.data(), other.get());
   }
   return result;
 }

@@ -12,9 +12,9 @@ void PooledConvInstruction::Prepare(const PrepareContext& context) {
 }
 
 PooledConvForward::PooledConvForward(const ConvShape& shape, std::vector<ValueId> in, ValueId y,
-                                     std::optional<ValueId> places)
+                                     std::optional<ValueId> argmax)
     : PooledConvInstruction(shape, std::move(in), {y}) {
-  if (places) outputs.push_back(*places);
+  if (argmax) outputs.push_back(*argmax);
 }
 
 void PooledConvForward::Run(const RunContext& context) {

@@ -28,26 +28,25 @@ class PooledConvInstruction : public Instruction {
   std::unique_ptr<PooledConvKernel> kernel_;
 };
 
-// Inputs x, w, then b if there is one; outputs y and, for a backward pass, the places of the
-// maxima.
+// Inputs x, w, then b if there is one; outputs y and, where a backward pass follows, the argmax.
 class PooledConvForward : public PooledConvInstruction {
  public:
   PooledConvForward(const ConvShape& shape, std::vector<ValueId> in, ValueId y,
-                    std::optional<ValueId> places);
-  std::string kind() const override { return "conv and pool forward"; }
+                    std::optional<ValueId> argmax);
+  std::string kind() const override { return "pooled conv forward"; }
   void Run(const RunContext& context) override;
 
  private:
   ValueId y() const override { return outputs[0]; }
 };
 
-// Inputs x, dy and the places; output dw. Nothing wants the gradient of x.
+// Inputs x, dy and the argmax; output dw. Nothing wants the gradient of x.
 class PooledConvBackwardWeights : public PooledConvInstruction {
  public:
-  PooledConvBackwardWeights(const ConvShape& shape, ValueId x, ValueId dy, ValueId places,
+  PooledConvBackwardWeights(const ConvShape& shape, ValueId x, ValueId dy, ValueId argmax,
                             ValueId dw)
-      : PooledConvInstruction(shape, {x, dy, places}, {dw}) {}
-  std::string kind() const override { return "conv and pool backward weights"; }
+      : PooledConvInstruction(shape, {x, dy, argmax}, {dw}) {}
+  std::string kind() const override { return "pooled conv backward"; }
   void Run(const RunContext& context) override;
 
  private:

@@ -21,7 +21,8 @@ class PooledConv : public PooledConvKernel {
         channels_(table_.padded_channels(s.k)),
         parts_(SumParts(s.n, static_cast<size_t>(s.k * row_size_) * sizeof(float))),
         slots_(MaxSlots(s.n)) {
-    for (int64_t i = 0; i < g_.taps; i += s.kw) runs_.push_back(taps_[static_cast<size_t>(i)]);
+    for (int64_t i = 0; i < g_.taps; i += s.kw)
+      filter_rows_.push_back(taps_[static_cast<size_t>(i)]);
   }
 
   size_t scratch_bytes() const override {
@@ -29,7 +30,7 @@ class PooledConv : public PooledConvKernel {
     return static_cast<size_t>(once + slots_ * SlotSize()) * sizeof(float);
   }
 
-  void Forward(const void* x, const void* weights, const void* bias, void* y, uint8_t* places,
+  void Forward(const void* x, const void* weights, const void* bias, void* y, uint8_t* argmax,
                void* scratch) override {
     auto* const packed = static_cast<float*>(scratch);
     float* const packed_bias = packed + WeightsSize();
@@ -48,12 +49,12 @@ class PooledConv : public PooledConvKernel {
                       .weights = packed,
                       .bias = packed_bias,
                       .y = last,
-                      .places = places != nullptr ? places + n * pooled() * g_.s.k : nullptr});
+                      .argmax = argmax != nullptr ? argmax + n * pooled() * g_.s.k : nullptr});
       if (!IsChannelsLast()) Reorder([&](int64_t in_y, int64_t i) { to[in_y] = last[i]; });
     });
   }
 
-  void BackwardWeights(const void* x, const void* dy, const uint8_t* places, void* dw,
+  void BackwardWeights(const void* x, const void* dy, const uint8_t* argmax, void* dw,
                        void* scratch) override {
     auto* const parts = static_cast<float*>(scratch);
     float* const slots = parts + parts_ * PartSize();
@@ -67,11 +68,11 @@ class PooledConv : public PooledConvKernel {
         float* const last = slot + PictureSize();
         if (!IsChannelsLast()) Reorder([&](int64_t in_y, int64_t i) { last[i] = from[in_y]; });
         table_.backward({.picture = CopyOf(x, n, slot),
-                         .runs = runs_.data(),
-                         .count = static_cast<int64_t>(runs_.size()),
+                         .filter_rows = filter_rows_.data(),
+                         .count = static_cast<int64_t>(filter_rows_.size()),
                          .length = g_.s.kw,
                          .dy = IsChannelsLast() ? from : last,
-                         .places = places + n * pooled() * g_.s.k,
+                         .argmax = argmax + n * pooled() * g_.s.k,
                          .row_size = row_size_,
                          .rows = rows,
                          .sums = sums});
@@ -85,15 +86,15 @@ class PooledConv : public PooledConvKernel {
   bool IsChannelsLast() const { return y_.block == y_.c; }
   int64_t WeightsSize() const { return RoundUp(channels_ * g_.taps, 16); }
   int64_t PartSize() const { return RoundUp(g_.s.k * row_size_, 16); }
-  int64_t PictureSize() const { return RoundUp(g_.group_c * g_.plane + kCopied, 16); }
-  int64_t RowsSize() const { return RoundUp(4 * y_.w * row_size_ + kCopied, 16); }
+  int64_t PictureSize() const { return RoundUp(g_.group_c * g_.plane + kCopyWidth, 16); }
+  int64_t RowsSize() const { return RoundUp(4 * y_.w * row_size_ + kCopyWidth, 16); }
   // A picture, its y or dy with channels last, and the rows of a pooled row.
   int64_t SlotSize() const { return PictureSize() + RoundUp(pooled() * g_.s.k, 16) + RowsSize(); }
 
   // With its padding, and readable beyond its end.
   PooledPicture CopyOf(const void* x, int64_t n, float* copy) const {
     g_.Pad(static_cast<const float*>(x) + n * g_.group_c * g_.s.h * g_.s.w, copy);
-    std::fill_n(copy + g_.group_c * g_.plane, kCopied, 0.0F);
+    std::fill_n(copy + g_.group_c * g_.plane, kCopyWidth, 0.0F);
     return {copy, g_.row, y_.h, y_.w, g_.s.k};
   }
 
@@ -121,7 +122,7 @@ class PooledConv : public PooledConvKernel {
   const PooledTable& table_;
   const Picture y_;
   const Offsets taps_;
-  Offsets runs_;
+  Offsets filter_rows_;
   const int64_t row_size_, channels_, parts_, slots_;
 };
 

@@ -1,4 +1,4 @@
-// Convolutions of few channels with max pooling behind them, as those that see a network's input.
+// Convolutions of few taps with max pooling behind them, as those that see a network's input.
 #ifndef LOCKSTEP_KERNELS_CPU_CONV_POOLED_CONV_H_
 #define LOCKSTEP_KERNELS_CPU_CONV_POOLED_CONV_H_
 

@@ -10,7 +10,7 @@
 namespace lockstep::cpu {
 
 // One picture, padding included, under stride 1. Pooled pixel (i, j) stands for the output pixels
-// from (2 i, 2 j) to (2 i + 1, 2 j + 1): its window, whose places count in row-major order.
+// from (2 i, 2 j) to (2 i + 1, 2 j + 1): its window, whose pixels count in row-major order.
 struct PooledPicture {
   const float* x;         // what output pixel (0, 0) sees first
   int64_t row;            // from a row of a channel to the next
@@ -25,20 +25,20 @@ struct PooledForward {
   const float* weights;  // as `pack` leaves them
   const float* bias;     // of padded_channels(k)
   float* y;              // (height, width, k)
-  uint8_t* places;       // (height, width, k), of the maximum in its window; or null
+  uint8_t* argmax;       // (height, width, k): which pixel of its window is the maximum; or null
 };
 
 struct PooledBackward {
-  PooledPicture picture;  // readable for kCopied floats more
-  const int64_t* runs;    // where rows of the filter begin: taps that are neighbours
-  int64_t count, length;  // of runs; of one
-  const float* dy;        // (height, width, k)
-  const uint8_t* places;
+  PooledPicture picture;       // readable for kCopyWidth floats more
+  const int64_t* filter_rows;  // where they begin: each is taps that are neighbours
+  int64_t count, length;       // of rows of the filter; of one
+  const float* dy;             // (height, width, k)
+  const uint8_t* argmax;
   int64_t row_size;  // of what an output pixel saw, in whole vectors
-  float* rows;       // scratch: (2, 2 width, row_size) and kCopied more
-  float* sums;       // (k, row_size): the products of dy with the row of its place are added
+  float* rows;       // scratch: (2, 2 width, row_size) and kCopyWidth more
+  float* sums;       // (k, row_size): the products of dy with the row of its maximum are added
 };
-constexpr int64_t kCopied = 8;
+constexpr int64_t kCopyWidth = 8;
 
 // Elements that an output pixel sees, at most.
 constexpr int64_t kMaxPooledTaps = 32;

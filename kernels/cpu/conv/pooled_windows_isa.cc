@@ -89,9 +89,9 @@ void PoolPixels(const PooledForward& job, int64_t i, int64_t j, int64_t k0) {
       place = larger ? Ints{} + q : place;
     }
     Store<kWhole>(top, count, job.y + at + p * picture.k);
-    if (job.places != nullptr) {
+    if (job.argmax != nullptr) {
       Store<kWhole>(__builtin_convertvector(place, typename Piece<kWidth>::Bytes), count,
-                    job.places + at + p * picture.k);
+                    job.argmax + at + p * picture.k);
     }
   }
 }
@@ -134,16 +134,16 @@ void Forward(const PooledForward& job) {
 // What the output pixels of two rows saw, one after the other. Whatever lies behind a row's taps
 // meets sums that nobody reads.
 void CopyRows(const PooledBackward& job, int64_t i) {
-  using Eight = Piece<kCopied>::Floats;
+  using Eight = Piece<kCopyWidth>::Floats;
   const PooledPicture& picture = job.picture;
   float* to = job.rows;
   for (int down = 0; down < 2; ++down) {
     const float* from = picture.x + (2 * i + down) * picture.row;
     for (int64_t pixel = 0; pixel < 2 * picture.width; ++pixel, ++from, to += job.row_size) {
-      for (int64_t run = 0; run < job.count; ++run) {
-        for (int64_t tap = 0; tap < job.length; tap += kCopied) {
-          *reinterpret_cast<Eight*>(to + run * job.length + tap) =
-              *reinterpret_cast<const Eight*>(from + job.runs[run] + tap);
+      for (int64_t r = 0; r < job.count; ++r) {
+        for (int64_t tap = 0; tap < job.length; tap += kCopyWidth) {
+          *reinterpret_cast<Eight*>(to + r * job.length + tap) =
+              *reinterpret_cast<const Eight*>(from + job.filter_rows[r] + tap);
         }
       }
     }
@@ -168,12 +168,12 @@ void AddChannels(const PooledBackward& job, int64_t i, int64_t k0) {
     }
   }
   const float* dy = job.dy + i * width * k + k0;
-  const uint8_t* place = job.places + i * width * k + k0;
+  const uint8_t* argmax = job.argmax + i * width * k + k0;
   const float* window = job.rows;
-  for (int64_t j = 0; j < width; ++j, dy += k, place += k, window += 2 * kSize) {
+  for (int64_t j = 0; j < width; ++j, dy += k, argmax += k, window += 2 * kSize) {
 #pragma GCC unroll 12
     for (int c = 0; c < kChannels; ++c) {
-      const float* const row = window + rows[place[c]];
+      const float* const row = window + rows[argmax[c]];
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
         sums[c][v] += *reinterpret_cast<const V*>(row + v * kLanes<float>) * dy[c];
