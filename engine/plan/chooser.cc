@@ -115,7 +115,7 @@ void AlgorithmCache::ParseLine(const std::string& line, bool used) {
   if (used) MarkUsed(key);
 }
 
-// The last one that wrote comes first, so that those that nobody asks for fall off.
+// The last one that wrote comes first, so that those that have not written for long fall off.
 std::string AlgorithmCache::ToString() const {
   std::string text = Lines(false);
   const size_t others = std::min(others_.size(), kMostOthers);

@@ -24,8 +24,8 @@ struct ConvCase {
 };
 
 // Lines "key<TAB>algorithm<TAB>seconds" under a header with the backend's fingerprint and thread
-// count. Behind an empty line may follow those of others, which are kept as they are, the last few
-// of them. Losing any of it costs only time.
+// count. Behind an empty line each may follow sections of other fingerprints, which are kept as
+// they are, those that were written last. Losing any of it costs only time.
 class AlgorithmCache {
  public:
   struct Choice {

@@ -1,7 +1,10 @@
 #include "engine/train/network.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <string>
 
 #include "engine/text.h"
@@ -14,13 +17,10 @@
 namespace lockstep {
 namespace {
 
-// Empty where it cannot be read: only time is lost.
+// Empty where there is none.
 std::string ReadIfThere(const std::string& path) {
-  try {
-    return ReadSmallFile(path, size_t{4} << 20);
-  } catch (const IoError&) {
-    return "";
-  }
+  if (access(path.c_str(), F_OK) != 0) return "";
+  return ReadSmallFile(path, size_t{4} << 20);
 }
 
 // Gradients lie where sums over ranks need no copies. Those of one rank are not summed, and of
@@ -62,7 +62,7 @@ Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
                {.exact = options_.exact_math,
                 .fixed = options_.lanes > 0,
                 .should_hurry = options_.should_hurry}) {
-  if (!options_.algorithm_file.empty()) cache_.Parse(ReadIfThere(options_.algorithm_file));
+  RecallAlgorithms();
   RequireMixable(options_);
   if (options_.accumulate < 1) throw ConfigError("--accumulate must be at least 1");
   variables_.Initialize(options_.seed);
@@ -290,13 +290,23 @@ Tensor Network::Predict(const Tensor& x) {
   return plan.Output();
 }
 
+void Network::RecallAlgorithms() {
+  if (options_.algorithm_file.empty()) return;
+  try {
+    cache_.Parse(ReadIfThere(options_.algorithm_file));
+  } catch (const IoError&) {
+    // Only time is lost.
+  }
+}
+
+// What cannot be read is not written either: it may be what others have measured.
 void Network::RememberAlgorithms() noexcept {
   if (options_.algorithm_file.empty() || !cache_.changed()) return;
   try {
     cache_.AddFrom(ReadIfThere(options_.algorithm_file));
     Publish(options_.algorithm_file, cache_.ToString());
     cache_.MarkSaved();
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     // Only time is lost: the next process measures again.
   }
 }

@@ -124,6 +124,7 @@ class Network {
   LaneRunner* lanes() { return lanes_.get(); }
   // Writes the choices made since the file was read, if any; never fails the caller.
   void RememberAlgorithms() noexcept;
+  void RecallAlgorithms();
 
  private:
   LossSums Run(Mode mode, const Batch& batch, const RunHooks& hooks = {},

@@ -1,15 +1,23 @@
 #include "engine/plan/chooser.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <exception>
+#include <filesystem>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <locale>
+#include <memory>
+#include <string>
 
+#include "engine/train/network.h"
 #include "kernels/unavailable.h"
 #include "tests/engine/forced_backend.h"
+#include "tests/engine/test_networks.h"
 
 namespace lockstep {
 namespace {
@@ -360,6 +368,47 @@ TEST(AlgorithmChooser, ExactOffersNoWinogradAndHasItsOwnMemory) {
   const std::string chosen = chooser.Choose(problem);
   EXPECT_NE(chosen, "reference");
   EXPECT_EQ(chosen.find("winograd"), std::string::npos);
+}
+
+// Processes that share a file: each read it before the other had written.
+class SharedAlgorithmFile : public testing::Test {
+ protected:
+  SharedAlgorithmFile() {
+    Var x = graph_.Input("x", {{3, 6, 6}, DType::kFloat32});
+    SquaredLoss(graph_, Conv2d(x, Conv3x3(4), "conv"));
+  }
+  ~SharedAlgorithmFile() override { std::filesystem::remove_all(directory_); }
+
+  NetworkOptions options() const { return {.algorithm_file = file_}; }
+  static void Predict(Network& network, int64_t rows) {
+    network.Predict(Tensor(DType::kFloat32, Shape({rows, 3, 6, 6})));
+  }
+  std::string Written() const {
+    std::ifstream file(file_);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+  const std::filesystem::path directory_ =
+      std::filesystem::temp_directory_path() / ("algorithms-" + std::to_string(getpid()));
+  const std::string file_ = directory_ / "file";
+  const bool made_ = std::filesystem::create_directory(directory_);
+  const std::unique_ptr<Backend> backend_ = MakeCpuBackend(1);
+  Graph graph_;
+};
+
+TEST_F(SharedAlgorithmFile, HasTheChoicesOfAll) {
+  Network first(graph_, *backend_, options()), second(graph_, *backend_, options());
+  Predict(first, 2);
+  Predict(second, 3);
+  EXPECT_NE(Written().find("float32 n2 "), std::string::npos);
+  EXPECT_NE(Written().find("float32 n3 "), std::string::npos);
+}
+
+TEST_F(SharedAlgorithmFile, IsLeftAloneWhereItCannotBeRead) {
+  std::ofstream(file_) << std::string(5 << 20, 'x');
+  Network network(graph_, *backend_, options());
+  Predict(network, 2);
+  EXPECT_EQ(std::filesystem::file_size(file_), 5 << 20);
 }
 
 }  // namespace
