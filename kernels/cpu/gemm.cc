@@ -123,7 +123,9 @@ void CpuGemm::Gemm(DType dtype, const GemmArgs& args) {
 
 bool CpuGemm::can_update(DType dtype, const GemmArgs& args) const {
   const int64_t rows_for_all = int64_t{2} * kEdge * GetThreads();
-  const bool sinks = RunsOnTiles(args) ? amx::SuitsUpdates(args.k) : args.k <= gemm::kSinkSteps;
+  constexpr int64_t kFewColumns = 64;  // of which products would rather have vectors along m
+  const bool sinks = RunsOnTiles(args) ? amx::SuitsUpdates(args.k)
+                                       : args.k <= gemm::kSinkSteps && args.n >= kFewColumns;
   return dtype == DType::kFloat32 && sinks && args.m >= rows_for_all && args.beta == 0 &&
          args.bias == nullptr && args.activation == Activation::kIdentity;
 }

@@ -29,9 +29,10 @@ struct Product {
 // Steps of products that a sink may take.
 constexpr int64_t kSinkSteps = 512;
 
-// Takes C by groups of neighbouring rows, while they are in the cache: rows [row, row + rows) and
-// some columns lie where those of the first rows would, which the next group's take over. `finite`:
-// false where the sums may be wrong for want of range; only AMX's (amx/product.h) ever are.
+// An epilogue that takes C by groups of neighbouring rows, while they are in the cache: rows [row,
+// row + rows) and some columns lie where those of the first rows would, which the next group's take
+// over. `finite`: false where the sums may be wrong for want of range; only AMX's (amx/product.h)
+// ever are.
 struct RowsSink {
   void (*take)(void* self, int64_t row, int64_t rows, int64_t column, int64_t columns, bool finite);
   void* self;
