@@ -12,7 +12,8 @@ endfunction()
 set(LOCKSTEP_ISAS baseline avx2 avx512)
 set(LOCKSTEP_ISA_OPTIMIZE -O3)
 if(LOCKSTEP_SANITIZE OR CMAKE_BUILD_TYPE STREQUAL "Debug")
-  # What a sanitizer finds does not depend on the optimiser; the time to build does.
+  # Neither what a sanitizer finds nor clang-tidy's findings, for which a Debug build is made, depend on
+  # the optimiser; the time to build does.
   set(LOCKSTEP_ISA_OPTIMIZE -O1)
 endif()
 set(LOCKSTEP_ISA_FLAGS_baseline "")
@@ -48,8 +49,9 @@ endfunction()
 
 # lockstep_sanitized_test(name kind option...): compiles a test program with these options, of one kind
 # with the same, and without the checks of pointers, which are a third of the time that
-# UndefinedBehaviorSanitizer takes to compile: what the libraries do with theirs is checked. The headers
-# that most tests begin with are compiled once a kind; elsewhere each file shows that it names its own.
+# UndefinedBehaviorSanitizer takes to compile: the libraries' own are checked, but for inline functions of
+# which the linker takes a test's copy. The headers that most tests begin with are compiled once a kind;
+# elsewhere each file shows that it names its own.
 function(lockstep_sanitized_test name kind)
   set(headers lockstep_headers_of_${kind})
   if(LOCKSTEP_SANITIZE MATCHES undefined)
