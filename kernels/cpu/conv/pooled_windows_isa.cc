@@ -10,7 +10,7 @@ template <int kWidth>
 struct Piece {
   typedef float Floats __attribute__((vector_size(kWidth * 4), aligned(4), may_alias));
   typedef int32_t Ints __attribute__((vector_size(kWidth * 4), aligned(4), may_alias));
-  typedef uint8_t Bytes __attribute__((vector_size(kWidth), aligned(1), may_alias));
+  typedef uint8_t Bytes __attribute__((vector_size(kWidth)));
 };
 
 // The piece that begins where `left` channels are left.
@@ -40,7 +40,7 @@ void Pack(const float* weights, int64_t k, int64_t count, float* packed) {
 
 // The vector, or its first `count` elements.
 template <bool kWhole, typename V, typename T>
-__attribute__((always_inline)) inline void Store(const V& vector, int64_t count, T* to) {
+__attribute__((always_inline)) inline void Store(V vector, int64_t count, T* to) {
   if constexpr (kWhole) {
     __builtin_memcpy(to, &vector, sizeof(V));
   } else {
