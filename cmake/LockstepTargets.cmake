@@ -11,9 +11,8 @@ endfunction()
 # Instruction sets that kernels/cpu/isa is compiled for; the best one the machine has is used.
 set(LOCKSTEP_ISAS baseline avx2 avx512)
 set(LOCKSTEP_ISA_OPTIMIZE -O3)
-if(LOCKSTEP_SANITIZE OR CMAKE_BUILD_TYPE STREQUAL "Debug")
-  # Neither what a sanitizer finds nor clang-tidy's findings, for which a Debug build is made, depend on
-  # the optimiser; the time to build does.
+if(LOCKSTEP_SANITIZE)
+  # What a sanitizer finds does not depend on the optimiser; the time to build with one does.
   set(LOCKSTEP_ISA_OPTIMIZE -O1)
 endif()
 set(LOCKSTEP_ISA_FLAGS_baseline "")
