@@ -260,9 +260,9 @@ class Fuser {
     next->node = old->node;
     next->node_name = old->node_name;
     next->phase = old->phase;
-    for (auto& slot : lowering_.instructions) {
-      if (slot.get() == old) slot = std::move(next);
-    }
+    const auto slot = std::find_if(lowering_.instructions.begin(), lowering_.instructions.end(),
+                                   [&](const auto& line) { return line.get() == old; });
+    *slot = std::move(next);
     Index();
   }
 
