@@ -1,5 +1,7 @@
 #include "kernels/cpu/conv/indexed_product.h"
 
+#include "kernels/cpu/table_choice.h"
+
 namespace lockstep::cpu {
 
 namespace baseline {
@@ -13,16 +15,7 @@ extern const IndexedTable kIndexedTable;
 }
 
 const IndexedTable& IndexedTableOf(Isa isa) {
-  switch (isa) {
-    case Isa::kAmx:
-    case Isa::kAvx512:
-      return avx512::kIndexedTable;
-    case Isa::kAvx2:
-      return avx2::kIndexedTable;
-    case Isa::kBaseline:
-      break;
-  }
-  return baseline::kIndexedTable;
+  return TableFor(isa, baseline::kIndexedTable, avx2::kIndexedTable, avx512::kIndexedTable);
 }
 
 }  // namespace lockstep::cpu

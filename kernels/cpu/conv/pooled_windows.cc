@@ -1,5 +1,7 @@
 #include "kernels/cpu/conv/pooled_windows.h"
 
+#include "kernels/cpu/table_choice.h"
+
 namespace lockstep::cpu {
 
 namespace baseline {
@@ -13,16 +15,7 @@ extern const PooledTable kPooledTable;
 }
 
 const PooledTable& PooledTableOf(Isa isa) {
-  switch (isa) {
-    case Isa::kAmx:
-    case Isa::kAvx512:
-      return avx512::kPooledTable;
-    case Isa::kAvx2:
-      return avx2::kPooledTable;
-    case Isa::kBaseline:
-      break;
-  }
-  return baseline::kPooledTable;
+  return TableFor(isa, baseline::kPooledTable, avx2::kPooledTable, avx512::kPooledTable);
 }
 
 }  // namespace lockstep::cpu

@@ -1,5 +1,7 @@
 #include "kernels/cpu/conv/window_sums.h"
 
+#include "kernels/cpu/table_choice.h"
+
 namespace lockstep::cpu {
 
 namespace baseline {
@@ -13,16 +15,7 @@ extern const WindowTable kWindowTable;
 }
 
 const WindowTable& WindowTableOf(Isa isa) {
-  switch (isa) {
-    case Isa::kAmx:
-    case Isa::kAvx512:
-      return avx512::kWindowTable;
-    case Isa::kAvx2:
-      return avx2::kWindowTable;
-    case Isa::kBaseline:
-      break;
-  }
-  return baseline::kWindowTable;
+  return TableFor(isa, baseline::kWindowTable, avx2::kWindowTable, avx512::kWindowTable);
 }
 
 }  // namespace lockstep::cpu

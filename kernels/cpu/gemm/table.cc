@@ -1,4 +1,5 @@
 #include "kernels/cpu/gemm/product.h"
+#include "kernels/cpu/table_choice.h"
 
 namespace lockstep::cpu {
 
@@ -15,16 +16,7 @@ extern const gemm::Table kGemmTable;
 namespace gemm {
 
 const Table& TableOf(Isa isa) {
-  switch (isa) {
-    case Isa::kAmx:
-    case Isa::kAvx512:
-      return avx512::kGemmTable;
-    case Isa::kAvx2:
-      return avx2::kGemmTable;
-    case Isa::kBaseline:
-      break;
-  }
-  return baseline::kGemmTable;
+  return TableFor(isa, baseline::kGemmTable, avx2::kGemmTable, avx512::kGemmTable);
 }
 
 }  // namespace gemm
