@@ -6,6 +6,7 @@
 #include <exception>
 #include <limits>
 #include <sstream>
+#include <utility>
 
 #include "engine/tensor/device_memory.h"
 #include "engine/text.h"
@@ -97,9 +98,10 @@ void AlgorithmCache::ParseUsed(const std::string& text) {
 }
 
 void AlgorithmCache::AddFrom(const std::string& text) {
-  const std::map<std::string, Choice> mine = choices_;
+  std::map<std::string, Choice> all = std::exchange(choices_, {});
   Parse(text);
-  for (const auto& [key, choice] : mine) choices_[key] = choice;
+  all.merge(choices_);
+  choices_ = std::move(all);
 }
 
 void AlgorithmCache::ParseLine(const std::string& line, bool used) {

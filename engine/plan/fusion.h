@@ -13,9 +13,8 @@ namespace lockstep {
 //   training    batch norm + ReLU (+ dropout), forward and backward; a bias in front of a max
 //               pooling sums up the gradient behind it
 //   evaluation  batch norm into its convolution's weights, batch norm + ReLU
-//   both        convolution or linear + ReLU; convolution + max pooling by 2x2, where the device
-//   can
-//               (ConvKernels::can_pool) and nothing wants the gradient of the convolution's input
+//   both        convolution or linear + ReLU; where the device can (ConvKernels::can_pool) and
+//               nothing wants the gradient of its input, convolution + max pooling by 2x2
 // (Softmax and its loss are one instruction from the start.) `kept` values are never removed.
 void Fuse(Lowering& lowering, const std::set<ValueId>& kept, const ConvKernels& kernels);
 
