@@ -86,6 +86,57 @@ struct F2Of5 {
   }
 };
 
+// F(4, 5) on the points 0, 1/2, -1/2, 1, -1, 2, -2 and infinity.
+struct F4Of5 {
+  static constexpr int kPoints = 8, kInputs = 8, kOutputs = 4, kTaps = 5;
+  static constexpr float a = 0.5F, b = 1, c = 2;
+  static constexpr float aa = a * a, bb = b * b, cc = c * c;
+  static constexpr float g0 = -1 / (aa * bb * cc), ga = 1 / (2 * aa * (aa - bb) * (aa - cc)),
+                         gb = 1 / (2 * bb * (bb - aa) * (bb - cc)),
+                         gc = 1 / (2 * cc * (cc - aa) * (cc - bb));
+
+  // Of the points p and -p, where qq and rr are the squares of the others.
+  static LOCKSTEP_INLINE void InputPair(float p, float qq, float rr, const Vec* x, Vec* v) {
+    const Vec even = x[6] - (qq + rr) * x[4] + (qq * rr) * x[2];
+    const Vec odd = p * (x[5] - (qq + rr) * x[3] + (qq * rr) * x[1]);
+    v[0] = even + odd;
+    v[1] = even - odd;
+  }
+  // Of 0 where x is the first of its inputs, of infinity where it is the second.
+  static LOCKSTEP_INLINE void InputEnd(const Vec* x, Vec& v) {
+    v = x[6] - (aa + bb + cc) * x[4] + (aa * bb + aa * cc + bb * cc) * x[2] - (aa * bb * cc) * x[0];
+  }
+  static LOCKSTEP_INLINE void Input(const Vec* x, Vec* v) {
+    InputEnd(x, v[0]);
+    InputPair(a, bb, cc, x, v + 1);
+    InputPair(b, aa, cc, x, v + 3);
+    InputPair(c, aa, bb, x, v + 5);
+    InputEnd(x + 1, v[7]);
+  }
+  static LOCKSTEP_INLINE void Output(const Vec* m, Vec* y) {
+    const Vec p = m[1] + m[2], q = a * (m[1] - m[2]);
+    const Vec r = m[3] + m[4], s = b * (m[3] - m[4]);
+    const Vec t = m[5] + m[6], u = c * (m[5] - m[6]);
+    y[0] = m[0] + p + r + t;
+    y[1] = q + s + u;
+    y[2] = aa * p + bb * r + cc * t;
+    y[3] = m[7] + aa * q + bb * s + cc * u;
+  }
+  static LOCKSTEP_INLINE void WeightsPair(float p, float g, const Vec* w, Vec* u) {
+    const Vec even = g * (w[0] + p * p * (w[2] + p * p * w[4]));
+    const Vec odd = (g * p) * (w[1] + p * p * w[3]);
+    u[0] = even + odd;
+    u[1] = even - odd;
+  }
+  static LOCKSTEP_INLINE void Weights(const Vec* w, Vec* u) {
+    u[0] = g0 * w[0];
+    WeightsPair(a, ga, w, u + 1);
+    WeightsPair(b, gb, w, u + 3);
+    WeightsPair(c, gc, w, u + 5);
+    u[7] = w[4];
+  }
+};
+
 // F(2, 3) on the points 0, 1, -1 and infinity.
 struct F2 {
   static constexpr int kPoints = 4, kInputs = 4, kOutputs = 2, kTaps = 3;

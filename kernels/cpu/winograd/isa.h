@@ -77,7 +77,7 @@ struct GradientJob {
   bool accumulate;
 };
 
-enum class Algorithm { kF4, kF2, kToeplitz2, kF2Of5 };
+enum class Algorithm { kF4, kF2, kToeplitz2, kF2Of5, kF4Of5 };
 
 struct Transforms {
   int points;  // P
@@ -96,7 +96,7 @@ constexpr int kMaxPanel = 3;
 struct IsaKernels {
   const char* name;
   int lanes, group;                                 // floats of a vector
-  Transforms transforms[4];                         // by Algorithm
+  Transforms transforms[5];                         // by Algorithm
   void (*product[kMaxPanel])(const ProductJob&);    // by panel width - 1
   void (*gradient[kMaxPanel])(const GradientJob&);  // by panel width - 1
 };

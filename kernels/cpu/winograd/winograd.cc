@@ -17,7 +17,8 @@ constexpr struct {
 } kNames[] = {{"winograd_4x3", Algorithm::kF4},
               {"winograd_2x3", Algorithm::kF2},
               {"toeplitz_2x2", Algorithm::kToeplitz2},
-              {"winograd_2x5", Algorithm::kF2Of5}};
+              {"winograd_2x5", Algorithm::kF2Of5},
+              {"winograd_4x5", Algorithm::kF4Of5}};
 
 bool BlockFits(Layout layout, int64_t lanes) { return layout.block % lanes == 0; }
 
@@ -67,13 +68,13 @@ Plan MakePlan(const ConvShape& shape, ConvPass pass, Algorithm algorithm, Layout
 
 // The algorithm with the fewest products for pictures of this size.
 std::string FewestProducts(const ConvShape& shape, ConvPass pass) {
-  if (shape.kh == 5) return "winograd_2x5";
   if (IsSquare2(shape)) return "toeplitz_2x2";
   const bool to_x = pass == ConvPass::kBackwardData;
   const int64_t h = to_x ? shape.h : shape.out_h(), w = to_x ? shape.w : shape.out_w();
   const auto tiles = [&](int64_t tile) {
     return ((h + tile - 1) / tile) * ((w + tile - 1) / tile);
   };
+  if (shape.kh == 5) return 36 * tiles(2) < 64 * tiles(4) ? "winograd_2x5" : "winograd_4x5";
   return 16 * tiles(2) < 36 * tiles(4) ? "winograd_2x3" : "winograd_4x3";
 }
 

@@ -4,6 +4,8 @@
 //                             Convolutional Neural Networks" (2015): 36 products for 16 outputs,
 //                             16 for 4, where the direct sum has 144 and 36.
 // winograd_2x5                F(2x2, 5x5): 36 products for 4 outputs, where the direct sum has 100.
+// winograd_4x5                F(4x4, 5x5): 64 products for 16 outputs, the direct sum has 400; of
+//                             four times the error.
 // toeplitz_2x2                pictures of 2x2 pixels: 9 products for the whole picture.
 // A name followed by "_fused" transforms whole pictures first and then takes the weights panel by
 // panel, keeping no transformed copy: for layers whose weights outweigh their pictures.

@@ -12,7 +12,8 @@ const winograd::IsaKernels kWinograd = {
     LOCKSTEP_STRING(LOCKSTEP_ISA),
     kLanes,
     kGroup,
-    {TransformsOf<F4>(), TransformsOf<F2>(), TransformsOf<Toeplitz2>(), TransformsOf<F2Of5>()},
+    {TransformsOf<F4>(), TransformsOf<F2>(), TransformsOf<Toeplitz2>(), TransformsOf<F2Of5>(),
+     TransformsOf<F4Of5>()},
     {Product<1>, Product<2>, Product<3>},
     {Gradient<1>, Gradient<2>, Gradient<3>},
 };
