@@ -84,6 +84,23 @@ struct F2Of5 {
     u[4] = r - s;
     u[5] = w[4];
   }
+  static LOCKSTEP_INLINE void OutputGradient(const Vec* y, Vec* n) {
+    n[0] = y[0];
+    n[1] = y[0] + a * y[1];
+    n[2] = y[0] - a * y[1];
+    n[3] = y[0] + b * y[1];
+    n[4] = y[0] - b * y[1];
+    n[5] = y[1];
+  }
+  static LOCKSTEP_INLINE void WeightsGradient(const Vec* d, Vec* w) {
+    const Vec p = F4::ga * (d[1] + d[2]), q = (F4::ga * a) * (d[1] - d[2]);
+    const Vec r = F4::gb * (d[3] + d[4]), s = (F4::gb * b) * (d[3] - d[4]);
+    w[0] = F4::g0 * d[0] + p + r;
+    w[1] = q + s;
+    w[2] = aa * p + bb * r;
+    w[3] = aa * q + bb * s;
+    w[4] = d[5] + (aa * aa) * p + (bb * bb) * r;
+  }
 };
 
 // F(4, 5) on the points 0, 1/2, -1/2, 1, -1, 2, -2 and infinity.
@@ -122,6 +139,18 @@ struct F4Of5 {
     y[2] = aa * p + bb * r + cc * t;
     y[3] = m[7] + aa * q + bb * s + cc * u;
   }
+  static LOCKSTEP_INLINE void OutputGradientPair(float p, const Vec* y, Vec* n) {
+    const Vec even = y[0] + (p * p) * y[2], odd = p * (y[1] + (p * p) * y[3]);
+    n[0] = even + odd;
+    n[1] = even - odd;
+  }
+  static LOCKSTEP_INLINE void OutputGradient(const Vec* y, Vec* n) {
+    n[0] = y[0];
+    OutputGradientPair(a, y, n + 1);
+    OutputGradientPair(b, y, n + 3);
+    OutputGradientPair(c, y, n + 5);
+    n[7] = y[3];
+  }
   static LOCKSTEP_INLINE void WeightsPair(float p, float g, const Vec* w, Vec* u) {
     const Vec even = g * (w[0] + p * p * (w[2] + p * p * w[4]));
     const Vec odd = (g * p) * (w[1] + p * p * w[3]);
@@ -134,6 +163,16 @@ struct F4Of5 {
     WeightsPair(b, gb, w, u + 3);
     WeightsPair(c, gc, w, u + 5);
     u[7] = w[4];
+  }
+  static LOCKSTEP_INLINE void WeightsGradient(const Vec* d, Vec* w) {
+    const Vec p = ga * (d[1] + d[2]), q = (ga * a) * (d[1] - d[2]);
+    const Vec r = gb * (d[3] + d[4]), s = (gb * b) * (d[3] - d[4]);
+    const Vec t = gc * (d[5] + d[6]), u = (gc * c) * (d[5] - d[6]);
+    w[0] = g0 * d[0] + p + r + t;
+    w[1] = q + s + u;
+    w[2] = aa * p + bb * r + cc * t;
+    w[3] = aa * q + bb * s + cc * u;
+    w[4] = d[7] + (aa * aa) * p + (bb * bb) * r + (cc * cc) * t;
   }
 };
 

@@ -15,7 +15,8 @@ class FusedGradient : public ConvKernel {
  public:
   explicit FusedGradient(const Plan& plan) : plan_(plan) {
     const int64_t fit = SumBytes(plan) / 4 / (plan.points() * width());
-    depth_ = std::min(std::max<int64_t>(fit / 16 * 16, 16), plan.shape.c);
+    const int64_t eights = (plan.shape.c + 7) / 8 * 8;
+    depth_ = std::min(std::max<int64_t>(fit / 16 * 16, 16), eights);
     for (int64_t part = 0; part < plan.parts; ++part) {
       panels_.push_back(Panels(Part(plan.vectors(plan.shape.k), plan.parts, part)));
     }
@@ -53,7 +54,7 @@ class FusedGradient : public ConvKernel {
  private:
   int64_t width() const { return kMaxPanel * plan_.isa->lanes; }
   int64_t plane_floats(int64_t channels) const {
-    return plan_.points() * PointStride(plan_.tiles() * channels);
+    return plan_.points() * PointStride(plan_.tiles() * plan_.Padded(channels));
   }
   int64_t sum_floats() const { return plan_.points() * PointStride(depth_ * width()); }
 
@@ -73,6 +74,7 @@ class FusedGradient : public ConvKernel {
     WeightJob back = {};
     back.gradient = dw;
     back.c = plan_.shape.c;
+    back.outputs = plan_.shape.k;
     back.output = panel.vector * lanes;
     back.width = panel.width;
     back.input = input;
@@ -83,7 +85,7 @@ class FusedGradient : public ConvKernel {
       GradientJob job = {};
       job.v = x.planes + p * x.point_stride + input / lanes * x.vector_stride;
       job.v_vector_stride = x.vector_stride;
-      job.vectors = back.inputs / lanes;
+      job.channels = back.inputs;
       job.count = x.count;
       job.n = y.planes + p * y.point_stride + panel.vector * y.vector_stride;
       job.n_vector_stride = y.vector_stride;

@@ -42,9 +42,9 @@ struct TileJob {
 };
 
 // Plain weights (k, c, taps, taps) against one panel of `width` vectors of outputs from `output`
-// and the inputs [input, input + inputs); WeightsGradient takes multiples of 8. `swapped`: outputs
-// are c, inputs are k and the taps are turned by 180 degrees (the gradient of the data). The
-// weights of outputs that do not exist are zeros.
+// and the inputs [input, input + inputs). `swapped`: outputs are c, inputs are k and the taps are
+// turned by 180 degrees (the gradient of the data). The weights of outputs that do not exist are
+// zeros; WeightsGradient, which reads inputs in eights, writes only what exists.
 struct WeightJob {
   const float* weights;  // Weights only
   float* gradient;       // WeightsGradient only
@@ -66,11 +66,11 @@ struct ProductJob {
   bool accumulate;
 };
 
-// d (+)= v^T n for one point: rows are `vectors` vectors of c, columns one panel of k, summed over
-// `count` tiles. d has row stride width * lanes.
+// d (+)= v^T n for one point: rows are `channels` of c, in eights, columns one panel of k, summed
+// over `count` tiles. d has row stride width * lanes.
 struct GradientJob {
   const float* v;
-  int64_t v_vector_stride, vectors, count;
+  int64_t v_vector_stride, channels, count;
   const float* n;
   int64_t n_vector_stride;
   float* d;
@@ -86,7 +86,6 @@ struct Transforms {
   void (*input)(const TileJob&);
   void (*output)(const TileJob&);
   void (*weights)(const WeightJob&);
-  // Null where weights have no such gradient.
   void (*output_gradient)(const TileJob&);
   void (*weights_gradient)(const WeightJob&);
 };

@@ -94,7 +94,7 @@ std::unique_ptr<ConvKernel> MakeTiledGradient(const Plan& plan);
 std::unique_ptr<ConvKernel> MakeFusedGradient(const Plan& plan);
 
 // As MakeWinograd, with one instruction set.
-bool Runs(const ConvShape& shape, ConvPass pass, Layout x, Layout y, const IsaKernels& isa);
+bool Runs(const ConvShape& shape, Layout x, Layout y, const IsaKernels& isa);
 std::unique_ptr<ConvKernel> Make(const ConvShape& shape, ConvPass pass,
                                  const std::string& algorithm, Layout x, Layout y,
                                  const IsaKernels& isa);

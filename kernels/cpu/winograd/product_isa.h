@@ -104,8 +104,9 @@ LOCKSTEP_INLINE void GradientTile(const GradientJob& job, int64_t vector, int64_
 template <int kW>
 void Gradient(const GradientJob& job) {
   constexpr int kR = kRows[kW - 1];
-  for (int64_t vector = 0; vector < job.vectors; ++vector) {
-    for (int64_t row = 0; row < kLanes; row += kR) GradientTile<kR, kW>(job, vector, row);
+  static_assert(8 % kR == 0);
+  for (int64_t channel = 0; channel < (job.channels + 7) / 8 * 8; channel += kR) {
+    GradientTile<kR, kW>(job, channel / kLanes, channel % kLanes);
   }
 }
 

@@ -8,7 +8,7 @@
 namespace lockstep::cpu::winograd {
 namespace {
 
-constexpr int64_t kTiles = 64;  // summed at once
+constexpr int64_t kTiles = 32;  // summed at once: their planes stay in the second-level cache
 
 class TiledGradient : public ConvKernel {
  public:
@@ -37,7 +37,7 @@ class TiledGradient : public ConvKernel {
       for (int64_t b = 0; b < blocks; ++b) RunBlock(buffers, block(b), block(b + 1), sums, b > 0);
     });
     const auto panels = static_cast<int64_t>(panels_.size());
-    ParallelFor(panels * (plan_.shape.c / 8), 16, [&](int64_t begin, int64_t end) {
+    ParallelFor(panels * (rows() / 8), 16, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         Finish(panels_[static_cast<size_t>(i % panels)], i / panels * 8, scratch,
                static_cast<float*>(buffers.dw));
@@ -46,9 +46,11 @@ class TiledGradient : public ConvKernel {
   }
 
  private:
-  int64_t sum_stride() const { return PointStride(plan_.shape.c * plan_.shape.k); }
+  // Channels of x in eights.
+  int64_t rows() const { return (plan_.shape.c + 7) / 8 * 8; }
+  int64_t sum_stride() const { return PointStride(rows() * plan_.Padded(plan_.shape.k)); }
   int64_t plane_floats(int64_t channels) const {
-    return plan_.points() * PointStride(block_ * channels);
+    return plan_.points() * PointStride(block_ * plan_.Padded(channels));
   }
   int64_t part_floats() const {
     return plan_.points() * sum_stride() + plane_floats(plan_.shape.c) +
@@ -74,11 +76,11 @@ class TiledGradient : public ConvKernel {
         GradientJob job = {};
         job.v = x.planes + p * x.point_stride;
         job.v_vector_stride = x.vector_stride;
-        job.vectors = x.vectors;
+        job.channels = c;
         job.count = x.count;
         job.n = y.planes + p * y.point_stride + panel.vector * y.vector_stride;
         job.n_vector_stride = y.vector_stride;
-        job.d = sums + p * sum_stride() + panel.vector * lanes * c;
+        job.d = sums + p * sum_stride() + panel.vector * lanes * rows();
         job.accumulate = accumulate;
         plan.isa->gradient[panel.width - 1](job);
       }
@@ -97,11 +99,12 @@ class TiledGradient : public ConvKernel {
     WeightJob job = {};
     job.gradient = dw;
     job.c = plan_.shape.c;
+    job.outputs = plan_.shape.k;
     job.output = panel.vector * lanes;
     job.width = panel.width;
     job.input = input;
-    job.inputs = 8;
-    job.points = scratch + job.output * job.c + input * panel.width * lanes;
+    job.inputs = std::min<int64_t>(8, job.c - input);
+    job.points = scratch + job.output * rows() + input * panel.width * lanes;
     job.point_stride = sum_stride();
     for (int64_t p = 0; p < plan_.points(); ++p) {
       float* sum = job.points + p * job.point_stride;

@@ -320,12 +320,37 @@ void Weights(const WeightJob& job) {
   }
 }
 
+// From a stage like StageWeights' to the gradient of what exists.
+template <int kTaps>
+LOCKSTEP_INLINE void PutSomeGradients(const float* stage, const WeightJob& job, int64_t output,
+                                      int64_t input, int64_t inputs) {
+  for (int64_t lane = 0; lane < kLanes && output + lane < job.outputs; ++lane) {
+    float* to = job.gradient + ((output + lane) * job.c + input) * kTaps;
+    for (int64_t i = 0; i < inputs * kTaps; ++i) to[i] = stage[i * kLanes + lane];
+  }
+}
+
+template <int kTaps>
+LOCKSTEP_INLINE void PutGradients(const float* stage, const WeightJob& job, int64_t output,
+                                  int64_t input, int64_t inputs) {
+  if (inputs < 8 || output + kLanes > job.outputs) {
+    return PutSomeGradients<kTaps>(stage, job, output, input, inputs);
+  }
+  for (int half = 0; half < kLanes; half += 8) {
+    float* to = job.gradient + ((output + half) * job.c + input) * kTaps;
+    for (int j = 0; j < kTaps; ++j) {
+      Transpose8(stage + 8 * j * kLanes + half, kLanes, to + 8 * j, job.c * kTaps);
+    }
+  }
+}
+
 template <typename A>
 void WeightsGradient(const WeightJob& job) {
   constexpr int kTaps = A::kTaps * A::kTaps;
   const int64_t width = job.width * kLanes;
   alignas(64) float stage[8 * kTaps * kLanes];
   for (int64_t i = 0; i < job.inputs; i += 8) {
+    const int64_t inputs = job.inputs - i < 8 ? job.inputs - i : 8;
     for (int64_t v = 0; v < job.width; ++v) {
       for (int j = 0; j < 8; ++j) {
         Map2d<A::kPoints, A::kTaps, A::WeightsGradient>(
@@ -333,26 +358,15 @@ void WeightsGradient(const WeightJob& job) {
             job.point_stride, stage + j * kTaps * kLanes, A::kTaps * kLanes, kLanes);
         FetchRows<kTaps>(job.gradient, job.c, job.output + v * kLanes, job.input + i + 8, j);
       }
-      for (int half = 0; half < kLanes; half += 8) {
-        float* to =
-            job.gradient + ((job.output + v * kLanes + half) * job.c + job.input + i) * kTaps;
-        for (int j = 0; j < kTaps; ++j) {
-          Transpose8(stage + 8 * j * kLanes + half, kLanes, to + 8 * j, job.c * kTaps);
-        }
-      }
+      PutGradients<kTaps>(stage, job, job.output + v * kLanes, job.input + i, inputs);
     }
   }
 }
 
 template <typename A>
 constexpr Transforms TransformsOf() {
-  Transforms transforms = {A::kPoints, A::kOutputs, A::kTaps, Input<A>,
-                           Output<A>,  Weights<A>,  nullptr,  nullptr};
-  if constexpr (A::kTaps == 3) {
-    transforms.output_gradient = OutputGradient<A>;
-    transforms.weights_gradient = WeightsGradient<A>;
-  }
-  return transforms;
+  return {A::kPoints, A::kOutputs, A::kTaps,          Input<A>,
+          Output<A>,  Weights<A>,  OutputGradient<A>, WeightsGradient<A>};
 }
 
 }  // namespace

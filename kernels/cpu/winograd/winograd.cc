@@ -34,8 +34,8 @@ bool IsSupported(const ConvShape& s) {
          s.k > 0 && s.h > 1 && s.w > 1 && s.out_h() > 1 && s.out_w() > 1;
 }
 
-// Vectors of channels without a rest, and taps whose gradient there is.
-bool RunsEveryPass(const ConvShape& s, Layout x, Layout y, int64_t lanes) {
+// Vectors of channels without a rest.
+bool HasWholeVectors(const ConvShape& s, Layout x, Layout y, int64_t lanes) {
   return KeepsSize(s) && s.c % lanes == 0 && s.k % lanes == 0 && BlockFits(x, lanes) &&
          BlockFits(y, lanes);
 }
@@ -52,13 +52,12 @@ Algorithm Named(const std::string& name) {
 }
 
 // Rather narrower vectors than a rest of channels.
-const IsaKernels* BestThatRuns(const ConvShape& shape, ConvPass pass, Layout x, Layout y,
-                               Isa best) {
+const IsaKernels* BestThatRuns(const ConvShape& shape, Layout x, Layout y, Isa best) {
   const std::vector<const IsaKernels*> isas = UsableIsas(best);
   for (const IsaKernels* isa : isas) {
-    if (IsSupported(shape) && RunsEveryPass(shape, x, y, isa->lanes)) return isa;
+    if (IsSupported(shape) && HasWholeVectors(shape, x, y, isa->lanes)) return isa;
   }
-  return Runs(shape, pass, x, y, *isas.front()) ? isas.front() : nullptr;
+  return Runs(shape, x, y, *isas.front()) ? isas.front() : nullptr;
 }
 
 Plan MakePlan(const ConvShape& shape, ConvPass pass, Algorithm algorithm, Layout x, Layout y,
@@ -89,10 +88,9 @@ int64_t PlaneBytes(const Plan& plan) {
 
 }  // namespace
 
-bool Runs(const ConvShape& shape, ConvPass pass, Layout x, Layout y, const IsaKernels& isa) {
-  if (!IsSupported(shape)) return false;
-  return RunsEveryPass(shape, x, y, isa.lanes) ||
-         (pass != ConvPass::kBackwardWeights && HasChannelsLast(shape, x, y));
+bool Runs(const ConvShape& shape, Layout x, Layout y, const IsaKernels& isa) {
+  return IsSupported(shape) &&
+         (HasWholeVectors(shape, x, y, isa.lanes) || HasChannelsLast(shape, x, y));
 }
 
 std::unique_ptr<ConvKernel> Make(const ConvShape& shape, ConvPass pass,
@@ -117,7 +115,7 @@ std::unique_ptr<ConvKernel> Make(const ConvShape& shape, ConvPass pass,
 
 std::vector<std::string> WinogradAlgorithms(const ConvShape& shape, ConvPass pass, Layout x,
                                             Layout y, Isa best) {
-  const winograd::IsaKernels* isa = winograd::BestThatRuns(shape, pass, x, y, best);
+  const winograd::IsaKernels* isa = winograd::BestThatRuns(shape, x, y, best);
   if (isa == nullptr) return {};
   const std::string name = winograd::FewestProducts(shape, pass);
   const winograd::Plan plan = winograd::MakePlan(shape, pass, winograd::Named(name), x, y, *isa);
@@ -134,7 +132,7 @@ std::vector<std::string> WinogradAlgorithms(const ConvShape& shape, ConvPass pas
 std::unique_ptr<ConvKernel> MakeWinograd(const ConvShape& shape, ConvPass pass,
                                          const std::string& algorithm, Layout x, Layout y,
                                          Isa best) {
-  const winograd::IsaKernels* isa = winograd::BestThatRuns(shape, pass, x, y, best);
+  const winograd::IsaKernels* isa = winograd::BestThatRuns(shape, x, y, best);
   if (isa == nullptr) {
     throw ConfigError("convolution: \"" + algorithm +
                       "\" needs a float32 kernel of 3x3 or 5x5 and stride 1, and channels last or "

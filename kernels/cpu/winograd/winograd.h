@@ -22,9 +22,8 @@
 namespace lockstep::cpu {
 
 // The algorithms that can run this pass with the instructions of `best`, the likeliest best first;
-// empty when none can. The gradient of the weights needs 3x3 taps of padding 1, c and k divisible
-// by 8 and layouts whose block is a multiple of 8; the other passes take that, or any padding and
-// number of channels from 8 on with channels last.
+// empty when none can: it takes 3x3 taps of padding 1, c and k divisible by 8 and layouts whose
+// block is a multiple of 8, or any padding and number of channels from 8 on with channels last.
 std::vector<std::string> WinogradAlgorithms(const ConvShape& shape, ConvPass pass, Layout x,
                                             Layout y, Isa best = BestIsa());
 
