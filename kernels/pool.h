@@ -29,6 +29,10 @@ struct PoolShape {
     return cover_all ? (size + 2 * pad - kernel + stride - 1) / stride + 1
                      : (size + 2 * pad - kernel) / stride + 1;
   }
+  // Whether each window holds a pixel: those that rounding up adds may lie in padding as a whole.
+  bool windows_hold_pixels() const {
+    return (out_h - 1) * stride_h - pad_h < x.h && (out_w - 1) * stride_w - pad_w < x.w;
+  }
 };
 
 class PoolKernels {

@@ -25,6 +25,9 @@ class Fuser {
 
   void Run() {
     for (size_t i = 0; i < Count(); ++i) {
+      if (As<PoolForward>(i) != nullptr) PoolBeforeRelu(i);
+    }
+    for (size_t i = 0; i < Count(); ++i) {
       if (auto* norm = As<BatchNormNormalize>(i)) FuseTrainingNorm(norm);
       if (auto* norm = As<BatchNormInference>(i)) FuseInferenceNorm(norm);
       if (auto* bias = As<BiasBackward>(i)) SumBehindPooling(bias);
@@ -100,6 +103,79 @@ class Fuser {
       }
     }
     return found;
+  }
+
+  size_t IndexOf(const Instruction* line) const {
+    const auto& lines = lowering_.instructions;
+    const auto found = std::find_if(lines.begin(), lines.end(),
+                                    [&](const auto& each) { return each.get() == line; });
+    return static_cast<size_t>(found - lines.begin());
+  }
+
+  // What stands between a convolution and its max pooling.
+  struct ReluAndPool {
+    ActivationForward* relu = nullptr;
+    ActivationBackward* relu_backward = nullptr;  // null where the convolution gets no gradient,
+    PoolBackward* pool_backward = nullptr;        // as this is then
+  };
+
+  // If nobody else reads what the ReLU makes, and the gradient of that.
+  std::optional<ReluAndPool> ReluInFrontOf(const PoolForward& pool) const {
+    const ValueId activated = pool.inputs[0];
+    ReluAndPool found{.relu = Producer<ActivationForward>(activated)};
+    if (found.relu == nullptr || found.relu->function != Activation::kRelu) return std::nullopt;
+    if (kept_.contains(activated)) return std::nullopt;
+    size_t readers = 1;
+    for (const size_t i : Readers(activated)) {
+      if (auto* line = As<ActivationBackward>(i)) found.relu_backward = line, ++readers;
+      if (auto* line = As<PoolBackward>(i)) found.pool_backward = line, ++readers;
+    }
+    if (readers != Readers(activated).size()) return std::nullopt;
+    if ((found.relu_backward == nullptr) != (found.pool_backward == nullptr)) return std::nullopt;
+    if (found.pool_backward == nullptr) return found;
+    const ValueId gradient = found.pool_backward->outputs[0];
+    const bool alone = OnlyReader<ActivationBackward>(gradient) == found.relu_backward;
+    return alone ? std::optional(found) : std::nullopt;
+  }
+
+  // conv, ReLU, max pooling: as the largest of what a ReLU makes is what it makes of the largest,
+  // it may come behind the pooling, where there is less of it, with the same bits. A window without
+  // a positive element gives its gradient to nobody either way.
+  void PoolBeforeRelu(size_t index) {
+    auto& lines = lowering_.instructions;
+    auto* const pool = As<PoolForward>(index);
+    const PoolShape& shape = pool->shape();
+    if (shape.kind != PoolKind::kMax || !shape.windows_hold_pixels()) return;
+    const std::optional<ReluAndPool> found = ReluInFrontOf(*pool);
+    if (!found) return;
+    ActivationForward* const relu = found->relu;
+    const ValueId x = relu->inputs[0], y = pool->outputs[0];
+    const auto* const conv = Producer<ConvForward>(x);
+    // Without a gradient the convolution's own ReLU costs nothing.
+    const bool fuses = conv != nullptr && IsByTwo(shape) && kernels_.can_pool(conv->shape());
+    if (conv == nullptr || (found->pool_backward == nullptr && !fuses)) return;
+
+    const auto temporary = [&](ValueId like, const char* suffix) {
+      return lowering_.Temporary(lowering_.value(like).name + suffix, lowering_.type(like));
+    };
+    const ValueId pooled = temporary(y, "/before ReLU");
+    pool->inputs[0] = x;
+    pool->outputs[0] = pooled;
+    relu->inputs[0] = pooled;
+    relu->outputs[0] = y;
+    std::swap(lines[IndexOf(relu)], lines[index]);
+    if (auto* const back = found->pool_backward) {
+      ActivationBackward* const relu_back = found->relu_backward;
+      const ValueId dy = back->inputs[0], dx = relu_back->outputs[0];
+      const ValueId masked = temporary(dy, "/before ReLU");
+      lowering_.value(dx).sparsity = lowering_.value(back->outputs[0]).sparsity;
+      relu_back->inputs = {y, dy};
+      relu_back->outputs[0] = masked;
+      back->inputs = {masked, x, pooled};
+      back->outputs[0] = dx;
+      std::swap(lines[IndexOf(relu_back)], lines[IndexOf(back)]);
+    }
+    Index();
   }
 
   void FuseTrainingNorm(BatchNormNormalize* norm) {
@@ -260,9 +336,7 @@ class Fuser {
     next->node = old->node;
     next->node_name = old->node_name;
     next->phase = old->phase;
-    const auto slot = std::find_if(lowering_.instructions.begin(), lowering_.instructions.end(),
-                                   [&](const auto& line) { return line.get() == old; });
-    *slot = std::move(next);
+    lowering_.instructions[IndexOf(old)] = std::move(next);
     Index();
   }
 

@@ -160,6 +160,119 @@ TEST_F(Fusion, BiasThatIsReadTwiceIsSummedInFront) {
   ExpectSameSums(fused, plain);
 }
 
+struct Results {
+  double loss;
+  NamedTensors arrays;
+};
+
+void ExpectCloseResults(const Results& found, const Results& wanted, double tolerance) {
+  EXPECT_NEAR(found.loss, wanted.loss, 1e-6 * wanted.loss);
+  for (const auto& [name, array] : wanted.arrays) {
+    ExpectClose(found.arrays.at(name), array, tolerance, name);
+  }
+}
+
+// A ReLU between a convolution and max pooling comes behind the pooling.
+class FusionOfReluAndPool : public Fusion {
+ protected:
+  // What a training step computes of these samples, each gradient among it, and predictions.
+  static Results ResultsOf(const Graph& graph, const NamedTensors& inputs, DType dtype, bool fuse) {
+    TestDevice device;
+    NetworkRunner runner(device, graph, dtype);
+    const auto plan = runner.MakePlan({.batch = inputs.at("x").shape()[0], .fuse = fuse});
+    NamedTensors cast = inputs;
+    cast.at("x") = inputs.at("x").Cast(dtype);
+    Results results{NetworkRunner::Run(*plan, cast).loss, {}};
+    for (const Variables::Entry& entry : runner.variables.entries()) {
+      if (entry.trained) results.arrays[entry.name] = runner.variables.GetGradient(entry.name);
+    }
+    results.arrays["y"] = runner.Predict(inputs.at("x"), fuse);
+    return results;
+  }
+  static int64_t BytesOf(const Graph& graph, const std::string& kind) {
+    TestDevice device;
+    NetworkRunner runner(device, graph, DType::kFloat32);
+    const auto plan = runner.MakePlan({.batch = 2});
+    int64_t bytes = 0;
+    for (size_t i = 0; i < plan->lines(); ++i) {
+      if (plan->line(i).kind() == kind) bytes += plan->LineBytes(i);
+    }
+    return bytes;
+  }
+};
+
+TEST_F(FusionOfReluAndPool, TheReluSeesWhatIsLeft) {
+  SquaredLoss(graph_, MaxPool2d(Relu(Conv2d(x_, Conv3x3(8), "conv")), {}));
+  // 8 channels of 3x3 pixels, of 2 samples: one read and one written, forward; one more backward.
+  EXPECT_EQ(BytesOf(graph_, "activation forward"), 2 * 2 * 8 * 9 * 4);
+  EXPECT_EQ(BytesOf(graph_, "activation backward"), 3 * 2 * 8 * 9 * 4);
+  // Without a gradient the convolution takes it.
+  for (const Mode mode : {Mode::kEvaluate, Mode::kPredict}) {
+    EXPECT_FALSE(Lines(mode).contains("activation forward"));
+  }
+}
+
+TEST_F(FusionOfReluAndPool, LetsAConvolutionAndItsPoolingBecomeOne) {
+  x_ = Conv2d(x_, {.out_channels = 5, .kernel_h = 1, .kernel_w = 3}, "conv");
+  SquaredLoss(graph_, MaxPool2d(Relu(x_), {}));
+  for (const Mode mode : {Mode::kTrain, Mode::kEvaluate, Mode::kPredict}) {
+    EXPECT_EQ(Lines(mode).at("pooled conv forward"), 1);
+    EXPECT_EQ(Lines(mode).at("activation forward"), 1);
+  }
+  EXPECT_EQ(Lines(Mode::kTrain).at("pooled conv backward"), 1);
+}
+
+TEST_F(FusionOfReluAndPool, KeepsTheResults) {
+  const Pool2dOptions poolings[] = {
+      {},
+      {.kernel_h = 3, .kernel_w = 3, .cover_all = true},
+      {.kernel_h = 3, .kernel_w = 2, .stride_h = 1, .stride_w = 2, .pad_h = 1, .pad_w = 1},
+  };
+  for (const Pool2dOptions& options : poolings) {
+    for (const DType dtype : {DType::kFloat32, DType::kFloat64}) {
+      Graph graph;
+      Var x = graph.Input("x", {{8, 6, 6}, DType::kFloat32});
+      x = MaxPool2d(Relu(Conv2d(x, Conv3x3(8, true), "first")), options);
+      x = MaxPool2d(Relu(Conv2d(x, Conv3x3(6, true), "second")), options);
+      LabelLoss(graph, Linear(x, {.out = 3}, "l"));
+      const NamedTensors inputs = RandomInputs(graph, 7, 1);
+      ExpectCloseResults(ResultsOf(graph, inputs, dtype, true),
+                         ResultsOf(graph, inputs, dtype, false),
+                         dtype == DType::kFloat64 ? 1e-12 : 1e-5);
+    }
+  }
+}
+
+TEST_F(FusionOfReluAndPool, StayWhereOthersReadTheRelu) {
+  const Var relu = Relu(Conv2d(x_, Conv3x3(8), "conv"));
+  const Var both[] = {Flatten(MaxPool2d(relu, {})), Flatten(relu)};
+  SquaredLoss(graph_, Linear(Concat(both), {.out = 2}, "l"));
+  EXPECT_EQ(BytesOf(graph_, "activation backward"), 3 * 2 * 8 * 36 * 4);
+}
+
+TEST_F(FusionOfReluAndPool, StayWhereAWindowHoldsNoPixelOrIsAveraged) {
+  const Pool2dOptions beyond{.kernel_h = 3,
+                             .kernel_w = 3,
+                             .stride_h = 3,
+                             .stride_w = 3,
+                             .pad_h = 2,
+                             .pad_w = 2,
+                             .cover_all = true};
+  for (const bool average : {false, true}) {
+    Graph graph;
+    const Var x = graph.Input("x", {{8, 6, 6}, DType::kFloat32});
+    const Var relu = Relu(Conv2d(x, Conv3x3(8, true), "conv"));
+    SquaredLoss(graph, average ? AveragePool2d(relu, {}) : MaxPool2d(relu, beyond));
+    EXPECT_EQ(BytesOf(graph, "activation backward"), 3 * 2 * 8 * 36 * 4);
+    EXPECT_FALSE(LinesOf(graph, Mode::kTrain).contains("activation forward"));
+  }
+}
+
+TEST_F(FusionOfReluAndPool, OtherActivationsStay) {
+  SquaredLoss(graph_, MaxPool2d(Tanh(Conv2d(x_, Conv3x3(8), "conv")), {}));
+  EXPECT_EQ(BytesOf(graph_, "activation backward"), 3 * 2 * 8 * 36 * 4);
+}
+
 // A convolution of few taps over the input, with max pooling behind it.
 class FusionOfConvAndPool : public Fusion {
  protected:
@@ -193,10 +306,6 @@ TEST_F(FusionOfConvAndPool, HaveTheResultsOfTwo) {
   LabelLoss(graph_, Linear(x, {.out = 3}, "l"));
   NamedTensors inputs = RandomInputs(graph_, 7, 1);
   inputs.at("x") = inputs.at("x").Cast(DType::kFloat32);
-  struct Results {
-    double loss;
-    NamedTensors arrays;
-  };
   const auto run = [&](int policy, bool fuse) {
     TestDevice device(std::make_unique<ForcedBackend>(2, policy, ""), {.fixed = true});
     NetworkRunner runner(device, graph_, DType::kFloat32);
@@ -215,11 +324,7 @@ TEST_F(FusionOfConvAndPool, HaveTheResultsOfTwo) {
   };
   // Plain pictures, blocks and channels last.
   for (const int policy : {0, 1, 2}) {
-    const Results found = run(policy, true), wanted = run(policy, false);
-    EXPECT_NEAR(found.loss, wanted.loss, 1e-6 * wanted.loss);
-    for (const auto& [name, array] : wanted.arrays) {
-      ExpectClose(found.arrays.at(name), array, 1e-5, name);
-    }
+    ExpectCloseResults(run(policy, true), run(policy, false), 1e-5);
   }
 }
 

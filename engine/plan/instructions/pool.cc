@@ -38,11 +38,8 @@ void PoolBackward::Run(const RunContext& context) {
   context.backend->pool().Backward(shape_, x, y, context.at(inputs[0]), context.at(outputs[0]));
 }
 
-// But of windows that lie in padding as a whole: rounding up makes them.
 bool PoolBackward::keeps_sums() const {
-  const PoolShape& s = shape_;
-  return s.kind == PoolKind::kMax && (s.out_h - 1) * s.stride_h - s.pad_h < s.x.h &&
-         (s.out_w - 1) * s.stride_w - s.pad_w < s.x.w;
+  return shape_.kind == PoolKind::kMax && shape_.windows_hold_pixels();
 }
 
 }  // namespace lockstep
