@@ -137,8 +137,12 @@ void ReadDirectories(const Variables& variables, Environment& environment) {
   if (!environment.output_data_dir && environment.output_dir) {
     environment.output_data_dir = *environment.output_dir + "/data";
   }
-  const std::string checkpoints = environment.base_dir + "/checkpoints";
-  if (IsDirectory(checkpoints)) environment.checkpoint_dir = checkpoints;
+  for (const char* name : {"/checkpoints", "/checkpoint"}) {  // the second is what older jobs have
+    const std::string checkpoints = environment.base_dir + name;
+    if (!environment.checkpoint_dir && IsDirectory(checkpoints)) {
+      environment.checkpoint_dir = checkpoints;
+    }
+  }
 }
 
 // Removes what the toolkit removes from a user's hyperparameters: its own and the tuner's.

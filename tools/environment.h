@@ -36,7 +36,8 @@ struct Environment {
   std::optional<std::string> model_dir;
   std::optional<std::string> output_dir;       // where the failure file goes
   std::optional<std::string> output_data_dir;  // plots, log, graph
-  std::optional<std::string> checkpoint_dir;   // only where the platform has made it
+  // "checkpoints", or "checkpoint" as older jobs have it; only where the platform has made it.
+  std::optional<std::string> checkpoint_dir;
 
   std::vector<std::string> hosts;  // never empty; this machine alone outside a cluster
   std::string current_host;

@@ -95,6 +95,13 @@ TEST_F(EnvironmentTest, CheckpointsAreUsedWhereThePlatformMadeThem) {
   EXPECT_EQ(Read().checkpoint_dir, base_ / "checkpoints");
 }
 
+TEST_F(EnvironmentTest, TheOldNameOfTheCheckpointsFolderIsKnown) {
+  base_.MakeDirectory("checkpoint");
+  EXPECT_EQ(Read().checkpoint_dir, base_ / "checkpoint");
+  base_.MakeDirectory("checkpoints");
+  EXPECT_EQ(Read().checkpoint_dir, base_ / "checkpoints");
+}
+
 TEST_F(EnvironmentTest, ChannelsComeFromVariables) {
   const Environment environment = Read(
       {{"SM_CHANNEL_TRAIN", "/a"}, {"SM_CHANNEL_MY-CHAN", "/b"}, {"SM_CHANNELS", "[\"train\"]"}});
