@@ -9,10 +9,12 @@
 #include <variant>
 #include <vector>
 
+#include "data/batch_iterator.h"
 #include "data/bounded_reader.h"
 #include "data/channel.h"
 #include "data/input_file.h"
 #include "data/npz.h"
+#include "data/synthetic.h"
 #include "data/value_range.h"
 #include "engine/text.h"
 #include "engine/train/checkpoint_file.h"
@@ -26,6 +28,7 @@
 #include "tools/console.h"
 #include "tools/device.h"
 #include "tools/options.h"
+#include "tools/peak.h"
 #include "tools/small_file.h"
 #include "tools/text.h"
 #include "tools/verbs.h"
@@ -38,6 +41,7 @@ namespace fs = std::filesystem;
 struct InspectOptions {
   std::vector<std::string> paths;
   bool plan = false;
+  bool profile = false;
   std::string mode = "train";
   std::string model;
   std::vector<int64_t> sample;
@@ -277,6 +281,25 @@ ModelSpec SpecFor(const InspectOptions& o) {
           .hidden = o.hidden};
 }
 
+// What each line of the plan takes, on synthetic samples and untrained weights.
+std::string TimePlan(const Model& model, Mode mode, int64_t batch_size, Backend& backend,
+                     Network& network) {
+  constexpr int kRuns = 20;
+  network.variables().Initialize(1);
+  const auto classes = static_cast<int32_t>(model.classifier ? model.spec.classes : 0);
+  DatasetSource source(SyntheticDataset(model.spec.in_shape, classes, batch_size, 1),
+                       {.batch_size = batch_size});
+  Plan& plan = network.plan(mode, batch_size);
+  const Batch& batch = source.Next();
+  plan.SetInput("x", batch.x, batch.preparation);
+  if (mode != Mode::kPredict) plan.SetInput("t", batch.labels);
+  const RunInputs inputs{.ids = batch.ids.data()};
+  plan.Run(inputs);  // what is done once
+  std::vector<double> seconds;
+  for (int i = 0; i < kRuns; ++i) plan.RunTimed(inputs, &seconds);
+  return PlanTable(plan, seconds, kRuns, MeasurePeak(backend));
+}
+
 std::string DescribePlan(const InspectOptions& o) {
   const Model model = ModelFor(SpecFor(o), o.paths.empty());
   const auto backend = OpenDevice({.device = o.device}, static_cast<int>(o.threads)).backend;
@@ -290,7 +313,8 @@ std::string DescribePlan(const InspectOptions& o) {
                 "%s plan, batch %lld, %s: %zu lines, %.2f GFLOP, %.1f MB arena\n", o.mode.c_str(),
                 static_cast<long long>(o.batch_size), backend->fingerprint().c_str(), plan.lines(),
                 plan.flops() * 1e-9, static_cast<double>(plan.arena_bytes()) * 1e-6);
-  return head + plan.ToString();
+  return head +
+         (o.profile ? TimePlan(model, mode, o.batch_size, *backend, network) : plan.ToString());
 }
 
 }  // namespace
@@ -302,6 +326,9 @@ int RunInspect(std::span<const std::string> arguments) {
                   "Describes models, checkpoints, array files (.npy, .npz) and plans.");
   options.Positional("FILE_OR_DIR", &o.paths);
   options.Add("plan", &o.plan, "print the plan of the model: every kernel call");
+  options.Add(
+      "profile", &o.profile,
+      "of the plan, run on synthetic data: the time of each line and its share of the peak");
   options.Add("mode", &o.mode, "of the plan").OneOf({"train", "evaluate", "predict"});
   options.Add("model", &o.model, "plan of mlp, vgg, lenet or dnn instead of a file's");
   options.Add("sample", &o.sample, "shape of one sample, e.g. 3,32,32").ValueName("LIST");
@@ -321,6 +348,7 @@ int RunInspect(std::span<const std::string> arguments) {
   }
   if (o.paths.empty() && !o.plan)
     throw ConfigError("give a model, a checkpoint, an array file or --plan");
+  if (o.profile && !o.plan) throw ConfigError("--profile wants --plan");
   if (o.plan) {
     PrintResult(DescribePlan(o));
     return 0;

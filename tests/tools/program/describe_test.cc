@@ -14,6 +14,7 @@ namespace lockstep::tools {
 namespace {
 
 using testing::AllOf;
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
@@ -157,6 +158,26 @@ TEST_F(Inspect, PlanOfAModelAndOfANamedNetwork) {
                        "0.25", "--mode", "predict", "--batch-size", "3", "--threads", "1"})
                   .out,
               AllOf(StartsWith("predict plan, batch 3"), HasSubstr("conv1")));
+}
+
+TEST_F(Inspect, PlansAreTimedLineByLine) {
+  for (const std::string mode : {"train", "evaluate", "predict"}) {
+    for (const std::string model : {"lenet", "mlp"}) {
+      const std::string sample = model == "mlp" ? "300" : "1,13,13";
+      const std::string out = RunWell({"inspect", "--plan", "--profile", "--model", model,
+                                       "--sample", sample, "--mode", mode, "--batch-size", "3"})
+                                  .out;
+      EXPECT_THAT(out, StartsWith(mode + " plan, batch 3"));
+      EXPECT_THAT(out, HasSubstr("measured peak: "));
+      EXPECT_THAT(out, ContainsRegex("\n +[0-9]+ linear forward +[0-9]+\\.[0-9]{3} "));
+      EXPECT_THAT(out, ContainsRegex("\nall lines +[0-9]+\\.[0-9]{3} ms"));
+      EXPECT_THAT(out, Not(ContainsRegex("\nall lines +0\\.000 ms")));
+    }
+  }
+  RunWell(Train());
+  EXPECT_THAT(RunWell({"inspect", Dir("model"), "--plan", "--profile"}).out,
+              HasSubstr("predictor/l1"));
+  ExpectRefusal(Run({"inspect", Dir("model"), "--profile"}), 64, {"--plan"});
 }
 
 TEST_F(Inspect, RefusesWhatItCannotRead) {
