@@ -57,9 +57,13 @@ class Interruptions : public PictureWorkplace {
     EXPECT_EQ(stopped.err, "");
     EXPECT_THAT(stopped.out, HasSubstr("model saved to"));
     std::smatch found;
-    ASSERT_TRUE(std::regex_search(stopped.out, found,
-                                  std::regex("stopped by SIGTERM at iteration ([0-9]+),")));
+    ASSERT_TRUE(std::regex_search(
+        stopped.out, found,
+        std::regex("stopped by SIGTERM at iteration ([0-9]+), ([0-9]+\\.[0-9]{2}) s after it; "
+                   "everything was saved ([0-9]+\\.[0-9]{2}) s after it\n")));
     EXPECT_LE(std::stoll(found[1]), saved + behind);
+    EXPECT_LE(std::stod(found[2]), 2.0);  // B1
+    EXPECT_LE(std::stod(found[2]), std::stod(found[3]));
     std::cout << stopped.out.substr(stopped.out.rfind("stopped by"));
     const Outcome resumed = RunWell(job);
     EXPECT_THAT(resumed.out, HasSubstr("# resumed from"));
