@@ -111,7 +111,7 @@ const Layout& ConformanceLayout() {
 
 const Layout& FaultsLayout() {
   static const Layout kLayout = {"id | state | needs | one process | several | what",
-                                 {{"A", 14}, {"B", 14}, {"C", 7}, {"E", 9}, {"F", 10}},
+                                 {{"A", 14}, {"B", 14}, {"C", 7}, {"D", 20}, {"E", 9}, {"F", 10}},
                                  2,
                                  {3, 4},
                                  "fault"};
