@@ -43,9 +43,10 @@ Dataset LoadIdxPair(const std::string& images_path, const std::string& labels_pa
   if (shape.ndim() == 3) images = images.Reshape({shape[0], 1, shape[1], shape[2]});
   if (RowsOf(images) != RowsOf(both[1])) {
     throw FormatError(images_path + " holds " + Counted(RowsOf(images), "picture") + " but " +
-                      labels_path + " holds " + Counted(RowsOf(both[1]), "label"));
+                      labels_path + " holds " + Counted(RowsOf(both[1]), "label") +
+                      "; each picture needs one");
   }
-  return Dataset(images, both[1], {{images_path, RowsOf(images)}}, options.labels);
+  return Dataset(images, both[1], {{images_path, RowsOf(images), 0, labels_path}}, options.labels);
 }
 
 Dataset LoadCifar(const std::string& path, const ChannelOptions& options) {

@@ -95,6 +95,24 @@ std::string FilesText(const std::vector<Dataset::Part>& parts) {
   return parts.front().file + (parts.size() > 1 ? " to " + parts.back().file : "");
 }
 
+const std::string& LabelsFile(const Dataset::Part& part) {
+  return part.labels_file.empty() ? part.file : part.labels_file;
+}
+
+std::string LabelsText(const std::vector<Dataset::Part>& parts) {
+  if (parts.empty()) return "data set";
+  const std::string& last = LabelsFile(parts.back());
+  return LabelsFile(parts.front()) + (parts.size() > 1 ? " to " + last : "");
+}
+
+// Of all rows, which may be none.
+void CheckShape(const std::string& files, const char* what, const Shape& shape) {
+  const std::string found = files + ": " + what + " of shape " + shape.ToString();
+  if (shape.ndim() == 0) throw FormatError(found + "; wanted a first axis of rows");
+  if (shape[0] == 0 || shape.size() > 0) return;
+  throw FormatError(found + "; wanted at least one value a row");
+}
+
 std::string RowText(const Dataset& dataset) {
   const auto text = [](const TensorType& type) {
     return std::string(Name(type.dtype)) + " " + type.shape.ToString();
@@ -108,22 +126,14 @@ Dataset::Dataset(const Tensor& features, const Tensor& labels, std::vector<Part>
                  LabelKind kind)
     : parts_(std::move(parts)) {
   const std::string files = FilesText(parts_);
-  if (features.shape().ndim() == 0 || labels.shape().ndim() == 0) {
-    throw FormatError(files + ": data of shape " + features.shape().ToString() +
-                      " and labels of shape " + labels.shape().ToString() +
-                      "; both need a first axis of rows");
-  }
+  CheckShape(files, "data", features.shape());
+  CheckShape(LabelsText(parts_), "labels", labels.shape());
   features_ = FeaturesOf(features);
   if (labels.shape()[0] != size()) {
     throw FormatError(files + ": " + Counted(size(), "row") + " of data but " +
                       Counted(labels.shape()[0], "label") + "; each row needs one");
   }
   if (size() == 0) throw FormatError(files + ": holds no rows");
-  if (features_.size() == 0 || labels.size() == 0) {
-    throw FormatError(files + ": rows without values, data of shape " +
-                      features.shape().ToString() + " and labels of shape " +
-                      labels.shape().ToString());
-  }
   const bool classes =
       kind == LabelKind::kClasses || (kind == LabelKind::kAuto && !IsFloating(labels.dtype()));
   labels_ = classes ? ClassesOf(labels) : TargetsOf(labels);
@@ -134,7 +144,7 @@ Dataset::Dataset(const Tensor& features, const Tensor& labels, std::vector<Part>
 
 Tensor Dataset::ClassesOf(const Tensor& labels) const {
   if (labels.shape().row_size() != 1) {
-    throw FormatError(FilesText(parts_) + ": class labels of shape " + labels.shape().ToString() +
+    throw FormatError(LabelsText(parts_) + ": class labels of shape " + labels.shape().ToString() +
                       "; wanted one a row, shape (" + std::to_string(size()) + ",)");
   }
   Tensor classes(DType::kInt32, {size()});
@@ -161,7 +171,7 @@ Tensor Dataset::ClassesOf(const Tensor& labels) const {
       break;
   }
   if (bad < 0) return classes;
-  throw FormatError(Describe(bad) + ": label " + ElementText(labels, bad) +
+  throw FormatError(DescribeLabel(bad) + ": label " + ElementText(labels, bad) +
                     " is not a class; wanted a whole number from 0, or -1 to ignore the row");
 }
 
@@ -183,13 +193,23 @@ std::vector<std::string> Dataset::files() const {
 
 uint64_t Dataset::fingerprint() const { return Fingerprint(labels_, Fingerprint(features_)); }
 
-std::string Dataset::Describe(int64_t id) const {
+std::pair<const Dataset::Part*, int64_t> Dataset::PlaceOf(int64_t id) const {
   int64_t row = id;
   for (const Part& part : parts_) {
-    if (row < part.rows) return part.file + " row " + std::to_string(part.first_row + row);
+    if (row < part.rows) return {&part, part.first_row + row};
     row -= part.rows;
   }
-  return "row " + std::to_string(id);
+  return {nullptr, id};
+}
+
+std::string Dataset::Describe(int64_t id) const {
+  const auto [part, row] = PlaceOf(id);
+  return (part == nullptr ? "" : part->file + " ") + "row " + std::to_string(row);
+}
+
+std::string Dataset::DescribeLabel(int64_t id) const {
+  const auto [part, row] = PlaceOf(id);
+  return (part == nullptr ? "" : LabelsFile(*part) + " ") + "row " + std::to_string(row);
 }
 
 void Dataset::CheckLabels(int32_t classes) const {
@@ -197,8 +217,8 @@ void Dataset::CheckLabels(int32_t classes) const {
   const auto labels = labels_.values<int32_t>();
   for (size_t i = 0; i < labels.size(); ++i) {
     if (labels[i] < classes) continue;
-    throw FormatError(Describe(static_cast<int64_t>(i)) + ": label " + std::to_string(labels[i]) +
-                      " is outside 0.." + std::to_string(classes - 1) +
+    throw FormatError(DescribeLabel(static_cast<int64_t>(i)) + ": label " +
+                      std::to_string(labels[i]) + " is outside 0.." + std::to_string(classes - 1) +
                       ", the classes of the network (-1 is ignored)");
   }
 }
@@ -225,7 +245,7 @@ void Dataset::CheckFinite(DType run) const {
   const bool beyond = tensor->dtype() == DType::kFloat64 &&
                       std::isfinite(tensor->values<double>()[static_cast<size_t>(bad)]);
   throw FormatError(
-      Describe(row) + ": " + (tensor == &features_ ? "feature " : "target ") +
+      (tensor == &features_ ? Describe(row) + ": feature " : DescribeLabel(row) + ": target ") +
       std::to_string(bad % tensor->shape().row_size()) + " is " + ElementText(*tensor, bad) +
       (beyond ? ", beyond float32; scale it or use --dtype float64" : "; wanted finite numbers"));
 }
@@ -250,7 +270,8 @@ Dataset Dataset::Slice(int64_t begin, int64_t end) const {
     const int64_t from = std::max(begin, part_begin);
     const int64_t to = std::min(end, part_begin + whole.rows);
     if (from < to) {
-      slice.parts_.push_back({whole.file, to - from, whole.first_row + from - part_begin});
+      const int64_t first = whole.first_row + from - part_begin;
+      slice.parts_.push_back({whole.file, to - from, first, whole.labels_file});
     }
     part_begin += whole.rows;
   }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/tensor/tensor.h"
@@ -24,7 +25,8 @@ class Dataset {
   struct Part {
     std::string file;
     int64_t rows = 0;
-    int64_t first_row = 0;  // number within the file of the first one
+    int64_t first_row = 0;         // number within the file of the first one
+    std::string labels_file = {};  // where their labels are, if elsewhere
   };
 
   // Features (n, ...) become uint8 (as is), float32 or float64 (integers wider than a byte become
@@ -65,6 +67,10 @@ class Dataset {
  private:
   Dataset() = default;
   Tensor ClassesOf(const Tensor& labels) const;
+  // A row's part and its number within that part's file; of rows without a file no part.
+  std::pair<const Part*, int64_t> PlaceOf(int64_t id) const;
+  // As Describe(), with the file that holds the label.
+  std::string DescribeLabel(int64_t id) const;
 
   Tensor features_;
   Tensor labels_;

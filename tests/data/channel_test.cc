@@ -203,7 +203,10 @@ TEST(Channel, RowsWithoutLabelsShowBothCounts) {
   TemporaryDirectory idx;
   idx.Write("train-images-idx3-ubyte", Idx({3, 4, 5}));
   idx.Write("train-labels-idx1-ubyte", Idx({2}));
-  ExpectError(ExitCode::kBadData, {"3 pictures", "2 labels"}, [&] { LoadChannel(idx.path()); });
+  ExpectError(ExitCode::kBadData,
+              {"train-images-idx3-ubyte holds 3 pictures but ",
+               "train-labels-idx1-ubyte holds 2 labels; each picture needs one"},
+              [&] { LoadChannel(idx.path()); });
 }
 
 TEST(Channel, NoRowsAreRefused) {
@@ -297,6 +300,39 @@ TEST(Channel, IdxPairsBecomePicturesOfOneChannel) {
   std::filesystem::remove(dir / "t10k-labels.idx1-ubyte");
   ExpectError(ExitCode::kNoInput, {"t10k-labels.idx1-ubyte"},
               [&] { LoadChannel(dir.path(), {.split = "test"}); });
+}
+
+TEST(Channel, BadLabelsOfIdxPairsNameTheirOwnFile) {
+  TemporaryDirectory dir;
+  const std::string images = dir.Write("train-images-idx3-ubyte", Idx({3, 4, 5}));
+  const auto refuse = [&](const std::string& labels, const std::string& why) {
+    const std::string path = dir.Write("train-labels-idx1-ubyte", labels);
+    ExpectError(ExitCode::kBadData, {path + why}, [&] {
+      const Dataset dataset = LoadChannel(dir.path(), {.labels = LabelKind::kClasses});
+      dataset.CheckLabels(10);
+      dataset.Slice(1, 3).CheckLabels(10);
+    });
+  };
+  const std::string start = {0, 0, 8, 1, 0, 0, 0, 3};
+  refuse(start + std::string({0, 1, 10}), " row 2: label 10 is outside 0..9");
+  refuse(start.substr(0, 2) + '\x09' + start.substr(3) + std::string({0, -2, 1}),
+         " row 1: label -2 is not a class");
+  refuse(Idx({3, 2}), ": class labels of shape (3, 2); wanted one a row");
+  refuse(Idx({3, 0}), ": labels of shape (3, 0); wanted at least one value a row");
+  // Samples are still those of the pictures.
+  dir.Write("train-labels-idx1-ubyte", Idx({3}));
+  EXPECT_EQ(LoadChannel(dir.path()).Describe(1), images + " row 1");
+  EXPECT_EQ(LoadChannel(dir.path()).files(), std::vector<std::string>{images});
+}
+
+TEST(Channel, BadTargetsOfIdxPairsNameTheirOwnFile) {
+  TemporaryDirectory dir;
+  dir.Write("a-images-idx3-ubyte", Idx({2, 4, 5}));
+  const std::string one = {0x3F, '\x80', 0, 0}, nan = {0x7F, '\xC0', 0, 0};
+  const std::string start = {0, 0, 0x0D, 1, 0, 0, 0, 2};
+  const std::string labels = dir.Write("a-labels-idx1-ubyte", start + one + nan);
+  ExpectError(ExitCode::kBadData, {labels + " row 1: target 0 is nan"},
+              [&] { LoadChannel(dir.path()).CheckFinite(); });
 }
 
 TEST(Channel, CifarBatchesAreJoined) {

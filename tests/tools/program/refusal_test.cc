@@ -121,6 +121,29 @@ TEST_F(Refusals, LabelsOutOfRangeNameTheRow) {
   ExpectNoModel();
 }
 
+// An IDX file of bytes.
+std::string Idx(const std::vector<uint8_t>& extents, const std::string& values) {
+  std::string file{0, 0, 8, static_cast<char>(extents.size())};
+  for (const uint8_t extent : extents) file += {0, 0, 0, static_cast<char>(extent)};
+  return file + values;
+}
+
+TEST_F(Refusals, LabelsOfIdxPairsNameTheirOwnFile) {
+  scratch_.Write("idx/train-images-idx3-ubyte", Idx({40, 28, 28}, std::string(40 * 28 * 28, 1)));
+  const auto refuse = [&](const std::string& labels, const std::vector<std::string>& parts) {
+    scratch_.Write("idx/train-labels-idx1-ubyte", labels);
+    ExpectRefusal(RunOn(Dir("idx")), 65, parts);
+  };
+  std::string labels(40, 3);
+  labels[33] = 10;
+  refuse(Idx({40}, labels), {"/train-labels-idx1-ubyte row 33: label 10 is outside 0..9"});
+  refuse(Idx({40, 2}, std::string(80, 1)), {"/train-labels-idx1-ubyte: ", "(40, 2)", "(40,)"});
+  refuse(Idx({39}, std::string(39, 1)),
+         {"/train-images-idx3-ubyte holds 40 pictures", "/train-labels-idx1-ubyte holds 39 labels",
+          "each picture needs one"});
+  ExpectNoModel();
+}
+
 TEST_F(Refusals, NotANumberNamesItsFirstRow) {
   for (const float bad : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
     Arrays arrays = Vectors(40);
