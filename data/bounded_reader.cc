@@ -1,7 +1,6 @@
 #include "data/bounded_reader.h"
 
 #include "data/bytes.h"
-#include "kernels/error.h"
 
 namespace lockstep {
 
@@ -34,8 +33,9 @@ void BoundedReader::ExpectEnd(std::string_view behind_what) const {
   Fail(std::to_string(remaining()) + " unexpected bytes behind " + std::string(behind_what));
 }
 
-void BoundedReader::Fail(const std::string& message) const {
-  throw FormatError(name_ + ": " + message + ", at byte " + std::to_string(offset()));
+void BoundedReader::Fail(const std::string& message, const std::string& advice) const {
+  throw FormatError(name_ + ": " + message + ", at byte " + std::to_string(offset()) + "; " +
+                    advice);
 }
 
 }  // namespace lockstep

@@ -8,10 +8,12 @@
 #include <string_view>
 #include <type_traits>
 
+#include "data/damage.h"
+
 namespace lockstep {
 
-// Walks over bytes it does not own. Every failure is a FormatError "name: ... at byte N", N counted
-// from the beginning of the file (or member) the bytes are from.
+// Walks over bytes it does not own. Every failure is a FormatError "name: ..., at byte N;
+// advice", N counted from the beginning of the file (or member) the bytes are from.
 class BoundedReader {
  public:
   // `base` is the offset of the first byte within what `name` names.
@@ -35,7 +37,8 @@ class BoundedReader {
   void Expect(std::string_view wanted, std::string_view what);
   // Throws when bytes are left.
   void ExpectEnd(std::string_view behind_what) const;
-  [[noreturn]] void Fail(const std::string& message) const;
+  // `advice` says what to do.
+  [[noreturn]] void Fail(const std::string& message, const std::string& advice = kWriteAgain) const;
 
  private:
   std::span<const uint8_t> bytes_;

@@ -4,8 +4,8 @@
 
 #include <cstring>
 
+#include "data/damage.h"
 #include "data/input_file.h"
-#include "kernels/error.h"
 
 namespace lockstep {
 namespace {
@@ -16,7 +16,7 @@ constexpr int kClasses = 10;
 
 void CheckSize(uint64_t size, const std::string& name) {
   if (size > 0 && size % static_cast<uint64_t>(kRecord) == 0) return;
-  throw FormatError(name + ": " + std::to_string(size) + " bytes are not CIFAR-10 records of " +
+  throw DamagedFile(name + ": " + std::to_string(size) + " bytes are not CIFAR-10 records of " +
                     std::to_string(kRecord) + " bytes");
 }
 
@@ -31,7 +31,7 @@ CifarBatch ParseCifar10(const Bytes& bytes, const std::string& name) {
   for (int64_t row = 0; row < rows; ++row) {
     const uint8_t* record = bytes.data() + row * kRecord;
     if (record[0] >= kClasses) {
-      throw FormatError(name + " row " + std::to_string(row) + ": label " +
+      throw DamagedFile(name + " row " + std::to_string(row) + ": label " +
                         std::to_string(record[0]) + " is outside 0..9");
     }
     labels[static_cast<size_t>(row)] = record[0];

@@ -2,6 +2,7 @@
 
 #include <libdeflate.h>
 
+#include "data/damage.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -27,16 +28,16 @@ void Inflate(std::span<const uint8_t> from, std::span<uint8_t> to, const std::st
   const libdeflate_result result = libdeflate_deflate_decompress_ex(
       MakeDecompressor().get(), from.data(), from.size(), to.data(), to.size(), &used, &produced);
   if (result == LIBDEFLATE_INSUFFICIENT_SPACE) {
-    throw FormatError(name + ": compressed data is damaged or cut, or holds more than the " +
+    throw DamagedFile(name + ": compressed data is damaged or cut, or holds more than the " +
                       std::to_string(to.size()) + " bytes declared");
   }
-  if (result != LIBDEFLATE_SUCCESS) throw FormatError(name + ": compressed data is damaged");
+  if (result != LIBDEFLATE_SUCCESS) throw DamagedFile(name + ": compressed data is damaged");
   if (produced != to.size()) {
-    throw FormatError(name + ": compressed data holds " + std::to_string(produced) +
+    throw DamagedFile(name + ": compressed data holds " + std::to_string(produced) +
                       " bytes, declared are " + std::to_string(to.size()));
   }
   if (used != from.size()) {
-    throw FormatError(name + ": " + std::to_string(from.size() - used) +
+    throw DamagedFile(name + ": " + std::to_string(from.size() - used) +
                       " unexpected bytes behind the compressed data");
   }
 }

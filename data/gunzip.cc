@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "data/bounded_reader.h"
+#include "data/damage.h"
 #include "data/deflate.h"
 #include "kernels/error.h"
 
@@ -43,7 +44,7 @@ class Gunzipper {
 
  private:
   [[noreturn]] void Fail(const std::string& message) const {
-    throw FormatError(name_ + ": " + message + ", in the gzip member at byte " +
+    throw DamagedFile(name_ + ": " + message + ", in the gzip member at byte " +
                       std::to_string(position_));
   }
 

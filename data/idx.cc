@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "data/bounded_reader.h"
+#include "data/damage.h"
 #include "data/deflate.h"
 #include "data/input_file.h"
 #include "data/items.h"
@@ -64,7 +65,10 @@ Header ParseHeader(BoundedReader* reader) {
   reader->Expect(std::string_view("\0\0", 2), "IDX magic");
   const auto code = reader->Little<uint8_t>("IDX type");
   const std::optional<ItemType> type = TypeOf(code);
-  if (!type) reader->Fail("IDX element type " + std::to_string(code) + " is unknown");
+  if (!type) {
+    reader->Fail("IDX element type " + std::to_string(code) +
+                 " is unknown, wanted 8, 9, 11, 12, 13 or 14");
+  }
   return {*type, ParseExtents(reader)};
 }
 
@@ -102,7 +106,7 @@ Tensor ReadIdx(const std::string& path) {
   }
   const uint64_t wanted = ImpliedBytes(start.span(), path);
   if (file.size() != wanted) {
-    throw FormatError(path + ": the IDX header is of a file of " + std::to_string(wanted) +
+    throw DamagedFile(path + ": the IDX header is of a file of " + std::to_string(wanted) +
                       " bytes, this one has " + std::to_string(file.size()));
   }
   return ParseIdx(file.ReadAll(), path);

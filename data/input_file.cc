@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "data/damage.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -81,7 +82,7 @@ InputFile InputFile::FromMemory(Bytes bytes, std::string name) {
 
 void InputFile::CheckRange(uint64_t offset, uint64_t size) const {
   if (offset <= size_ && size <= size_ - offset) return;
-  throw FormatError(name_ + ": " + std::to_string(size) + " bytes wanted at byte " +
+  throw DamagedFile(name_ + ": " + std::to_string(size) + " bytes wanted at byte " +
                     std::to_string(offset) + ", the file has " + std::to_string(size_));
 }
 
@@ -100,7 +101,8 @@ void InputFile::Read(uint64_t offset, std::span<uint8_t> to) const {
       done += static_cast<size_t>(got);
     } else if (got == 0) {
       throw IoError(name_ + ": became shorter while it was read: " + std::to_string(size_) +
-                    " bytes at first, now it ends at byte " + std::to_string(offset + done));
+                    " bytes at first, now it ends at byte " + std::to_string(offset + done) +
+                    "; start again when it is whole");
     } else if (errno != EINTR) {
       throw IoError(name_ + ": cannot read at byte " + std::to_string(offset + done) + ": " +
                     std::strerror(errno));

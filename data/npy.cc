@@ -12,12 +12,12 @@ namespace {
 
 void CheckNumbers(const NpyHeader& header, const BoundedReader& where) {
   if (header.is_pickled()) {
-    where.Fail(
-        "holds pickled Python objects (dtype |O), which are never loaded; save plain "
-        "arrays of numbers instead");
+    where.Fail("holds pickled Python objects (dtype |O), which are never loaded",
+               "save plain arrays of numbers instead");
   }
   if (header.kind == 'U') {
-    where.Fail("dtype '" + Printable(header.descr) + "' is text where numbers were wanted");
+    where.Fail("dtype '" + Printable(header.descr) + "' is text where numbers were wanted",
+               "save numbers, of labels those of the classes");
   }
 }
 

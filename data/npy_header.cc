@@ -79,8 +79,8 @@ void DictParser::ParseEntry(NpyHeader* header) {
   if (key == "descr") {
     SetOnce(&has_descr_, "descr");
     if (Peek() == '[') {
-      where_.Fail("structured dtype " + Printable(text_.substr(i_)) +
-                  " is not supported; save each field as an array of its own");
+      where_.Fail("structured dtype " + Printable(text_.substr(i_)) + " is not supported",
+                  "save each field as an array of its own");
     }
     header->descr = ParseString("a dtype");
   } else if (key == "fortran_order") {
@@ -204,21 +204,21 @@ NpyHeader ParseNpyHeader(BoundedReader* reader) {
   const auto minor = reader->Little<uint8_t>("npy version");
   if (major < 1 || major > 3 || minor != 0) {
     reader->Fail("npy version " + std::to_string(major) + "." + std::to_string(minor) +
-                 " is unknown; 1.0, 2.0 and 3.0 are read");
+                 " is unknown, wanted 1.0, 2.0 or 3.0");
   }
   const uint32_t length = major == 1 ? reader->Little<uint16_t>("npy header length")
                                      : reader->Little<uint32_t>("npy header length");
   if (length > kMaxHeaderText) {
-    reader->Fail("npy header of " + std::to_string(length) + " bytes; at most " +
-                 std::to_string(kMaxHeaderText) + " are read");
+    reader->Fail("npy header of " + std::to_string(length) + " bytes, wanted at most " +
+                 std::to_string(kMaxHeaderText));
   }
   const uint64_t begin = reader->offset();
   const std::string_view text = reader->TakeText(length, "npy header");
   NpyHeader header;
   DictParser(text, *reader, major < 3).Parse(&header);
   if (!SplitDescr(&header)) {
-    reader->Fail("dtype '" + Printable(header.descr) +
-                 "' is not supported; float16/32/64, (u)int8 to 64 and bool are");
+    reader->Fail("dtype '" + Printable(header.descr) + "' is not supported",
+                 "save float16/32/64, (u)int8 to 64 or bool");
   }
   header.data_offset = static_cast<size_t>(begin + length);
   return header;

@@ -27,6 +27,7 @@ constexpr uint16_t kKnownFlags = 0b110 | kDescriptorFlag | 1 << 11;
 constexpr uint16_t kZip64Field = 0x0001;
 constexpr uint16_t kOtherNameField = 0x7075;
 constexpr uint64_t kNoRoom = 0xFFFFFFFF;
+constexpr const char* kWriteAsNumPy = "write the file as numpy.savez does";
 
 struct Sizes {
   uint64_t size, compressed_size, offset;
@@ -76,11 +77,13 @@ ZipMember ParseCentralHeader(BoundedReader* reader) {
 
   if ((member.flags & ~kKnownFlags) != 0) {
     reader->Fail("zip member '" + Printable(member.name) + "' is encrypted or patched (flags " +
-                 std::to_string(member.flags) + ")");
+                     std::to_string(member.flags) + ")",
+                 kWriteAsNumPy);
   }
   if (method != 0 && method != 8) {
     reader->Fail("zip member '" + Printable(member.name) + "' is compressed by method " +
-                 std::to_string(method) + "; only stored (0) and deflated (8) are read");
+                     std::to_string(method) + ", wanted stored (0) or deflated (8)",
+                 kWriteAsNumPy);
   }
   if (disk != 0) reader->Fail("zip archive on several disks");
   member.method = static_cast<ZipMethod>(method);

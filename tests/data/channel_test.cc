@@ -345,12 +345,14 @@ TEST(Channel, CifarBatchesAreJoined) {
   EXPECT_EQ(dataset.sample_type(), (TensorType{{3, 32, 32}, DType::kUint8}));
   EXPECT_EQ(dataset.features().values<uint8_t>()[4 * 3072], 1);
   dir.Write("test_batch.bin", CifarRecords(1) + "x");
-  ExpectError(ExitCode::kBadData, {"test_batch.bin", "3074 bytes", "3073"},
+  ExpectError(ExitCode::kBadData,
+              {"test_batch.bin", "3074 bytes", "3073", "; fetch or write the file again"},
               [&] { LoadChannel(dir.path(), {.split = "test"}); });
   std::string bad = CifarRecords(3);
   bad[3073] = 10;
   dir.Write("test_batch.bin", bad);
-  ExpectError(ExitCode::kBadData, {"test_batch.bin row 1", "label 10"},
+  ExpectError(ExitCode::kBadData,
+              {"test_batch.bin row 1", "label 10", "; fetch or write the file again"},
               [&] { LoadChannel(dir.path(), {.split = "test"}); });
 }
 

@@ -14,6 +14,8 @@
 namespace lockstep {
 namespace {
 
+constexpr const char* kAgain = "; fetch or write the file again";
+
 using File = std::vector<uint8_t>;
 // Throws FormatError, or returns what was read.
 using Parse = std::function<std::string(const File&)>;
@@ -63,6 +65,7 @@ std::string ResultOf(const Parse& parse, const File& file) {
   } catch (const FormatError& error) {
     EXPECT_EQ(error.code(), ExitCode::kBadData);
     EXPECT_LE(std::string(error.what()).size(), 1024U);
+    EXPECT_THAT(error.what(), testing::ContainsRegex("; (fetch or write|write|save|wanted) "));
     return "refused";
   }
 }
@@ -135,13 +138,14 @@ TEST(Damage, FlippedIdxHeaderIsRefusedAndFlippedPixelIsThatPixel) {
 
 TEST(Damage, IdxExtentsAreCheckedBeforeMemoryIsTaken) {
   const auto refuse = [](File file, const std::string& why) {
-    ExpectError(ExitCode::kBadData, {"x: ", why}, [&] { ParseIdx(Bytes::Copy(file), "x"); });
+    ExpectError(ExitCode::kBadData, {"x: ", why, kAgain},
+                [&] { ParseIdx(Bytes::Copy(file), "x"); });
   };
   const File huge = {0, 0, 8, 3, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
   refuse(huge, "too many elements");
   refuse({0, 0, 8, 1, 255, 255, 255, 255}, "4294967295 bytes wanted");
   refuse({0, 0, 8, 9, 0, 0, 0, 0}, "ends inside");
-  refuse({0, 0, 10, 1, 0, 0, 0, 0}, "type 10");
+  refuse({0, 0, 10, 1, 0, 0, 0, 0}, "type 10 is unknown, wanted 8, 9, 11, 12, 13 or 14");
   refuse({0, 1, 8, 1, 0, 0, 0, 0}, "magic");
   refuse({0, 0, 8, 1, 0, 0, 0, 1, 7, 7}, "unexpected bytes");
 }
@@ -167,7 +171,7 @@ TEST(Damage, GzippedIdxIsInflatedOnlyAsFarAsItsHeaderSays) {
   const std::string path = dir.Write("x.gz", Gzip(file));
   File().swap(file);
   const int64_t before = PeakKilobytes();
-  ExpectError(ExitCode::kBadData, {"x.gz: ", "168 bytes"}, [&] { ReadIdx(path); });
+  ExpectError(ExitCode::kBadData, {"x.gz: ", "168 bytes", kAgain}, [&] { ReadIdx(path); });
   EXPECT_LE(PeakKilobytes() - before, 8 << 10);
 }
 
@@ -196,7 +200,7 @@ TEST(Damage, PlainIdxOfAnotherSizeIsNotRead) {
   const TemporaryDirectory dir;
   File file = {0, 0, 8, 1, 0, 0, 0, 160};
   file.resize(3000);
-  ExpectError(ExitCode::kBadData, {"a file of 168 bytes, this one has 3000"},
+  ExpectError(ExitCode::kBadData, {"a file of 168 bytes, this one has 3000", kAgain},
               [&] { ReadIdx(dir.Write("x", file)); });
 }
 
@@ -223,16 +227,16 @@ TEST(Gunzip, MembersAreJoined) {
   const Bytes plain = Gunzip(file, 1 << 20, "x");
   EXPECT_EQ(plain.size(), 200003U);
   EXPECT_EQ(plain.data()[100001], 2);
-  ExpectError(ExitCode::kBadData, {"x: ", "150000"}, [&] { Gunzip(file, 150000, "x"); });
+  ExpectError(ExitCode::kBadData, {"x: ", "150000", kAgain}, [&] { Gunzip(file, 150000, "x"); });
   file.push_back(0);
-  ExpectError(ExitCode::kBadData, {"gzip"}, [&] { Gunzip(file, 1 << 20, "x"); });
+  ExpectError(ExitCode::kBadData, {"gzip", kAgain}, [&] { Gunzip(file, 1 << 20, "x"); });
 }
 
 TEST(Gunzip, WrongSizeInTheTrailerIsRefusedWithoutTheMemory) {
   File file = Gzip({1, 2, 3});
   for (size_t i = file.size() - 4; i < file.size(); ++i) file[i] = 0xFF;
   const int64_t before = PeakKilobytes();
-  ExpectError(ExitCode::kBadData, {"x: "}, [&] { Gunzip(file, ~uint64_t{0}, "x"); });
+  ExpectError(ExitCode::kBadData, {"x: ", kAgain}, [&] { Gunzip(file, ~uint64_t{0}, "x"); });
   EXPECT_LT(PeakKilobytes() - before, 64 << 10);
 }
 

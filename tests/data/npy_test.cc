@@ -32,8 +32,9 @@ Tensor Parse(const std::string& file) {
                   "x.npy");
 }
 
-void Refuse(const std::string& file, const std::string& why) {
-  ExpectError(ExitCode::kBadData, {"x.npy", why}, [&] { Parse(file); });
+void Refuse(const std::string& file, const std::string& why,
+            const std::string& advice = "; fetch or write the file again") {
+  ExpectError(ExitCode::kBadData, {"x.npy", why, advice}, [&] { Parse(file); });
 }
 
 TEST(Npy, EveryCutIsRefused) {
@@ -45,18 +46,20 @@ TEST(Npy, EveryCutIsRefused) {
 }
 
 TEST(Npy, PicklesAreRefusedByName) {
-  Refuse(Header(Dict("'|O'", "(3,)")) + std::string(24, 'x'), "pickle");
-  Refuse(Header(Dict("'O'", "()")) + "\x80\x03N.", "pickle");
+  const std::string advice = "; save plain arrays of numbers instead";
+  Refuse(Header(Dict("'|O'", "(3,)")) + std::string(24, 'x'), "pickle", advice);
+  Refuse(Header(Dict("'O'", "()")) + "\x80\x03N.", "pickle", advice);
 }
 
 TEST(Npy, OtherDtypesAreNamed) {
   for (const std::string descr : {"|V8", "|S4", "<c8", "<f16", "<f3", "<M8[ns]", "<i16", "|b2",
                                   "f4", "", "<", "<f", "<f44444444444"}) {
-    Refuse(Header(Dict("'" + descr + "'", "(1,)")) + std::string(64, '\0'), "dtype '" + descr);
+    Refuse(Header(Dict("'" + descr + "'", "(1,)")) + std::string(64, '\0'), "dtype '" + descr,
+           "; save float16/32/64, (u)int8 to 64 or bool");
   }
   Refuse(Header(Dict("[('a', '<f4'), ('b', '<i2')]", "(1,)")) + std::string(6, '\0'),
-         "structured dtype [('a'");
-  Refuse(Header(Dict("'<U4'", "(1,)")) + std::string(16, '\0'), "'<U4'");
+         "structured dtype [('a'", "; save each field as an array of its own");
+  Refuse(Header(Dict("'<U4'", "(1,)")) + std::string(16, '\0'), "'<U4'", "; save numbers");
 }
 
 TEST(Npy, HeaderLengthIsCheckedBeforeAnythingIsTaken) {
@@ -65,7 +68,7 @@ TEST(Npy, HeaderLengthIsCheckedBeforeAnythingIsTaken) {
   const std::string two = "\x93NUMPY\x02" + std::string(1, '\0');
   Refuse(two + "\xF0\xFF\xFF\xFF" + std::string(50, ' '), "4294967280");
   Refuse(two + std::string("\x00\x00\x10\x00", 4), "1048576 bytes wanted");
-  Refuse("\x93NUMPY\x04" + std::string(5, '\0'), "version 4.0");
+  Refuse("\x93NUMPY\x04" + std::string(5, '\0'), "version 4.0 is unknown, wanted 1.0, 2.0 or 3.0");
   Refuse("\x93NUMPY\x01\x01" + std::string(5, '\0'), "version 1.1");
 }
 
@@ -122,8 +125,10 @@ TEST(Npy, ColumnMajorIsTransposed) {
 }
 
 TEST(Npy, ValuesThatDoNotFitAreRefused) {
-  Refuse(Header(Dict("'<u8'", "(2,)")) + std::string(15, '\0') + "\x80", "element 1");
-  Refuse(Header(Dict("'|b1'", "(2,)")) + std::string("\x01\x02"), "element 1 is 2");
+  Refuse(Header(Dict("'<u8'", "(2,)")) + std::string(15, '\0') + "\x80", "element 1",
+         "; wanted at most 2^63 - 1");
+  Refuse(Header(Dict("'|b1'", "(2,)")) + std::string("\x01\x02"), "element 1 is 2",
+         "; wanted a bool, 0 or 1");
 }
 
 TEST(Npy, TextIsReadInEitherByteOrder) {

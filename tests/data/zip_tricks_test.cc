@@ -24,8 +24,10 @@ NpzReader Open(const std::string& file) {
       Bytes::Copy({reinterpret_cast<const uint8_t*>(file.data()), file.size()}), "x.npz"));
 }
 
-void Refuse(const ZipFile& file, const std::string& why) {
-  ExpectError(ExitCode::kBadData, {"x.npz", why}, [&] { Open(file.Build()); });
+constexpr const char* kAgain = "; fetch or write the file again";
+
+void Refuse(const ZipFile& file, const std::string& why, const std::string& advice = kAgain) {
+  ExpectError(ExitCode::kBadData, {"x.npz", why, advice}, [&] { Open(file.Build()); });
 }
 
 ZipFile Two() {
@@ -222,13 +224,14 @@ TEST(ZipTricks, LongestNameIsOnlyAName) {
 }
 
 TEST(ZipTricks, OtherMethodsAndEncryptionAreRefused) {
+  const std::string as_numpy = "; write the file as numpy.savez does";
   ZipFile file = Two();
   file.entries[0].central.method = file.entries[0].local.method = 12;
-  Refuse(file, "method 12");
+  Refuse(file, "method 12, wanted stored (0) or deflated (8)", as_numpy);
   for (const int flag : {1, 1 << 5, 1 << 6, 1 << 13}) {
     file = Two();
     file.entries[0].central.flags = file.entries[0].local.flags = static_cast<uint16_t>(flag);
-    Refuse(file, "encrypted");
+    Refuse(file, "encrypted", as_numpy);
   }
 }
 
@@ -237,7 +240,7 @@ TEST(ZipTricks, DamagedDataIsCaughtByItsCrc) {
   file.entries[0].data.back() ^= 1;
   const NpzReader reader = Open(file.Build());
   EXPECT_EQ(reader.Read("b").size(), 5);
-  ExpectError(ExitCode::kBadData, {"x.npz", "'a.npy'", "CRC"}, [&] { reader.Read("a"); });
+  ExpectError(ExitCode::kBadData, {"x.npz", "'a.npy'", "CRC", kAgain}, [&] { reader.Read("a"); });
 }
 
 TEST(ZipTricks, CompressedDataMustFillItsMemberExactly) {
@@ -254,10 +257,11 @@ TEST(ZipTricks, CompressedDataMustFillItsMemberExactly) {
     return Open(file.Build()).Read("a");
   };
   const std::string data(deflated.begin(), deflated.end());
-  ExpectError(ExitCode::kBadData, {"unexpected bytes"}, [&] { read(data + "x", 0); });
-  ExpectError(ExitCode::kBadData, {"damaged"}, [&] { read(data.substr(0, data.size() - 1), 0); });
-  ExpectError(ExitCode::kBadData, {"more than"}, [&] { read(data, -1); });
-  ExpectError(ExitCode::kBadData, {"declared"}, [&] { read(data, 1); });
+  ExpectError(ExitCode::kBadData, {"unexpected bytes", kAgain}, [&] { read(data + "x", 0); });
+  ExpectError(ExitCode::kBadData, {"damaged", kAgain},
+              [&] { read(data.substr(0, data.size() - 1), 0); });
+  ExpectError(ExitCode::kBadData, {"more than", kAgain}, [&] { read(data, -1); });
+  ExpectError(ExitCode::kBadData, {"declared", kAgain}, [&] { read(data, 1); });
 }
 
 TEST(ZipTricks, MembersThatAreNoArraysAreNotListed) {

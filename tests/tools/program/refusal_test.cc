@@ -103,13 +103,15 @@ TEST_F(Refusals, PickledArrays) {
   zip.Add("labels.npy", {labels}, {});
   zip.Finish();
   scratch_.Write("pickled/data.npz", archive);
-  ExpectRefusal(RunOn(Dir("pickled")), 65, {"data.npz", "labels", "pickle"});
+  ExpectRefusal(RunOn(Dir("pickled")), 65,
+                {"data.npz", "labels", "pickle", "; save plain arrays of numbers instead"});
 }
 
 TEST_F(Refusals, CutArchive) {
   const std::string bytes = ReadFile(Dir("train/data.npz"));
   scratch_.Write("cut/data.npz", bytes.substr(0, bytes.size() / 2));
-  ExpectRefusal(RunOn(Dir("cut")), 65, {"data.npz"});
+  ExpectRefusal(RunOn(Dir("cut")), 65,
+                {"data.npz: not a zip archive, or cut short", "; fetch or write the file again"});
 }
 
 TEST_F(Refusals, LabelsOutOfRangeNameTheRow) {
