@@ -27,6 +27,8 @@ Tensor BoolsToFloat(const Tensor& features, const NpzReader& reader, const std::
 
 Dataset LoadNpz(const std::string& path, const ChannelOptions& options) {
   const NpzReader reader(path);
+  reader.Require(options.data_key, "name the samples with --data-key");
+  reader.Require(options.label_key, "name the labels with --label-key");
   const std::vector<Tensor> both =
       reader.Read(std::vector{options.data_key, options.label_key}, options.threads);
   const Tensor features = BoolsToFloat(both[0], reader, options.data_key);

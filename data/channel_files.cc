@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "data/bytes.h"
+#include "data/input_file.h"
 #include "kernels/error.h"
 
 namespace lockstep {
@@ -66,7 +67,8 @@ bool Exists(const fs::path& path) {
   std::error_code error;
   const bool exists = fs::exists(path, error);
   if (error != std::errc::permission_denied) return exists;
-  throw IoError("cannot look for " + Printable(path.string(), 400) + ": " + error.message(),
+  throw IoError("cannot look for " + Printable(path.string(), 400) + ": " + error.message() +
+                    OpenAdvice(error.value()),
                 ExitCode::kNoPermission);
 }
 
@@ -82,7 +84,7 @@ std::string LabelsPathFor(const fs::path& images) {
     }
   }
   throw IoError(Printable(images.string(), 400) + " has no labels: " + Printable(name, 300) +
-                    " is not beside it",
+                    " is not beside it; put it there",
                 ExitCode::kNoInput);
 }
 
@@ -113,7 +115,8 @@ std::vector<std::string> ListNames(const std::string& directory) {
   }
   if (error) {
     const bool denied = error == std::errc::permission_denied;
-    throw IoError("cannot read the channel " + Printable(directory, 400) + ": " + error.message(),
+    throw IoError("cannot read the channel " + Printable(directory, 400) + ": " + error.message() +
+                      OpenAdvice(error.value()),
                   denied ? ExitCode::kNoPermission : ExitCode::kNoInput);
   }
   std::sort(names.begin(), names.end());

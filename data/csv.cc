@@ -48,13 +48,14 @@ class CsvParser {
     }
     if (columns_ == 0) columns_ = column;
     if (column != columns_) {
-      Fail("has " + Counted(column, "column") + ", the rows before " + std::to_string(columns_));
+      Fail("has " + Counted(column, "column") + ", the rows before " + std::to_string(columns_) +
+           "; give all as many");
     }
     ++rows_;
   }
 
   Tensor Finish() const {
-    if (rows_ == 0) throw FormatError(name_ + ": no rows");
+    if (rows_ == 0) throw FormatError(name_ + ": no rows; wanted at least one line of numbers");
     return Tensor::FromValues<float>(Shape({rows_, columns_}), values_);
   }
 
@@ -73,7 +74,7 @@ class CsvParser {
     }
     if (result.ec != std::errc() || result.ptr != end || !std::isfinite(value)) {
       Fail("column " + std::to_string(column) + ": wanted a finite number, found " +
-           Printable(text));
+           Printable(text) + "; give numbers only, without a header");
     }
     return value;
   }

@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "data/bytes.h"
+#include "data/damage.h"
 #include "data/fingerprint.h"
 #include "engine/text.h"
 #include "kernels/error.h"
@@ -133,7 +134,7 @@ Dataset::Dataset(const Tensor& features, const Tensor& labels, std::vector<Part>
     throw FormatError(files + ": " + Counted(size(), "row") + " of data but " +
                       Counted(labels.shape()[0], "label") + "; each row needs one");
   }
-  if (size() == 0) throw FormatError(files + ": holds no rows");
+  if (size() == 0) throw DamagedFile(files + ": holds no rows, wanted at least one");
   const bool classes =
       kind == LabelKind::kClasses || (kind == LabelKind::kAuto && !IsFloating(labels.dtype()));
   labels_ = classes ? ClassesOf(labels) : TargetsOf(labels);
@@ -219,7 +220,9 @@ void Dataset::CheckLabels(int32_t classes) const {
     if (labels[i] < classes) continue;
     throw FormatError(DescribeLabel(static_cast<int64_t>(i)) + ": label " +
                       std::to_string(labels[i]) + " is outside 0.." + std::to_string(classes - 1) +
-                      ", the classes of the network (-1 is ignored)");
+                      ", the classes of the network (-1 is ignored); correct it or train with "
+                      "--classes " +
+                      std::to_string(classes_));
   }
 }
 
@@ -247,7 +250,8 @@ void Dataset::CheckFinite(DType run) const {
   throw FormatError(
       (tensor == &features_ ? Describe(row) + ": feature " : DescribeLabel(row) + ": target ") +
       std::to_string(bad % tensor->shape().row_size()) + " is " + ElementText(*tensor, bad) +
-      (beyond ? ", beyond float32; scale it or use --dtype float64" : "; wanted finite numbers"));
+      (beyond ? ", beyond float32; scale it or use --dtype float64"
+              : ", wanted finite numbers; repair or remove the row"));
 }
 
 Dataset Dataset::Slice(int64_t begin, int64_t end) const {

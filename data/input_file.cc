@@ -21,7 +21,7 @@ constexpr size_t kReadBytes = 4 << 20;
 
 [[noreturn]] void FailToOpen(const std::string& path, int error) {
   const std::string message =
-      "cannot open " + Printable(path, 400) + ": " + std::string(std::strerror(error));
+      "cannot open " + Printable(path, 400) + ": " + std::strerror(error) + OpenAdvice(error);
   switch (error) {
     case EACCES:
     case EPERM:
@@ -52,6 +52,21 @@ bool IsKernelFile(int descriptor) {
 }
 
 }  // namespace
+
+std::string OpenAdvice(int error) {
+  switch (error) {
+    case EACCES:
+    case EPERM:
+      return "; let this user read it";
+    case EMFILE:
+      return "; raise `ulimit -n`";
+    case ENOENT:
+    case ENOTDIR:
+      return "; name one that exists";
+    default:
+      return "";
+  }
+}
 
 InputFile InputFile::Open(const std::string& path) {
   // O_NONBLOCK: opening a pipe nobody writes to must not wait.

@@ -11,6 +11,9 @@
 
 namespace lockstep {
 
+// "; ..." of what to do where a file or directory cannot be opened with this errno, or "".
+std::string OpenAdvice(int error);
+
 // Reads with pread, never by mapping: a file that shrinks underneath is an IoError, not a signal.
 // May be used by several threads at once. Copies share the descriptor.
 class InputFile {

@@ -28,6 +28,8 @@ class NpzReader {
   // Sorted, without ".npy". Members with another ending are not arrays and not listed.
   const std::vector<std::string>& names() const { return names_; }
   bool Contains(const std::string& name) const { return members_.count(name) > 0; }
+  // Throws FormatError listing the names, and with this advice, when there is no such array.
+  void Require(const std::string& name, const std::string& advice) const { Find(name, advice); }
   // Bytes of the member once inflated, its npy header included.
   uint64_t MemberBytes(const std::string& name) const { return Find(name).size; }
 
@@ -45,7 +47,7 @@ class NpzReader {
   std::map<std::string, Tensor> ReadAll(int threads = 0) const;
 
  private:
-  const ZipMember& Find(const std::string& name) const;
+  const ZipMember& Find(const std::string& name, const std::string& advice = "") const;
   std::string Where(const std::string& name) const;
 
   InputFile file_;

@@ -35,11 +35,11 @@ NpzReader::NpzReader(InputFile file) : file_(std::move(file)) {
   std::sort(names_.begin(), names_.end());
 }
 
-const ZipMember& NpzReader::Find(const std::string& name) const {
+const ZipMember& NpzReader::Find(const std::string& name, const std::string& advice) const {
   const auto found = members_.find(name);
   if (found != members_.end()) return found->second;
   throw FormatError(path() + ": no array '" + Printable(name) + "'; the file holds " +
-                    Join(names_));
+                    Join(names_) + (advice.empty() ? "" : "; " + advice));
 }
 
 std::string NpzReader::Where(const std::string& name) const {

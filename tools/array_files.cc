@@ -54,7 +54,9 @@ Tensor ReadArray(const std::string& path, const std::string& key) {
   }
   if (ending == ".npz") {
     const NpzReader reader(path);
-    return reader.Read(reader.names().size() == 1 ? reader.names().front() : key);
+    if (reader.names().size() == 1) return reader.Read(reader.names().front());
+    reader.Require(key, "name the samples with --data-key");
+    return reader.Read(key);
   }
   if (ending != ".csv") RefuseEnding(Quote(path));
   return ReadChecked(path, IsText, [&](const Bytes& bytes) {

@@ -244,7 +244,8 @@ Tensor ReadRows(const PredictOptions& o) {
   const int64_t bad = FirstNonFinite(rows, rows.dtype());
   if (bad < 0) return rows;
   throw FormatError(OneLine(o.input, 400) + " row " + std::to_string(bad / width) + ": feature " +
-                    std::to_string(bad % width) + " is not a finite number");
+                    std::to_string(bad % width) +
+                    " is not a finite number; repair or remove the row");
 }
 
 // Before anything that takes time.

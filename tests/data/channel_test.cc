@@ -79,7 +79,8 @@ TEST(Channel, KeysAndFileAreSelectable) {
       LoadChannel(dir.path(), {.file = "training_data.npz", .data_key = "features"});
   EXPECT_EQ(dataset.sample_type(), (TensorType{{20}, DType::kFloat64}));
   EXPECT_EQ(Labels(dataset), (std::vector<int32_t>{2, 0, 1}));
-  ExpectError(ExitCode::kBadData, {"training_data.npz", "'data'", "features, labels"},
+  ExpectError(ExitCode::kBadData,
+              {"training_data.npz", "'data'", "features, labels; name the samples with --data-key"},
               [&] { LoadChannel(dir.path(), {.file = "training_data.npz"}); });
 }
 
@@ -100,7 +101,8 @@ TEST(Channel, SeveralNpzFilesAreJoinedInTheOrderOfTheirNames) {
   EXPECT_EQ(dataset.features().values<float>()[5], 6);
   EXPECT_EQ(dataset.Describe(2), dir / "b.npz" + " row 0");
   dir.Write("c.npz", Npz(Make<float>({1, 3}, {}), Make<int32_t>({1}, {})));
-  ExpectError(ExitCode::kBadData, {"c.npz", "a.npz", "(3,)", "(2,)"},
+  ExpectError(ExitCode::kBadData,
+              {"c.npz", "a.npz", "(3,)", "(2,)", "; files of one channel must agree"},
               [&] { LoadChannel(dir.path()); });
 }
 
@@ -187,18 +189,21 @@ TEST(Channel, NamesTooLongForLabelsAreAnError) {
 
 TEST(Channel, MissingOrEmptyChannelSaysWhatWasFoundAndWanted) {
   TemporaryDirectory dir;
-  ExpectError(ExitCode::kNoInput, {"nowhere"}, [&] { LoadChannel(dir / "nowhere"); });
+  ExpectError(ExitCode::kNoInput, {"nowhere", "; name one that exists"},
+              [&] { LoadChannel(dir / "nowhere"); });
   ExpectError(ExitCode::kNoInput, {dir.path(), "found nothing", "*.npz"},
               [&] { LoadChannel(dir.path()); });
   dir.Write("notes.txt", std::string_view("x"));
-  ExpectError(ExitCode::kNoInput, {"found notes.txt"}, [&] { LoadChannel(dir.path()); });
-  ExpectError(ExitCode::kNoInput, {"a.npz"}, [&] { LoadChannel(dir.path(), {.file = "a.npz"}); });
+  ExpectError(ExitCode::kNoInput, {"found notes.txt; wanted *.npz"},
+              [&] { LoadChannel(dir.path()); });
+  ExpectError(ExitCode::kNoInput, {"a.npz", "; name one that exists"},
+              [&] { LoadChannel(dir.path(), {.file = "a.npz"}); });
 }
 
 TEST(Channel, RowsWithoutLabelsShowBothCounts) {
   TemporaryDirectory dir;
   dir.Write("train.npz", Npz(5, 4));
-  ExpectError(ExitCode::kBadData, {"train.npz", "5 rows", "4 labels"},
+  ExpectError(ExitCode::kBadData, {"train.npz", "5 rows", "4 labels; each row needs one"},
               [&] { LoadChannel(dir.path()); });
   TemporaryDirectory idx;
   idx.Write("train-images-idx3-ubyte", Idx({3, 4, 5}));
@@ -212,14 +217,15 @@ TEST(Channel, RowsWithoutLabelsShowBothCounts) {
 TEST(Channel, NoRowsAreRefused) {
   TemporaryDirectory dir;
   dir.Write("train.npz", Npz(0, 0));
-  ExpectError(ExitCode::kBadData, {"train.npz", "no rows"}, [&] { LoadChannel(dir.path()); });
+  ExpectError(ExitCode::kBadData, {"train.npz: holds no rows, wanted at least one; fetch or write"},
+              [&] { LoadChannel(dir.path()); });
 }
 
 TEST(Channel, LabelsThatAreNoClassesNameTheRow) {
   const auto refuse = [](const Tensor& labels, const std::string& shown) {
     TemporaryDirectory dir;
     dir.Write("train.npz", Npz(Tensor(DType::kFloat32, {3, 4}), labels));
-    ExpectError(ExitCode::kBadData, {"train.npz row 1", shown},
+    ExpectError(ExitCode::kBadData, {"train.npz row 1", shown, "; wanted a whole number from 0"},
                 [&] { LoadChannel(dir.path(), {.labels = LabelKind::kClasses}); });
   };
   refuse(Make<float>({3}, {0, 2.5F, 1}), "2.5");
@@ -240,7 +246,9 @@ TEST(Channel, LabelsAboveTheNetworksClassesNameTheRow) {
   dir.Write("x.npz", Npz(Tensor(DType::kFloat32, {3, 4}), Make<int32_t>({3}, {0, -1, 10})));
   const Dataset dataset = LoadChannel(dir.path());
   EXPECT_NO_THROW(dataset.CheckLabels(11));
-  ExpectError(ExitCode::kBadData, {"x.npz row 2", "10", "0..9"}, [&] { dataset.CheckLabels(10); });
+  ExpectError(ExitCode::kBadData,
+              {"x.npz row 2", "10", "0..9", "; correct it or train with --classes 11"},
+              [&] { dataset.CheckLabels(10); });
 }
 
 TEST(Channel, FloatLabelsAreTargets) {
@@ -262,7 +270,8 @@ TEST(Channel, FirstNonFiniteRowIsNamed) {
   x[10] = std::numeric_limits<float>::infinity();
   x[9] = std::numeric_limits<float>::quiet_NaN();
   dir.Write("x.npz", Npz(Make<float>({3, 4}, x), Make<int32_t>({3}, {})));
-  ExpectError(ExitCode::kBadData, {"x.npz row 2", "feature 1", "nan"},
+  ExpectError(ExitCode::kBadData,
+              {"x.npz row 2", "feature 1", "nan, wanted finite numbers; repair or remove the row"},
               [&] { LoadChannel(dir.path()).CheckFinite(); });
 }
 
@@ -298,7 +307,7 @@ TEST(Channel, IdxPairsBecomePicturesOfOneChannel) {
   EXPECT_EQ(LoadChannel(dir.path(), {.split = "test"}).size(), 2);
   ExpectError(ExitCode::kUsage, {"split"}, [&] { LoadChannel(dir.path()); });
   std::filesystem::remove(dir / "t10k-labels.idx1-ubyte");
-  ExpectError(ExitCode::kNoInput, {"t10k-labels.idx1-ubyte"},
+  ExpectError(ExitCode::kNoInput, {"t10k-labels.idx1-ubyte is not beside it; put it there"},
               [&] { LoadChannel(dir.path(), {.split = "test"}); });
 }
 

@@ -48,7 +48,7 @@ TEST(Csv, LocaleWithDecimalCommaChangesNothing) {
 }
 
 TEST(Csv, RaggedRowsAreRefusedWithTheirLine) {
-  ExpectRefused("1,2,3\n4,5,6\n\n7,8\n", {"x.csv line 4", "2 columns", "3"});
+  ExpectRefused("1,2,3\n4,5,6\n\n7,8\n", {"x.csv line 4", "2 columns", "3; give all as many"});
   ExpectRefused("1,2\n3,4,5\n", {"x.csv line 2", "3 columns"});
   ExpectRefused("1,2,\n", {"x.csv line 1", "column 3", "''"});
 }
@@ -56,7 +56,8 @@ TEST(Csv, RaggedRowsAreRefusedWithTheirLine) {
 TEST(Csv, WhatIsNoFiniteNumberIsRefusedWithLineAndColumn) {
   for (const std::string bad : {"nan", "inf", "-inf", "1e999", "four", "\"4\"", "1.5.2", "0x10",
                                 "1 2", "++1", "+-1", "--1", "1e", "", "4;5"}) {
-    ExpectRefused("1,2\n3," + bad + "\n", {"x.csv line 2: column 2", "finite number"});
+    ExpectRefused("1,2\n3," + bad + "\n",
+                  {"x.csv line 2: column 2", "finite number", "; give numbers only"});
   }
 }
 
@@ -75,7 +76,7 @@ TEST(Csv, LongFieldsAreShownCut) {
 }
 
 TEST(Csv, NoRowsAreRefused) {
-  ExpectRefused("", {"x.csv", "no rows"});
+  ExpectRefused("", {"x.csv", "no rows; wanted at least one line of numbers"});
   ExpectRefused("\xEF\xBB\xBF\r\n \n", {"x.csv", "no rows"});
 }
 

@@ -18,12 +18,12 @@ TEST(InputFile, OnlyOrdinaryFilesAreRead) {
   const auto refuse = [](const std::string& path, const std::string& why) {
     ExpectError(ExitCode::kNoInput, {path, why}, [&] { InputFile::Open(path); });
   };
-  refuse(dir.path(), "a directory");
+  refuse(dir.path(), "a directory, not an ordinary file");
   refuse(pipe, "a named pipe");
   refuse("/dev/zero", "a device");
   refuse("/proc/self/mem", "a file of the kernel");
   refuse("/proc/self/maps", "a file of the kernel");
-  refuse(dir / "missing", "No such file");
+  refuse(dir / "missing", "No such file or directory; name one that exists");
   ExpectError(ExitCode::kNoInput, {"a named pipe"},
               [&] { LoadChannel(dir.path(), {.file = "pipe"}); });
 }

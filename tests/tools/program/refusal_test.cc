@@ -58,27 +58,30 @@ TEST_F(Refusals, ReproducibleJobsTakeBatchStatisticsOfLanesOnly) {
 }
 
 TEST_F(Refusals, AbsentChannelDirectory) {
-  ExpectRefusal(RunOn(Dir("nowhere")), 66, {Dir("nowhere")});
+  ExpectRefusal(RunOn(Dir("nowhere")), 66, {Dir("nowhere"), "; name one that exists"});
   ExpectNoModel();
 }
 
 TEST_F(Refusals, EmptyChannel) {
   scratch_.MakeDirectory("empty");
-  ExpectRefusal(RunOn(Dir("empty")), 66, {Dir("empty")});
+  ExpectRefusal(RunOn(Dir("empty")), 66, {Dir("empty"), "found nothing; wanted *.npz"});
 }
 
 TEST_F(Refusals, OtherKeysAreListed) {
   const Arrays arrays = Vectors(40);
   const std::string channel =
       Channel("keys", {{"features", arrays.at("data")}, {"labels", arrays.at("labels")}});
-  ExpectRefusal(RunOn(channel), 65, {"data.npz", "features"});
-  EXPECT_EQ(RunOn(channel, {"--data-key", "features"}).code, 0);
+  ExpectRefusal(RunOn(channel), 65, {"data.npz", "features", "; name the samples with --data-key"});
+  const Arguments key{"--data-key", "features"};
+  ExpectRefusal(RunOn(channel, key + Arguments{"--label-key", "y"}), 65,
+                {"no array 'y'", "features, labels; name the labels with --label-key"});
+  EXPECT_EQ(RunOn(channel, key).code, 0);
 }
 
 TEST_F(Refusals, OtherCountsOfRowsAndLabels) {
   Arrays arrays = Vectors(40);
   arrays["labels"] = Int32s({1, 2, 3});
-  ExpectRefusal(RunOn(Channel("counts", arrays)), 65, {"40", "3"});
+  ExpectRefusal(RunOn(Channel("counts", arrays)), 65, {"40 rows", "3 labels; each row needs one"});
 }
 
 TEST_F(Refusals, ValidationSamplesOfAnotherShape) {
@@ -117,9 +120,11 @@ TEST_F(Refusals, CutArchive) {
 TEST_F(Refusals, LabelsOutOfRangeNameTheRow) {
   Arrays arrays = Vectors(40);
   arrays["labels"].values<int32_t>()[23] = 10;
-  ExpectRefusal(RunOn(Channel("high", arrays)), 65, {"row 23", "10"});
+  ExpectRefusal(RunOn(Channel("high", arrays)), 65,
+                {"row 23", "10", "; correct it or train with --classes 11"});
   arrays["labels"].values<int32_t>()[23] = -2;
-  ExpectRefusal(RunOn(Channel("low", arrays)), 65, {"row 23", "-2"});
+  ExpectRefusal(RunOn(Channel("low", arrays)), 65,
+                {"row 23", "-2", "; wanted a whole number from 0"});
   ExpectNoModel();
 }
 
@@ -150,7 +155,8 @@ TEST_F(Refusals, NotANumberNamesItsFirstRow) {
   for (const float bad : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
     Arrays arrays = Vectors(40);
     for (const size_t row : {17U, 31U}) arrays["data"].values<float>()[row * 20 + 3] = bad;
-    ExpectRefusal(RunOn(Channel("nan", arrays)), 65, {"row 17", "finite"});
+    ExpectRefusal(RunOn(Channel("nan", arrays)), 65,
+                  {"row 17", "finite numbers; repair or remove the row"});
   }
   ExpectNoModel();
 }
@@ -267,8 +273,10 @@ TEST_F(Refusals, OutputDirThatCannotBeMade) {
 }
 
 TEST_F(Refusals, TrainingDataFileOutsideTheChannel) {
-  ExpectRefusal(RunOn(Dir("train"), {"--training-data-file", "../test/data.npz"}), 64, {".."});
-  ExpectRefusal(RunOn(Dir("train"), {"--training-data-file", "absent.npz"}), 66, {"absent.npz"});
+  ExpectRefusal(RunOn(Dir("train"), {"--training-data-file", "../test/data.npz"}), 64,
+                {"..", "; give a name relative to"});
+  ExpectRefusal(RunOn(Dir("train"), {"--training-data-file", "absent.npz"}), 66,
+                {"absent.npz", "; name one that exists"});
   EXPECT_EQ(RunOn(Dir("train"), {"--training-data-file", "data.npz"}).code, 0);
 }
 
