@@ -124,7 +124,8 @@ void JobData::Load(const TrainOptions& o, const Warn& warn, std::optional<Datase
   const TensorType validation = (*test)->sample_type(), training = (*train)->sample_type();
   if (validation.shape == training.shape) return;
   throw ShapeError("samples of " + o.test + " have shape " + validation.shape.ToString() +
-                       ", those of " + o.train + " " + training.shape.ToString(),
+                       ", those of " + o.train + " " + training.shape.ToString() +
+                       "; give both channels one shape",
                    ExitCode::kBadData);
 }
 

@@ -219,15 +219,21 @@ class TrainJob::Impl {
 
   std::set<std::string> Frozen() const {
     std::set<std::string> frozen;
+    std::vector<std::string> names;
+    for (const Graph::Value& value : model_.graph->values()) {
+      if (value.role == Role::kParameter) names.push_back(value.name);
+    }
     for (const std::string& glob : o_.freeze) {
       bool any = false;
-      for (const Graph::Value& value : model_.graph->values()) {
-        if (value.role != Role::kParameter || !MatchesAny({glob}, value.name)) continue;
-        frozen.insert(value.name);
+      for (const std::string& name : names) {
+        if (!MatchesAny({glob}, name)) continue;
+        frozen.insert(name);
         any = true;
       }
-      if (!any)
-        throw ConfigError("--freeze " + Quote(glob) + " matches no parameter of the network");
+      if (!any) {
+        throw ConfigError("--freeze " + Quote(glob) + " matches no parameter of the network; it " +
+                          "has " + OneLine(Join(names, ", "), 200));
+      }
     }
     return frozen;
   }
@@ -299,7 +305,10 @@ class TrainJob::Impl {
     if (!store_ || o_.resume == false) return std::nullopt;
     std::optional<LoadedCheckpoint> newest = store_->LoadNewest();
     if (newest || o_.resume != true) return newest;
-    throw IoError(o_.checkpoint_dir + " holds no checkpoint to resume from", ExitCode::kNoInput);
+    throw IoError(o_.checkpoint_dir +
+                      " holds no checkpoint to resume from; leave --resume out or choose another "
+                      "--checkpoint-dir",
+                  ExitCode::kNoInput);
   }
 
   void Resume() {

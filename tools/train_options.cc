@@ -389,7 +389,7 @@ void CheckNormalisation(const TrainOptions& o) {
   const double largest = (255.0 * std::abs(o.transform.scale) + mean) / deviation;
   if (largest <= double{std::numeric_limits<float>::max()}) return;
   throw ConfigError("--scale, --mean and --stddev make " + FormatG(largest) +
-                    " of a byte, beyond float32");
+                    " of a byte, beyond float32; lower --scale or raise --stddev");
 }
 
 }  // namespace

@@ -29,6 +29,9 @@ std::string Advice(int error) {
     case ENOSPC:
     case EDQUOT:
       return "; free space or choose another directory";
+    case ENOENT:
+    case ENOTDIR:
+      return "; choose another directory";
     default:
       return "";
   }

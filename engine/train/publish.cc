@@ -87,7 +87,8 @@ void MakeOneDirectory(const std::string& path) {
     struct stat info {};
     if (error == EEXIST && ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return;
     if (error == EEXIST) {
-      throw IoError("cannot make the directory " + Printable(path) + ": it is a file",
+      throw IoError("cannot make the directory " + Printable(path) +
+                        ": it is a file; remove it or choose another",
                     ExitCode::kCannotCreate);
     }
     ThrowWriteError("cannot make the directory", path, error);
@@ -110,8 +111,9 @@ void MakeDirectories(std::string path) {
 // Refuses what a rename would replace though it is no file.
 void CheckTarget(int directory, const std::string& name, const std::string& path) {
   if (name.empty() || name == "." || name == "..") {
-    throw IoError("cannot write " + Printable(path) + ": it names a directory",
-                  ExitCode::kCannotCreate);
+    throw IoError(
+        "cannot write " + Printable(path) + ": it names a directory; give the name of a file",
+        ExitCode::kCannotCreate);
   }
   struct stat info {};
   if (::fstatat(directory, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {

@@ -77,7 +77,9 @@ TEST_F(Checkpoints, ResumeFalseStartsOver) {
 }
 
 TEST_F(Checkpoints, ResumeThatWasAskedForNeedsACheckpoint) {
-  ExpectRefusal(Run(Train({"--resume"}, "job")), 66, {"job", "no checkpoint"});
+  ExpectRefusal(
+      Run(Train({"--resume"}, "job")), 66,
+      {"job", "no checkpoint", "; leave --resume out or choose another --checkpoint-dir"});
   ExpectRefusal(Run(Train({"--resume"})), 64, {"--checkpoint-dir"});
 }
 
@@ -92,7 +94,8 @@ TEST_F(Checkpoints, DamagedNewestGivesWayToItsPredecessor) {
   Damage("job/checkpoint_7.lsc");
   const Outcome outcome = RunWell(Train({}, "job"));
   EXPECT_THAT(outcome.out, HasSubstr("warning: "));
-  EXPECT_THAT(outcome.out, HasSubstr("checkpoint_7.lsc"));
+  EXPECT_THAT(outcome.out, HasSubstr("/checkpoint_7.lsc: "));
+  EXPECT_THAT(outcome.out, HasSubstr("; falling back to " + Dir("job/checkpoint_6.lsc")));
   EXPECT_THAT(outcome.out, HasSubstr("/checkpoint_6.lsc at iteration 6\n"));
   EXPECT_EQ(outcome.WeightsHash(), hash);
 }
@@ -101,21 +104,25 @@ TEST_F(Checkpoints, AllDamagedIsAnErrorAndNotAFreshStart) {
   RunSevenSteps();
   Damage("job/checkpoint_7.lsc");
   Damage("job/checkpoint_6.lsc");
-  ExpectRefusal(Run(Train({}, "job")), 65, {"job"});
+  ExpectRefusal(Run(Train({}, "job")), 65,
+                {"job", "; restore a copy, or empty the directory to start from nothing"});
 }
 
 TEST_F(Checkpoints, SecondJobOnTheDirectoryIsRefused) {
   scratch_.MakeDirectory("job");
   const DirectoryLock lock(Dir("job"), [](const std::string&) {});
   const Outcome outcome = Run(Train({}, "job"));
-  ExpectRefusal(outcome, 73, {Dir("job"), std::to_string(::getpid())});
+  ExpectRefusal(outcome, 73,
+                {Dir("job"), std::to_string(::getpid()),
+                 "; wait until that job ends or choose another directory"});
   EXPECT_EQ(outcome.out, "");
 }
 
 TEST_F(Checkpoints, ChangedJobsNameWhatDiffers) {
   RunSevenSteps();
   ExpectRefusal(Run(With(Train({}, "job"), "--hidden", "9,6")), 76,
-                {"was written with --hidden 9,8 (this job: 9,6);"});
+                {"was written with --hidden 9,8 (this job: 9,6); give what it was written with, "
+                 "or start anew with --resume False"});
   ExpectRefusal(Run(With(Train({"--classes", "1"}, "job"), "--model", "dnn")), 76,
                 {"was written with --model mlp (this job: dnn), --classes 10 (this job: 1);"});
   ExpectRefusal(Run(Train({"--classes", "7"}, "job")), 76,

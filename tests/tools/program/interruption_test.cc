@@ -264,7 +264,7 @@ TEST_F(Limits, FileSizeLimitKeepsTheOldCheckpoint) {
   ProgramSetting setting = Setting();
   setting.file_bytes = 8192;
   const Outcome outcome = RunProgram(Train(wide, "job"), setting);
-  ExpectRefusal(outcome, 74, {"checkpoint_"});
+  ExpectRefusal(outcome, 74, {"checkpoint_", "; raise `ulimit -f`"});
   EXPECT_TRUE(Exists("job/checkpoint_7.lsc"));
   EXPECT_EQ(RunWell(Train(wide, "job")).WeightsHash(), hash);
 }
@@ -300,7 +300,9 @@ TEST_F(Mounts, FullDiskKeepsTheOldCheckpoint) {
   const std::string hash = RunWell(Train(wide_)).WeightsHash();
   // Room for one checkpoint.
   const Arguments job = Train(wide_ + Arguments{"--checkpoint-every", "1"}, "job");
-  ExpectRefusal(RunWith(Disk("100k", "job"), job, "job"), 74, {"checkpoint_2", "No space left"});
+  ExpectRefusal(
+      RunWith(Disk("100k", "job"), job, "job"), 74,
+      {"checkpoint_2", "No space left on device; free space or choose another directory"});
   EXPECT_TRUE(Exists("jobmodel/model.npz"));
   std::filesystem::remove(Dir("job"));
   std::filesystem::rename(Dir("kept"), Dir("job"));
@@ -316,7 +318,7 @@ TEST_F(Mounts, FullDiskOfTheModelKeepsTheLastCheckpoint) {
   const std::string hash = RunWell(Train(wide_)).WeightsHash();
   const Arguments job = Train(wide_ + Arguments{"--checkpoint-every", "3"}, "job");
   ExpectRefusal(RunWith(Disk("16k", "jobmodel"), job, "jobmodel"), 74,
-                {"model.npz", "No space left"});
+                {"model.npz", "No space left on device; free space or choose another directory"});
   EXPECT_TRUE(std::filesystem::is_empty(Dir("kept")));
   const Outcome resumed = RunWell(job);
   EXPECT_THAT(resumed.out, HasSubstr("# nothing to train"));
@@ -328,7 +330,8 @@ TEST_F(Mounts, ReadOnlyModelDirectoryIsKnownBeforeTheFirstStep) {
   const std::string mount =
       "mount -o bind " + dir + " " + dir + " && mount -o remount,bind,ro " + dir;
   const Outcome outcome = RunWith(mount, Train(wide_, "job"));
-  ExpectRefusal(outcome, 73, {dir, "Read-only file system"});
+  ExpectRefusal(outcome, 73,
+                {dir, "Read-only file system; choose a directory this user can write to"});
   EXPECT_EQ(outcome.out, "");
   EXPECT_EQ(NewestCheckpoint("job"), 0);
 }

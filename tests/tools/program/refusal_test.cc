@@ -86,13 +86,14 @@ TEST_F(Refusals, OtherCountsOfRowsAndLabels) {
 
 TEST_F(Refusals, ValidationSamplesOfAnotherShape) {
   const std::string channel = Channel("pictures", Pictures(20));
-  ExpectRefusal(RunOn(Dir("train"), {"--test", channel}), 65, {"(3, 8, 8)", "(20,)"});
+  ExpectRefusal(RunOn(Dir("train"), {"--test", channel}), 65,
+                {"(3, 8, 8)", "(20,)", "; give both channels one shape"});
 }
 
 TEST_F(Refusals, VectorsForANetworkOfPictures) {
   ExpectRefusal(Run({"train", "--model", "lenet", "--train", Dir("train"), "--model-dir",
                      Dir("model"), "--threads", "1"}),
-                65, {"lenet", "pictures", "(20,)"});
+                65, {"lenet", "pictures", "(20,)", "; give it such pictures or take --model mlp"});
 }
 
 TEST_F(Refusals, PickledArrays) {
@@ -162,7 +163,8 @@ TEST_F(Refusals, NotANumberNamesItsFirstRow) {
 }
 
 TEST_F(Refusals, FewerRowsThanABatch) {
-  ExpectRefusal(RunOn(Channel("few", Vectors(15))), 65, {"15 rows", "batch of 16", "--batch-size"});
+  ExpectRefusal(RunOn(Channel("few", Vectors(15))), 65,
+                {"15 rows", "batch of 16; lower --batch-size"});
 }
 
 TEST_F(Refusals, DivergedTrainingIsNotSaved) {
@@ -190,16 +192,24 @@ TEST_F(Refusals, DivergedTrainingKeepsItsLastGoodCheckpoint) {
 }
 
 TEST_F(Refusals, UnknownNamesAndValuesListTheKnown) {
-  ExpectRefusal(RunOn(Dir("train"), {"--model", "resnet"}), 64, {"resnet", "vgg", "lenet"});
-  ExpectRefusal(RunOn(Dir("train"), {"--optimizer", "lion"}), 64, {"lion", "adam"});
-  ExpectRefusal(RunOn(Dir("train"), {"--schedule", "never"}), 64, {"never", "cosine"});
-  ExpectRefusal(RunOn(Dir("train"), {"--epochs", "many"}), 64, {"epochs", "many"});
-  ExpectRefusal(RunOn(Dir("train"), {"--batch-size", "0"}), 64, {"batch-size", "0"});
-  ExpectRefusal(RunOn(Dir("train"), {"--learning-rate", "-1"}), 64, {"learning-rate", "-1"});
-  ExpectRefusal(RunOn(Dir("train"), {"--dtype", "int8"}), 64, {"int8", "float64", "bfloat16"});
+  ExpectRefusal(RunOn(Dir("train"), {"--model", "resnet"}), 64,
+                {"--model: found 'resnet', wanted one of mlp, vgg, lenet, dnn"});
+  ExpectRefusal(RunOn(Dir("train"), {"--optimizer", "lion"}), 64,
+                {"--optimizer: found 'lion', wanted one of sgd, ", "adam"});
+  ExpectRefusal(RunOn(Dir("train"), {"--schedule", "never"}), 64,
+                {"--schedule: found 'never', wanted one of ", "cosine"});
+  ExpectRefusal(RunOn(Dir("train"), {"--epochs", "many"}), 64,
+                {"--epochs: found 'many', wanted a whole number from 1"});
+  ExpectRefusal(RunOn(Dir("train"), {"--batch-size", "0"}), 64,
+                {"--batch-size: found '0', wanted a whole number from 1"});
+  ExpectRefusal(RunOn(Dir("train"), {"--learning-rate", "-1"}), 64,
+                {"--learning-rate: found '-1', wanted a number above 0"});
+  ExpectRefusal(RunOn(Dir("train"), {"--dtype", "int8"}), 64,
+                {"--dtype: found 'int8', wanted one of ", "float64", "bfloat16"});
   ExpectRefusal(RunOn(Dir("train"), {"--checkpoint-every", "often"}), 64, {"often", "10min"});
   ExpectRefusal(RunOn(Dir("train"), {"--width", "0.5"}), 64, {"mlp", "width"});
-  ExpectRefusal(RunOn(Dir("train"), {"--freeze", "conv*"}), 64, {"conv*"});
+  ExpectRefusal(RunOn(Dir("train"), {"--freeze", "conv*"}), 64,
+                {"conv*", "; it has predictor/l1/W, "});
   ExpectRefusal(RunOn(Dir("train"), {"--schedule", "steps"}), 64, {"--schedule-steps"});
   ExpectRefusal(RunOn(Dir("train"), {"--keep-checkpoints", "4294967296"}), 64, {"up to 1000000"});
   for (const char* option : {"--epochs", "--iterations", "--batch-size", "--pad", "--crop",
@@ -226,14 +236,14 @@ TEST_F(Refusals, NumbersBeyondFloat32NameTheOption) {
     ExpectRefusal(RunOn(bytes, {"--checkpoint-every", every}), 64, {"--checkpoint-every", every});
   }
   ExpectRefusal(RunOn(bytes, {"--scale", "1e36", "--stddev", "1e-37"}), 64,
-                {"--scale", "--stddev", "float32"});
+                {"float32; lower --scale or raise --stddev"});
   ExpectNoModel();
 }
 
 TEST_F(Refusals, ModelDirThatIsAFile) {
   scratch_.Write("model", "a file");
   const Outcome outcome = RunOn(Dir("train"));
-  ExpectRefusal(outcome, 73, {Dir("model")});
+  ExpectRefusal(outcome, 73, {Dir("model"), "it is a file; remove it or choose another"});
   EXPECT_EQ(outcome.out, "");  // before the first step
   EXPECT_EQ(ReadFile(Dir("model")), "a file");
 }
@@ -248,7 +258,9 @@ TEST_F(Refusals, ResultsThatCouldNotBePutInPlace) {
     for (const bool link : {false, true}) {
       link ? std::filesystem::create_symlink(Dir("file"), Dir(name)) : scratch_.MakeDirectory(name);
       const Outcome outcome = RunOn(Dir("train"), out);
-      ExpectRefusal(outcome, 73, {Dir(name), link ? "a symbolic link" : "a directory"});
+      ExpectRefusal(outcome, 73,
+                    {Dir(name), link ? "a symbolic link" : "a directory",
+                     "; remove it or choose another name"});
       EXPECT_EQ(outcome.out, "");  // before the first step
       std::filesystem::remove(Dir(name));
     }
@@ -261,15 +273,16 @@ TEST_F(Refusals, ManifestThatCouldNotBePutInPlace) {
   scratch_.MakeDirectory("job");
   std::filesystem::create_symlink(Dir("file"), Dir("job/MANIFEST"));
   const Outcome outcome = Run(Train({}, "job"));
-  ExpectRefusal(outcome, 73, {"MANIFEST", "a symbolic link"});
+  ExpectRefusal(outcome, 73, {"MANIFEST", "a symbolic link", "; remove it or choose another name"});
   EXPECT_EQ(outcome.out, "");  // before the first step
 }
 
 TEST_F(Refusals, OutputDirThatCannotBeMade) {
   scratch_.Write("file", "");
-  ExpectRefusal(RunOn(Dir("train"), {"--output-data-dir", Dir("file/out")}), 73, {"file"});
-  ExpectRefusal(RunOn(Dir("train"), {"--checkpoint-dir", Dir("file/c")}), 73, {"file"});
-  ExpectRefusal(RunOn(Dir("train"), {"--model-dir", "/proc/lockstep"}), 73, {"/proc"});
+  const std::string advice = "; choose another";
+  ExpectRefusal(RunOn(Dir("train"), {"--output-data-dir", Dir("file/out")}), 73, {"file", advice});
+  ExpectRefusal(RunOn(Dir("train"), {"--checkpoint-dir", Dir("file/c")}), 73, {"file", advice});
+  ExpectRefusal(RunOn(Dir("train"), {"--model-dir", "/proc/lockstep"}), 73, {"/proc", advice});
 }
 
 TEST_F(Refusals, TrainingDataFileOutsideTheChannel) {
