@@ -129,20 +129,22 @@ TEST_F(Fusion, BiasIsSummedBehindMaxPoolings) {
   ExpectSameSums(fused, plain);
 }
 
+// Of pictures of 6x6 the last windows lie in padding.
+constexpr Pool2dOptions kBeyond{.kernel_h = 3,
+                                .kernel_w = 3,
+                                .stride_h = 3,
+                                .stride_w = 3,
+                                .pad_h = 2,
+                                .pad_w = 2,
+                                .cover_all = true};
+
 // A window that lies in padding gives its gradient to nobody, an average a part of it.
 TEST(FusionOfPooling, LeavesABiasInFrontWhereGradientsAreLost) {
-  const Pool2dOptions options{.kernel_h = 3,
-                              .kernel_w = 3,
-                              .stride_h = 3,
-                              .stride_w = 3,
-                              .pad_h = 2,
-                              .pad_w = 2,
-                              .cover_all = true};
   for (const bool average : {false, true}) {
     Graph graph;
     const Var x = graph.Input("x", {{8, 6, 6}, DType::kFloat32});
     const Var conv = Conv2d(x, Conv3x3(8, true), "conv");
-    SquaredLoss(graph, average ? AveragePool2d(conv, options) : MaxPool2d(conv, options));
+    SquaredLoss(graph, average ? AveragePool2d(conv, kBeyond) : MaxPool2d(conv, kBeyond));
     const BiasSum fused = SumOfBias(graph, true), plain = SumOfBias(graph, false);
     EXPECT_EQ(fused.bytes, plain.bytes);
     ExpectSameSums(fused, plain);
@@ -251,18 +253,11 @@ TEST_F(FusionOfReluAndPool, StayWhereOthersReadTheRelu) {
 }
 
 TEST_F(FusionOfReluAndPool, StayWhereAWindowHoldsNoPixelOrIsAveraged) {
-  const Pool2dOptions beyond{.kernel_h = 3,
-                             .kernel_w = 3,
-                             .stride_h = 3,
-                             .stride_w = 3,
-                             .pad_h = 2,
-                             .pad_w = 2,
-                             .cover_all = true};
   for (const bool average : {false, true}) {
     Graph graph;
     const Var x = graph.Input("x", {{8, 6, 6}, DType::kFloat32});
     const Var relu = Relu(Conv2d(x, Conv3x3(8, true), "conv"));
-    SquaredLoss(graph, average ? AveragePool2d(relu, {}) : MaxPool2d(relu, beyond));
+    SquaredLoss(graph, average ? AveragePool2d(relu, {}) : MaxPool2d(relu, kBeyond));
     EXPECT_EQ(BytesOf(graph, "activation backward"), 3 * 2 * 8 * 36 * 4);
     EXPECT_FALSE(LinesOf(graph, Mode::kTrain).contains("activation forward"));
   }
