@@ -127,8 +127,13 @@ class Fuser {
     if (kept_.contains(activated)) return std::nullopt;
     size_t readers = 1;
     for (const size_t i : Readers(activated)) {
-      if (auto* line = As<ActivationBackward>(i)) found.relu_backward = line, ++readers;
-      if (auto* line = As<PoolBackward>(i)) found.pool_backward = line, ++readers;
+      if (auto* line = As<ActivationBackward>(i)) {
+        found.relu_backward = line;
+        ++readers;
+      } else if (auto* back = As<PoolBackward>(i)) {
+        found.pool_backward = back;
+        ++readers;
+      }
     }
     if (readers != Readers(activated).size()) return std::nullopt;
     if ((found.relu_backward == nullptr) != (found.pool_backward == nullptr)) return std::nullopt;
@@ -151,9 +156,10 @@ class Fuser {
     ActivationForward* const relu = found->relu;
     const ValueId x = relu->inputs[0], y = pool->outputs[0];
     const auto* const conv = Producer<ConvForward>(x);
-    // Without a gradient the convolution's own ReLU costs nothing.
-    const bool fuses = conv != nullptr && IsByTwo(shape) && kernels_.can_pool(conv->shape());
-    if (conv == nullptr || (found->pool_backward == nullptr && !fuses)) return;
+    if (conv == nullptr) return;
+    // Without a gradient the convolution's own ReLU costs nothing, unless it keeps the two apart.
+    const bool fuses = IsByTwo(shape) && kernels_.can_pool(conv->shape());
+    if (found->pool_backward == nullptr && !fuses) return;
 
     const auto temporary = [&](ValueId like, const char* suffix) {
       return lowering_.Temporary(lowering_.value(like).name + suffix, lowering_.type(like));
