@@ -83,7 +83,7 @@ bool WeightsDominate(const ConvShape& shape, int64_t tiles) {
 }
 
 int64_t PlaneBytes(const Plan& plan) {
-  return plan.points() * plan.tiles() * (plan.shape.c + plan.shape.k) * 4;
+  return plan.points() * plan.tiles() * (plan.Padded(plan.shape.c) + plan.Padded(plan.shape.k)) * 4;
 }
 
 }  // namespace
