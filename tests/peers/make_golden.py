@@ -6,7 +6,7 @@
       step<k>/grad/<parameter> (mean gradient of step k, before hooks),
       step<k>/state/<parameter>/<v, m, ...> (the optimizer's)
 With --compare every array must agree with the file of the same name there, to 1e-4, if there is such
-a folder.
+a folder. make_golden_chainermn.py writes more files, beside these.
 """
 
 import os
@@ -21,6 +21,7 @@ from nets_chainer import MLP, SmallConv, VGG
 
 hooks = chainer.optimizer_hooks
 optimizers = chainer.optimizers
+TRAINED = {"mlp": (lambda: MLP(16, 10), (12, 20)), "conv": (SmallConv, (6, 3, 8, 8))}
 
 
 def fill(model, seed):
@@ -73,22 +74,29 @@ def record(arrays, model, step):
             arrays["step%d/state%s/%s" % (step, name, key)] = np.array(value)
 
 
-def write_trajectory(folder, name, net, shape, optimizer, hook, steps=5, seed=50):
+def beginning(name, steps=5, seed=50):
+    """Of the trajectories of this net: the model before the first step, and all batches."""
+    net, shape = TRAINED[name]
     random = np.random.RandomState(seed + 7)
     x = random.rand(steps, *shape).astype(np.float32)
     t = random.randint(0, 10, (steps, shape[0])).astype(np.int32)
-    model = made(net, x[0], seed)
+    model = made(net(), x[0], seed)
     for link in model.links():
         if isinstance(link, L.BatchNormalization):
             link.avg_mean[...] = 0
             link.avg_var[...] = 1
+    return model, x, t
+
+
+def write_trajectory(folder, net, name, optimizer, hook):
+    model, x, t = beginning(net)
     optimizer.setup(model)
     if hook:
         optimizer.add_hook(hook)
     arrays = {"x": x, "t": t}
     record(arrays, model, 0)
     losses, accuracies = [], []
-    for step in range(1, steps + 1):
+    for step in range(1, len(x) + 1):
         loss = model(x[step - 1], t[step - 1])
         losses.append(float(loss.array))
         accuracies.append(float(model.accuracy.array))
@@ -99,7 +107,7 @@ def write_trajectory(folder, name, net, shape, optimizer, hook, steps=5, seed=50
         optimizer.update()
         record(arrays, model, step)
     arrays.update(losses=np.array(losses), accuracies=np.array(accuracies))
-    np.savez_compressed(os.path.join(folder, "traj_%s.npz" % name), **arrays)
+    np.savez_compressed(os.path.join(folder, "traj_%s_%s.npz" % (net, name)), **arrays)
 
 
 def cases():
@@ -121,10 +129,9 @@ def write_all(folder):
     write_prediction(folder, "mlp_100_10_uncompressed", MLP(100, 10), (8, 784), 10, False)
     write_prediction(folder, "vgg_w0125", VGG(10, 0.125), (6, 3, 32, 32), 20)
     write_prediction(folder, "smallconv", SmallConv(), (4, 3, 8, 8), 30)
-    for name, optimizer, hook in cases():
-        write_trajectory(folder, "mlp_" + name, MLP(16, 10), (12, 20), optimizer, hook)
-    for name, optimizer, hook in cases():
-        write_trajectory(folder, "conv_" + name, SmallConv(), (6, 3, 8, 8), optimizer, hook)
+    for net in TRAINED:
+        for name, optimizer, hook in cases():
+            write_trajectory(folder, net, name, optimizer, hook)
 
 
 def arrays_of(path):
@@ -132,20 +139,22 @@ def arrays_of(path):
     return dict(loaded) if path.endswith(".npz") else {"": loaded}
 
 
-def compare(folder, other):
+def compare(folder, other, prefixes, rtol, atol):
+    """Of the files with these prefixes, for other scripts write here too."""
     if not os.path.isdir(other):
         print("nothing to compare with at " + other)
         return
-    for name in sorted(os.listdir(folder)):
+    names = sorted(name for name in os.listdir(folder) if name.startswith(prefixes))
+    for name in names:
         ours, theirs = (arrays_of(os.path.join(where, name)) for where in (folder, other))
         assert ours.keys() == theirs.keys(), name
         for key, value in ours.items():
-            np.testing.assert_allclose(value, theirs[key], rtol=1e-4, atol=1e-5,
+            np.testing.assert_allclose(value, theirs[key], rtol=rtol, atol=atol,
                                        err_msg="%s:%s" % (name, key))
-    print("%d files agree with %s" % (len(os.listdir(folder)), other))
+    print("%d files agree with %s" % (len(names), other))
 
 
 if __name__ == "__main__":
     write_all(sys.argv[1])
     if "--compare" in sys.argv:
-        compare(sys.argv[1], sys.argv[3])
+        compare(sys.argv[1], sys.argv[3], ("mlp_", "vgg_", "smallconv_", "traj_"), 1e-4, 1e-5)
