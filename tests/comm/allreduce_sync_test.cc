@@ -106,20 +106,20 @@ TEST_P(AllreduceTraining, NormOverRanksIsThatOfTheWholeBatch) {
 }
 
 // Averaging in every step leaves what averaging in the end would: they are linear in the batches.
-TEST_P(AllreduceTraining, RunningStatisticsAreTheMeanOverRanks) {
+TEST_P(AllreduceTraining, RunningStatisticsAreTheMeanOverRanksWeightedBySamples) {
   const auto ranks = static_cast<size_t>(GetParam().ranks);
   JobOptions job = options();
   job.pictures = true;
-  job.batch_size = 12 * GetParam().ranks;
-  job.samples = 3 * job.batch_size;  // every rank the same share
+  job.sharded = true;  // rank r has 4 (r + 1) samples of every batch
+  job.batch_size = 2 * GetParam().ranks * (GetParam().ranks + 1);
+  job.samples = 3 * job.batch_size;
   const std::vector<JobResult> averaged = RunJobOnThreads(job, GetParam().ranks);
   job.allreduce.average_states = false;
   const std::vector<JobResult> own = RunJobOnThreads(job, GetParam().ranks);
   std::vector<double> mean(own[0].values.size(), 0.0);
-  for (const JobResult& rank : own) {
-    for (size_t i = 0; i < mean.size(); ++i) {
-      mean[i] += rank.values[i] / static_cast<double>(ranks);
-    }
+  for (size_t rank = 0; rank < ranks; ++rank) {
+    const double share = 4.0 * static_cast<double>(rank + 1) / static_cast<double>(job.batch_size);
+    for (size_t i = 0; i < mean.size(); ++i) mean[i] += own[rank].values[i] * share;
   }
   for (const JobResult& rank : averaged) {
     EXPECT_EQ(rank.values, averaged[0].values);
