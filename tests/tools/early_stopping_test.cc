@@ -3,7 +3,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <limits>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "comm/comm_group.h"
+#include "engine/train/trainer.h"
+#include "tests/comm/ranks.h"
+#include "tests/comm/training_job.h"
 
 namespace lockstep::tools {
 namespace {
@@ -69,6 +78,52 @@ TEST_F(EarlyStoppingTest, EntriesWithoutTheValueDoNotCount) {
   EXPECT_FALSE(Stops({.monitor = "validation/main/loss", .patience = 1}));
   for (LogEntry& entry : log_) entry.Add("validation/main/loss", 1.0);
   EXPECT_TRUE(Stops({.monitor = "validation/main/loss", .patience = 2}));
+}
+
+// Logs a loss that only this rank has.
+class LocalLog : public Extension {
+ public:
+  LocalLog(bool improves, std::vector<LogEntry>* log) : improves_(improves), log_(log) {}
+  std::string name() const override { return "local_log"; }
+  Trigger trigger() const override { return Trigger::Epochs(1); }
+  void Invoke(Trainer& trainer) override {
+    const int64_t epoch = trainer.clock().epoch;
+    LogEntry entry;
+    entry.Add("main/loss", static_cast<double>(improves_ ? -epoch : epoch));
+    entry.Add("epoch", epoch);
+    log_->push_back(entry);
+  }
+
+ private:
+  bool improves_;
+  std::vector<LogEntry>* log_;
+};
+
+// Ranks that did not ask each other would end behind different steps, or wait for one that is gone.
+TEST(EarlyStoppingOfRanks, OneThatWantsToStopStopsAllAfterTheSameStep) {
+  std::array<bool, 3> wanted = {};
+  std::array<testing::JobResult, 3> results;
+  testing::OnRanks(3, [&](Communicator& communicator) {
+    const auto rank = static_cast<size_t>(communicator.rank());
+    CommGroup group(communicator);
+    std::vector<LogEntry> log;
+    const EarlyStopping* early = nullptr;
+    testing::JobOptions job{.epochs = 20};
+    job.prepare = [&](Trainer& trainer) {
+      auto stopping = std::make_unique<EarlyStopping>(EarlyStoppingOptions{.patience = 2}, &log);
+      early = stopping.get();
+      trainer.Extend(std::make_unique<LocalLog>(rank != 1, &log));
+      trainer.Extend(std::move(stopping));
+    };
+    job.should_stop = [&] { return wanted[rank] = early->wants_to_stop(); };
+    results[rank] = testing::RunJob(job, &group);
+  });
+  EXPECT_THAT(wanted, ::testing::ElementsAre(false, true, false));
+  for (const testing::JobResult& rank : results) {
+    EXPECT_TRUE(rank.stopped);
+    EXPECT_EQ(rank.clock.iteration, 9);  // 3 epochs of 3 batches
+    EXPECT_EQ(rank.values, results[0].values);
+  }
 }
 
 }  // namespace
