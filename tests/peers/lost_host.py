@@ -68,6 +68,18 @@ def has_ended(pid):
         return True
 
 
+def expect_collectives(line, ranks):
+    """The line ends with what each of them did last: "; last collectives: rank 1 in gather (no. 9);
+    ranks 0, 2-3 behind ..."."""
+    _, found, places = line.partition("; last collectives: ")
+    assert found, line
+    named = []
+    for group in re.findall(r"(?:^|; )ranks? ([\d, -]+) (?:in|behind|before) ", places):
+        for first, last in re.findall(r"(\d+)(?:-(\d+))?", group):
+            named += range(int(first), int(last or first) + 1)
+    assert sorted(named) == sorted(ranks), line
+
+
 class Job:
     """On two hosts."""
 
@@ -176,7 +188,7 @@ class Job:
         """The one line that mpirun passes on is that; the first host's failure file has it, too."""
         lines = re.findall(r"^lockstep: (.*)$", self.words(), re.M)
         assert len(lines) == 1 and re.match(pattern, lines[0]), self.words()
-        assert "; last collectives: rank" in lines[0], lines[0]
+        expect_collectives(lines[0], self.pids)
         for rank in self.pids:
             assert "\n  rank %d, process " % rank in self.words(), self.words()
         assert self.read(0, "failure") == lines[0] + "\n", self.read(0, "failure")
@@ -218,7 +230,9 @@ def expect_both_sides(job):
     hosts.wait_for(lambda: re.search("^lockstep: " + sides[0] + SILENT, job.words(), re.M),
                    "the reason", 5)
     for host, lost in enumerate(sides):
-        assert re.match(lost + SILENT, job.read(host, "failure")), job.read(host, "failure")
+        failure = job.read(host, "failure")
+        assert re.match(lost + SILENT, failure), failure
+        expect_collectives(failure, job.pids)
     for rank in (1, 2, 3):
         assert re.search(r"\nlockstep: (stopped because )?" + sides[rank // 2] + SILENT + ".*\n$",
                          job.read(rank // 2, "out/log-rank-%d.txt" % rank)), rank

@@ -186,9 +186,10 @@ TEST_F(LostPackets, F3AndF6OfAllEndTheJob) {
     EXPECT_LT(SecondsSince(start), 10.0) << fault;
     program.Signal(SIGKILL);
     const Outcome outcome = program.Wait();
-    EXPECT_THAT(Between(outcome.err, "lockstep: ", "\n"),
-                testing::ContainsRegex("rank [01] .* has not been heard of for 7"))
+    const std::string line = Between(outcome.err, "lockstep: ", "\n");
+    EXPECT_THAT(line, testing::ContainsRegex("rank [01] .* has not been heard of for 7"))
         << outcome.err;
+    EXPECT_EQ(RanksWithCollectives(line), (std::vector<int>{0, 1})) << line;
     EXPECT_EQ(outcome.code, 69) << fault;
     std::filesystem::remove_all(Dir("job"));
   }

@@ -9,6 +9,7 @@
 #include <ctime>
 #include <filesystem>
 #include <iterator>
+#include <numeric>
 #include <sstream>
 #include <thread>
 #include <tuple>
@@ -59,7 +60,9 @@ class Liveness : public Ranks {
     EXPECT_THAT(line, HasSubstr("lockstep: rank " + std::to_string(rank) + " (process " +
                                 std::to_string(pid) + " on host " + OwnHost() + ") " + what))
         << outcome.err;
-    EXPECT_THAT(line, HasSubstr("; last collectives: rank"));
+    std::vector<int> all(static_cast<size_t>(ranks));
+    std::iota(all.begin(), all.end(), 0);
+    EXPECT_EQ(RanksWithCollectives(line), all) << line;
     for (int other = 0; other < ranks; ++other) {
       EXPECT_THAT(outcome.err, HasSubstr("\n  rank " + std::to_string(other) + ", process "));
     }

@@ -99,7 +99,7 @@ TEST_F(RankFaults, A9ACheckpointOfAnotherNetworkIsRefused) {
 // Two seconds more for mpirun, which looks for the end of its processes now and then.
 TEST_F(RankFaults, B3TermAtAnyMomentEndsTheJobInTime) {
   const auto named = [&](const std::string& name) {
-    return Reproducible(name, {"--epochs", "8", "--checkpoint-every", "1"});
+    return Reproducible(name, {"--epochs", "24", "--checkpoint-every", "1"});
   };
   const Arguments job = named("job");
   const auto start = steady_clock::now();
@@ -118,11 +118,20 @@ TEST_F(RankFaults, B3TermAtAnyMomentEndsTheJobInTime) {
       ++before_the_first_step;
       ExpectRefusal(outcome, 75, {"before the first step"});
     }
-    const bool stops = outcome.out.find("stopped by ") != std::string::npos;
-    stopped += stops;
+    std::smatch times;
+    const bool stops = std::regex_search(
+        outcome.out, times,
+        std::regex("stopped by [^\n]*, ([0-9.]+) s after it; everything was saved ([0-9.]+) s"));
+    if (stops) {
+      ++stopped;
+      EXPECT_LT(std::stod(times[1]), 2.0) << outcome.out;
+      EXPECT_LT(std::stod(times[2]), 2.0) << outcome.out;
+    }
+    EXPECT_EQ(stops, outcome.out.find("stopped by ") != std::string::npos) << outcome.out;
     if (outcome.code == 0 && !stops) std::filesystem::remove_all(Dir("job"));  // it was at its end
   }
   std::cout << before_the_first_step << " times before the first step, " << stopped << " behind\n";
+  EXPECT_GT(stopped, 2);
   EXPECT_EQ(RunWell(job + Arguments{"--ranks", "2"}).WeightsHash(), hash);
 }
 
