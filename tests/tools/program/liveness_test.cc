@@ -109,7 +109,10 @@ TEST_F(Liveness, ARankThatIsStoppedIsNamedAndEndsWithTheOthers) {
 }
 
 TEST_F(Liveness, AShortPauseHarmsNobody) {
-  Program program(With(Endless(), "--epochs", "100000"), WithFailureFile(Wrapped(2), Dir("")));
+  const auto job = [&](const std::string& name, const Arguments& more) {
+    return With(Reproducible(name, more), "--epochs", "100000");
+  };
+  Program program(job("job", {"--checkpoint-every", "1"}), WithFailureFile(Wrapped(2), Dir("")));
   ASSERT_TRUE(program.WaitUntil([&] { return Trains(); }));
   const std::vector<pid_t> pids = Pids(2);
   // One of them, then all for longer than anybody may be silent.
@@ -126,6 +129,9 @@ TEST_F(Liveness, AShortPauseHarmsNobody) {
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.err, Not(HasSubstr("lockstep: ")));
   EXPECT_THAT(outcome.out, HasSubstr("stopped by SIGTERM"));
+  const std::string steps = std::to_string(NewestOf("job"));
+  const Outcome whole = RunWell(job("whole", {"--iterations", steps}));
+  EXPECT_EQ(outcome.WeightsHash(), whole.WeightsHash()) << steps << " steps";
 }
 
 TEST_F(Liveness, WithOwnRanksTheCodeIs69) {
