@@ -160,8 +160,10 @@ def check_two_hosts(folder):
     assert "mpirun --host algo-1:2,algo-2:2 -np 4 " in job.log(), job.tail()
     assert "# processes: 4, exchanging gradients by shm+mpi" in job.log(), job.tail()
     assert job.has("output/success") and job.has("model/model.npz"), job.tail()
-    # The first host writes for all, whatever the others have for folders.
+    # The first host writes for all, whatever the others have for folders, but for the ranks' logs.
     assert os.listdir(os.path.join(job.bases[1], "checkpoints")) == [], job.tail()
+    logs = sorted(os.listdir(os.path.join(job.bases[1], "output/data")))
+    assert logs == ["log-rank-2.txt", "log-rank-3.txt"], (logs, job.tail())
     assert not os.path.exists(os.path.join(job.bases[1], "model/model.npz")), job.tail()
     assert weights(job.log()) == plain_weights(folder, hyperparameters), job.tail()
     return "two hosts: four ranks end with the weights of one process"
