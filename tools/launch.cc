@@ -26,6 +26,8 @@ namespace {
 
 constexpr const char* kStartedHere = "LOCKSTEP_STARTED_BY_LAUNCH";
 constexpr int kNoMpirun = 127;  // of a child that could not become it
+// mpirun's, where a signal has ended it. No process of a job ends with it.
+constexpr int kMpirunStopped = 1;
 
 std::string OwnProgram() {
   std::array<char, 4096> path{};
@@ -53,7 +55,7 @@ std::vector<std::string> CommandLine(int ranks, std::span<const std::string> mpi
 // when the reader of its output has gone; a reader that lives as long as mpirun keeps it from that.
 class Words {
  public:
-  explicit Words(int fd) : console_(fd, Console::Kind::kNoTerminal) {
+  Words(int fd, std::string_view mark) : console_(fd, Console::Kind::kNoTerminal), mark_(mark) {
     std::array<int, 2> ends{};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
       throw Error(ExitCode::kNoResources, "no pipe for mpirun: out of descriptors");
@@ -73,21 +75,22 @@ class Words {
       if (size <= 0) return;
       const std::string_view text(bytes.data(), static_cast<size_t>(size));
       console_.Write(text);
-      newest_ = newest_.substr(newest_.size() - std::min(newest_.size(), kReason.size() - 1));
+      newest_ = newest_.substr(newest_.size() - std::min(newest_.size(), mark_.size() - 1));
       newest_ += text;
-      has_reason_ = has_reason_ || newest_.find(kReason) != std::string::npos;
+      any_ = true;
+      marked_ = marked_ || newest_.find(mark_) != std::string::npos;
     }
   }
-  // Whether a process has said why the job ends.
-  bool has_reason() const { return has_reason_; }
+  bool any() const { return any_; }
+  // Whether the mark is in them.
+  bool marked() const { return marked_; }
 
  private:
-  static constexpr std::string_view kReason = "lockstep: ";
-
   Console console_;
+  std::string_view mark_;
   FileDescriptor to_read_, to_write_;
   std::string newest_;
-  bool has_reason_ = false;
+  bool any_ = false, marked_ = false;
 };
 
 // Between fork() and exec() only system calls are safe.
@@ -143,7 +146,7 @@ int LaunchRanks(int ranks, std::span<const std::string> mpi_options,
   for (std::string& word : line) argv.push_back(word.data());
   argv.push_back(nullptr);
   ::setenv(kStartedHere, "1", 1);
-  Words output(1), errors(2);
+  Words output(1, kStoppedBy), errors(2, "lockstep: ");
   const pid_t parent = ::getpid();
   const pid_t child = ::fork();
   if (child < 0) throw Error(ExitCode::kNoResources, "no process for mpirun: out of processes");
@@ -157,12 +160,20 @@ int LaunchRanks(int ranks, std::span<const std::string> mpi_options,
                           "openmpi-bin, or use --ranks 1",
                       ExitCode::kBadCluster);
   }
+  if (code == kMpirunStopped && output.any() && !errors.marked()) {
+    if (output.marked()) return 0;
+    throw Error(
+        ExitCode::kNotSaved,
+        "mpirun was stopped beside this process, and the second that it leaves its processes "
+        "was too short to save; what was saved before is whole: run again to resume, and "
+        "send signals to this process alone");
+  }
   const bool not_saved = code == static_cast<int>(ExitCode::kNotSaved);
-  if (code < 128 && (!not_saved || errors.has_reason())) return code;
+  if (code < 128 && (!not_saved || errors.marked())) return code;
   // What met the signal before it could catch it had nothing to save yet.
   const bool stopped = not_saved || signals.requested();
   const ExitCode own = stopped ? ExitCode::kNotSaved : ExitCode::kPeerLost;
-  if (errors.has_reason()) return static_cast<int>(own);
+  if (errors.marked()) return static_cast<int>(own);
   if (stopped) {
     throw Error(own,
                 HasPassed(grace, signals) ? StopSignals::kGraceOver : StopSignals::kNothingToSave);

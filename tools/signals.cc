@@ -49,9 +49,10 @@ void PrintLine(std::string_view text) {
   ::_exit(static_cast<int>(ExitCode::kNotSaved));
 }
 
-// What mpirun ends the processes of a job with where another one speaks: it is our launcher's then.
-bool IsTheLaunchers(int signal, const siginfo_t* info) {
-  return silent_for != 0 && signal == SIGTERM && info != nullptr && info->si_pid == ::getppid();
+// Where another process speaks, mpirun is our launcher's. It passes signals on, and ends the
+// processes of a job with SIGTERM.
+bool IsOfTheLauncher(const siginfo_t* info) {
+  return silent_for != 0 && info != nullptr && info->si_pid == ::getppid();
 }
 
 extern "C" void OnStopSignal(int signal, siginfo_t* info, void*) {
@@ -59,7 +60,7 @@ extern "C" void OnStopSignal(int signal, siginfo_t* info, void*) {
   int64_t first_ns = 0;
   if (received_ns.compare_exchange_strong(first_ns, now)) {
     if (nothing_to_save) {
-      if (signal != silent_for && !IsTheLaunchers(signal, info)) {
+      if (signal != silent_for && !(signal == SIGTERM && IsOfTheLauncher(info))) {
         PrintLine(StopSignals::kNothingToSave);
       }
       Leave();
@@ -71,8 +72,9 @@ extern "C" void OnStopSignal(int signal, siginfo_t* info, void*) {
   if (signal == SIGXCPU) return;
   // 0: another thread is about to store it, so it came just now.
   const int first = received.load();
+  const bool same = first == 0 || first == signal || IsOfTheLauncher(info);
   constexpr std::chrono::nanoseconds kRepeat = StopSignals::kRepeat;
-  if ((first == 0 || first == signal) && now - first_ns < kRepeat.count()) return;
+  if (same && now - first_ns < kRepeat.count()) return;
   if (first == 0 || first != silent_for) {
     Print("second signal: leaving at once, nothing saved; run again to resume\n");
   }

@@ -19,9 +19,10 @@ std::string SignalName(int signal);
 // SIGHUP, SIGXCPU (ulimit -St) or SIGUSR1 (Slurm's --signal) only raises a flag that the program
 // polls, and a second one ends the process at once with exit code 75, nothing saved. The first
 // signal again within kRepeat is no second one: timeout(1) signals its child and then the child's
-// group. Nor is any SIGXCPU: the kernel repeats it every second up to the hard limit.
-// All but a SIGTERM that were ignored at the start (nohup, a shell's background job) stay ignored.
-// Owned by main; at most one at a time. Its questions may be asked from any thread.
+// group. Nor is one of LaunchRanks' mpirun within it, which passes on what may have come to all,
+// nor any SIGXCPU: the kernel repeats it every second up to the hard limit. All but a SIGTERM that
+// were ignored at the start (nohup, a shell's background job) stay ignored. Owned by main; at most
+// one at a time. Its questions may be asked from any thread.
 class StopSignals {
  public:
   struct Stop {

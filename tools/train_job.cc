@@ -29,6 +29,7 @@
 #include "tools/failure.h"
 #include "tools/file_roles.h"
 #include "tools/job_data.h"
+#include "tools/launch.h"
 #include "tools/precision.h"
 #include "tools/program_hash.h"
 #include "tools/progress_bar.h"
@@ -460,11 +461,11 @@ class TrainJob::Impl {
     const auto stop = signals_->stop();
     if (EndsEarly()) return Say("stopped early: " + early_->Reason());
     if (!stop || !heard_) {
-      return Say("stopped by a signal to another process at iteration " +
+      return Say(std::string(kStoppedBy) + "a signal to another process at iteration " +
                  std::to_string(trainer_->clock().iteration) + "; everything was saved");
     }
     const std::string signal = SignalName(stop->signal);
-    Say("stopped by " +
+    Say(std::string(kStoppedBy) +
         (stop->signal == SIGUSR1 && ranks_.size() > 1 ? "mpirun, which passed on " + signal
                                                       : signal) +
         " at iteration " + std::to_string(trainer_->clock().iteration) +

@@ -123,6 +123,34 @@ TEST(StopSignalsTest, TheCpuTimeLimitAsksAgainAndAgain) {
             0);
 }
 
+// A SIGTERM to all processes of a job has the launcher's mpirun pass on a signal of its own.
+TEST(StopSignalsTest, WhatTheLauncherPassesOnSoonAfterwardsIsNoSecond) {
+  const auto code = [](bool has_launcher, std::chrono::milliseconds after) {
+    std::array<int, 2> ready{};
+    EXPECT_EQ(::pipe(ready.data()), 0);
+    const pid_t child = Start([&] {
+      StopSignals signals;
+      if (has_launcher) signals.LetAnotherSpeak();
+      signals.Catch();
+      if (::write(ready[1], "r", 1) != 1) return 2;
+      for (int i = 0; i < 1000 && !signals.requested(); ++i) ::usleep(1000);
+      for (int i = 0; i < 600; ++i) ::usleep(1000);
+      return 1;
+    });
+    char word = 0;
+    EXPECT_EQ(::read(ready[0], &word, 1), 1);
+    ::kill(child, SIGTERM);
+    std::this_thread::sleep_for(after);
+    ::kill(child, SIGUSR1);
+    for (const int end : ready) ::close(end);
+    return ExitCodeOf(child);
+  };
+  constexpr std::chrono::milliseconds kSoon{5}, kLate = StopSignals::kRepeat + kSoon * 10;
+  EXPECT_EQ(code(true, kSoon), 1);
+  EXPECT_EQ(code(true, kLate), 75);
+  EXPECT_EQ(code(false, kSoon), 75);
+}
+
 TEST(StopSignalsTest, NothingToSaveEndsWithItsScope) {
   StopSignals signals;
   signals.Catch();

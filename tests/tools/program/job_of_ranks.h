@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <iterator>
 #include <regex>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -171,6 +173,11 @@ class Ranks : public Workplace {
       while (!HasEnded(pid) && SecondsSince(start) < seconds) ::usleep(1000);
       EXPECT_TRUE(HasEnded(pid)) << "process " << pid << " is there";
     }
+  }
+  static std::vector<pid_t> ChildrenOf(pid_t pid) {
+    const std::string id = std::to_string(pid);
+    std::istringstream words(ReadFile("/proc/" + id + "/task/" + id + "/children"));
+    return {std::istream_iterator<pid_t>(words), {}};
   }
   // The iteration of the newest checkpoint that loads, which is the newest that there is; -1: none.
   int64_t NewestOf(const std::string& job) const {

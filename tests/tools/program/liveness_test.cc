@@ -43,11 +43,6 @@ class Liveness : public Ranks {
     }
     return program.Wait();
   }
-  static std::vector<pid_t> ChildrenOf(pid_t pid) {
-    const std::string id = std::to_string(pid);
-    std::istringstream words(ReadFile("/proc/" + id + "/task/" + id + "/children"));
-    return {std::istream_iterator<pid_t>(words), {}};
-  }
   static std::string OwnHost() {
     char name[256] = {};
     ::gethostname(name, sizeof name - 1);

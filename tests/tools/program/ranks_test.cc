@@ -538,6 +538,30 @@ TEST_F(OwnRanks, TermSavesAndEndsWellAndTheJobGoesOnWithOtherRanks) {
   }
 }
 
+// As systemd's reach every process of a job: mpirun then passes one on that each has already, and
+// its own exit code says nothing of what was saved.
+TEST_F(OwnRanks, TermToTheMpirunBelowSavesAndEndsWellToo) {
+  const auto with_40_epochs = [&](const std::string& name) {
+    return With(Reproducible(name, {"--checkpoint-every", "1"}), "--epochs", "40");
+  };
+  const std::string hash = RunWell(with_40_epochs("whole")).WeightsHash();
+  for (const bool all : {false, true}) {
+    SCOPED_TRACE(all);
+    Program program(On(2, with_40_epochs("job")), OwnWrapped());
+    ASSERT_TRUE(program.WaitUntil([&] { return HasCheckpoint("job", 2); }));
+    std::vector<pid_t> pids = ChildrenOf(program.pid());
+    ASSERT_EQ(pids.size(), 1U);
+    if (all) pids.insert(pids.end(), {PidOf(0), PidOf(1), program.pid()});
+    for (const pid_t pid : pids) ::kill(pid, SIGTERM);
+    const Outcome stopped = program.Wait();
+    EXPECT_EQ(stopped.code, 0) << stopped.out << stopped.err;
+    EXPECT_EQ(stopped.err, "");
+    EXPECT_THAT(stopped.out, HasSubstr("stopped by "));
+    EXPECT_EQ(RunWell(On(3, with_40_epochs("job"))).WeightsHash(), hash);
+    std::filesystem::remove_all(Dir("job"));
+  }
+}
+
 TEST_F(OwnRanks, EndWithTheProgramThatStartedThem) {
   Program program(On(3, With(Train({"--checkpoint-every", "1"}, "job"), "--epochs", "100000")),
                   OwnWrapped());
