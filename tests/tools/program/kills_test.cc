@@ -145,7 +145,13 @@ TEST_F(Kills, AtAnyMomentLeaveTheBitsOfAnUnbrokenRun) {
     }
     const int64_t seen = Progress("job");
     Kill(*program, ranks, victim);
+    const auto at = steady_clock::now();
     const Outcome killed = program->Wait();
+    EXPECT_LT(SecondsSince(at), 3.0) << killed.err;  // wherever it met them
+    if (kind < 9 && victim < ranks && ranks > 1) {
+      EXPECT_THAT(killed.err,
+                  testing::HasSubstr("lockstep: rank " + std::to_string(victim) + " (process "));
+    }
 
     const int64_t left = Progress("job");
     EXPECT_GE(left, seen);
