@@ -1,4 +1,4 @@
-// When a job saves its state.
+// When a job saves its state, and where it may go on.
 #ifndef LOCKSTEP_TOOLS_CHECKPOINTS_H_
 #define LOCKSTEP_TOOLS_CHECKPOINTS_H_
 
@@ -7,6 +7,7 @@
 
 #include "engine/train/checkpoint_store.h"
 #include "engine/train/trainer.h"
+#include "tools/job_ranks.h"
 #include "tools/recipe.h"
 #include "tools/train_options.h"
 
@@ -41,6 +42,11 @@ class Checkpoints : public Extension {
   Clock::time_point saved_at_ = Clock::now();
   int64_t saved_iteration_ = -1;
 };
+
+// The first process reads and writes checkpoints, for all. A folder that hosts do not share may be
+// further on another host, which then was the first before: throws AgreedError (76) on all ranks
+// where `directory`, each rank's own, lists a newer checkpoint than the first one's.
+void RequireNoneNewer(const JobRanks& ranks, const std::string& directory);
 
 }  // namespace lockstep::tools
 

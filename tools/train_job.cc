@@ -54,7 +54,11 @@ std::string Format(const char* format, double value) {
 class TrainJob::Impl {
  public:
   Impl(TrainOptions options, JobRanks* ranks, Console* console, StopSignals* signals)
-      : o_(std::move(options)), ranks_(*ranks), console_(console), signals_(signals) {
+      : o_(std::move(options)),
+        ranks_(*ranks),
+        console_(console),
+        signals_(signals),
+        checkpoint_dir_here_(o_.checkpoint_dir) {
     if (ranks_.is_first()) return;
     o_.output_data_dir = o_.checkpoint_dir = "";
     o_.snapshot_every = 0;
@@ -313,6 +317,7 @@ class TrainJob::Impl {
   }
 
   void Resume() {
+    if (any_store_ && o_.resume != false) RequireNoneNewer(ranks_, checkpoint_dir_here_);
     std::optional<LoadedCheckpoint> newest;
     ranks_.Together([&] { newest = LoadNewest(); });
     newest = ranks_.FromFirst(std::move(newest));
@@ -480,6 +485,7 @@ class TrainJob::Impl {
   JobRanks& ranks_;
   Console* console_;
   StopSignals* signals_;
+  const std::string checkpoint_dir_here_;   // this process's, though the first alone writes
   std::optional<Clock::time_point> heard_;  // when training stopped for a signal
   std::optional<CheckpointStore> store_;
   bool any_store_ = false;  // whether the first rank has one

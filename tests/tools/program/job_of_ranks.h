@@ -193,8 +193,8 @@ class Ranks : public Workplace {
   }
   // Runs a job that must be refused before its first step, and soon: nobody has said or saved
   // anything by then.
-  void ExpectRefusedAtTheStart(const Arguments& more, const ProgramSetting& setting, int code,
-                               const std::string& text) const {
+  Outcome ExpectRefusedAtTheStart(const Arguments& more, const ProgramSetting& setting, int code,
+                                  const std::string& text) const {
     SCOPED_TRACE(text);
     const auto start = std::chrono::steady_clock::now();
     const Arguments job = Train(Arguments{"--checkpoint-every", "1"} + more, "refused");
@@ -205,6 +205,7 @@ class Ranks : public Workplace {
     EXPECT_FALSE(HasCheckpoint("refused", 1));
     EXPECT_FALSE(Exists("refusedout/log"));
     EXPECT_FALSE(Exists("refusedmodel/model.npz"));
+    return outcome;
   }
   Arguments Reproducible(const std::string& job = "", const Arguments& more = {}) const {
     return Train(Arguments{"--reproducible", "True", "--lanes", "4"} + more, job);

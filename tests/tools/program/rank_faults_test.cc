@@ -62,6 +62,35 @@ TEST_F(RankFaults, A5ADamagedNewestCheckpointGivesWayToItsPredecessor) {
   EXPECT_EQ(outcome.WeightsHash(), hash);
 }
 
+// Hosts that do not share the folder, and another one is named first than was before.
+TEST_F(RankFaults, A4ANewerCheckpointOfAnotherHostIsNotPassedOver) {
+  const auto epochs = [&](const char* number) {
+    return With(Reproducible("job", {"--checkpoint-every", "1"}), "--epochs", number);
+  };
+  const std::string hash = RunWell(epochs("3")).WeightsHash();
+  const int64_t newest = NewestOf("job");
+  const std::filesystem::path job = Dir("job"), other = Dir("other");
+  const ProgramSetting elsewhere = Wrapped(2, "--checkpoint-dir " + other.string());
+  std::filesystem::rename(job, other);
+  const std::string text = "other of this host has a checkpoint of iteration " +
+                           std::to_string(newest) + ", that of the first process ";
+  ExpectJobFails(RunProgram(epochs("3"), elsewhere), 76, text + "none; ");
+  EXPECT_FALSE(HasCheckpoint("job", 1));
+  RunWell(epochs("1"));
+  const int64_t older = NewestOf("job");
+  ExpectJobFails(RunProgram(epochs("3"), elsewhere), 76,
+                 text + "one of " + std::to_string(older) + "; ");
+  EXPECT_EQ(NewestOf("job"), older);
+  // Anew, as was asked for; then the first one's is the newer one.
+  const Outcome anew = RunProgram(epochs("3") + Arguments{"--resume", "False"}, elsewhere);
+  EXPECT_EQ(anew.code, 0) << anew.err;
+  EXPECT_EQ(anew.WeightsHash(), hash);
+  RunWell(epochs("4"));
+  const Outcome next = RunProgram(epochs("5"), elsewhere);
+  EXPECT_EQ(next.code, 0) << next.err;
+  EXPECT_THAT(next.out, testing::HasSubstr("# resumed from "));
+}
+
 TEST_F(RankFaults, A5WhereAllAreDamagedNothingStartsAnew) {
   RunSevenSteps();
   std::vector<std::string> names;

@@ -68,25 +68,27 @@ TEST_F(StartFaults, B3TermWhileOthersAreWaitedForEndsTheJob) {
 }
 
 TEST_F(StartFaults, E8ARankThatIsThereTwiceIsRefused) {
-  const Outcome outcome = RunProgram(Train(), After(2, "export OMPI_COMM_WORLD_RANK=0"));
-  ExpectJobFails(outcome, 78, "rank 0 of the job is there twice: process ");
+  const Outcome outcome = ExpectRefusedAtTheStart({}, After(2, "export OMPI_COMM_WORLD_RANK=0"), 78,
+                                                  "rank 0 of the job is there twice: process ");
   EXPECT_EQ(Count(outcome.err, "lockstep: "), 1) << outcome.err;
 }
 
 TEST_F(StartFaults, E8VariablesOfAnotherRankOrSizeAreRefused) {
-  const Outcome rank = RunProgram(Train(), After(2, "export OMPI_COMM_WORLD_RANK=2"));
-  ExpectJobFails(rank, 78, "rank 1 of 2 is told by the launcher's variables to be rank 2 of 2");
-  const Outcome size = RunProgram(Train(), After(2, "export OMPI_COMM_WORLD_SIZE=3"));
-  ExpectJobFails(size, 78, "rank 1 of 2 is told by the launcher's variables to be rank 1 of 3");
-  EXPECT_EQ(Count(size.err, "lockstep: "), 1) << size.err;
+  for (const auto& [change, told] :
+       {std::pair{"RANK=2", "rank 2 of 2"}, std::pair{"SIZE=3", "rank 1 of 3"}}) {
+    const Outcome outcome = ExpectRefusedAtTheStart(
+        {}, After(2, std::string("export OMPI_COMM_WORLD_") + change), 78,
+        std::string("rank 1 of 2 is told by the launcher's variables to be ") + told);
+    EXPECT_EQ(Count(outcome.err, "lockstep: "), 1) << outcome.err;
+  }
 }
 
 TEST_F(StartFaults, E8AHostListWithoutThisHostOrWithItTwiceIsRefused) {
   const std::string me = '"' + OwnHost() + '"';
   for (const std::string& hosts : {std::string(R"("algo-1", "algo-2")"), me + ", " + me}) {
     const ProgramSetting setting = Under(Setting({{"SM_HOSTS", "[" + hosts + "]"}}), 2);
-    const Outcome outcome = RunProgram(Train(), setting);
-    ExpectJobFails(outcome, 78, "SM_HOSTS: this host, '" + OwnHost() + "', is not listed exactly");
+    const Outcome outcome = ExpectRefusedAtTheStart(
+        {}, setting, 78, "SM_HOSTS: this host, '" + OwnHost() + "', is not listed exactly");
     EXPECT_EQ(Count(outcome.err, "lockstep: "), 1) << outcome.err;
   }
 }
