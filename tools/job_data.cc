@@ -132,7 +132,8 @@ void JobData::Load(const TrainOptions& o, const Warn& warn, std::optional<Datase
 JobData::JobData(const TrainOptions& o, const JobRanks& ranks, const Backend& backend,
                  const Warn& warn) {
   // Which collectives follow hangs on these.
-  ranks.RequireEqual({{"--data", o.data}, {"--test", o.test.empty() ? "not given" : "given"}});
+  RequireEqual(ranks.group(),
+               {{"--data", o.data}, {"--test", o.test.empty() ? "not given" : "given"}});
   std::optional<Dataset> train, test;
   ranks.Together([&] {
     CheckParts(o, ranks.size());
@@ -168,7 +169,7 @@ void JobData::CheckLabels(int32_t classes) const {
   if (test_) test_->dataset().CheckLabels(classes);
 }
 
-JobRanks::Facts JobData::Facts() const {
+RankFacts JobData::Facts() const {
   return {{"the training data", DataText(*train_)},
           {"the validation data", test_ ? DataText(*test_) : "none"}};
 }

@@ -10,6 +10,7 @@
 
 #include "data/batch_iterator.h"
 #include "engine/train/lanes.h"
+#include "engine/train/rank_facts.h"
 #include "tools/job_ranks.h"
 #include "tools/train_options.h"
 
@@ -41,7 +42,7 @@ class JobData {
   std::string Split() const;
 
   // What must be the same on every rank.
-  JobRanks::Facts Facts() const;
+  RankFacts Facts() const;
   // Lines for the head of the job's log; warnings of what is probably meant otherwise among them.
   std::vector<std::string> Description(const TrainOptions& options) const;
 

@@ -14,56 +14,6 @@
 namespace lockstep::tools {
 namespace {
 
-std::string TextOf(const JobRanks::Facts& facts) {
-  std::string text;
-  for (const auto& [name, value] : facts) text += name + '\0' + value + '\0';
-  return text;
-}
-
-JobRanks::Facts FactsIn(const std::string& text) {
-  std::vector<std::string> fields;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = text.find('\0', at);
-    fields.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  JobRanks::Facts facts;
-  for (size_t i = 0; i + 1 < fields.size(); i += 2) facts.emplace_back(fields[i], fields[i + 1]);
-  return facts;
-}
-
-std::string ValueIn(const JobRanks::Facts& facts, const std::string& name) {
-  const auto found = std::find_if(facts.begin(), facts.end(),
-                                  [&](const auto& fact) { return fact.first == name; });
-  return found == facts.end() ? "not set" : found->second;
-}
-
-// The names in any of them, in the order in which they come.
-std::vector<std::string> NamesIn(const std::vector<JobRanks::Facts>& of_rank) {
-  std::vector<std::string> names;
-  for (const JobRanks::Facts& facts : of_rank) {
-    for (const auto& [name, value] : facts) {
-      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
-    }
-  }
-  return names;
-}
-
-// "--seed is 1 on rank 0, 2 on rank 1": the ranks that say the same as one before are left out.
-std::string Difference(const std::string& name, const std::vector<std::string>& values,
-                       const std::vector<std::string>& hosts) {
-  std::string text;
-  for (size_t rank = 0; rank < values.size(); ++rank) {
-    if (std::find(values.begin(), values.begin() + static_cast<ptrdiff_t>(rank), values[rank]) !=
-        values.begin() + static_cast<ptrdiff_t>(rank)) {
-      continue;
-    }
-    const std::string value = values[rank].empty() ? "''" : OneLine(values[rank], 100);
-    text += (text.empty() ? "" : ", ") + value + " on " + RankName(static_cast<int>(rank), hosts);
-  }
-  return name + " is " + text;
-}
-
 AllreduceOptions AllreduceOptionsOf(const JobRanksOptions& options) {
   AllreduceOptions allreduce{.bucket_bytes = static_cast<size_t>(options.bucket_bytes),
                              .average_states = options.average_statistics,
@@ -149,26 +99,6 @@ void JobRanks::Together(const std::function<void()>& action) const {
     failure = std::current_exception();
   }
   AgreeOnFailure(group(), failure);
-}
-
-void JobRanks::RequireEqual(const Facts& facts) const {
-  if (size() == 1) return;
-  std::vector<Facts> of_rank;
-  for (const std::string& text : GatherTexts(group(), TextOf(facts))) {
-    of_rank.push_back(FactsIn(text));
-  }
-  std::vector<std::string> differences;
-  for (const std::string& name : NamesIn(of_rank)) {
-    std::vector<std::string> values;
-    values.reserve(of_rank.size());
-    for (const Facts& theirs : of_rank) values.push_back(ValueIn(theirs, name));
-    if (std::count(values.begin(), values.end(), values.front()) == std::ssize(values)) continue;
-    differences.push_back(Difference(name, values, hosts_));
-  }
-  if (differences.empty()) return;
-  throw AgreedError(ExitCode::kDisagree,
-                    "the ranks do not train the same: " + Join(differences, "; ") +
-                        "; start all of them with the same options, data and program");
 }
 
 std::optional<LoadedCheckpoint> JobRanks::FromFirst(std::optional<LoadedCheckpoint> loaded) const {

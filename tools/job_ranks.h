@@ -8,7 +8,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "comm/comm_group.h"
@@ -38,9 +37,6 @@ void RequireBucketBytes(int64_t bytes);
 // This process's place among them. A job that no launcher started is one rank, and starts nothing.
 class JobRanks {
  public:
-  // Name and value of what must be the same on every rank.
-  using Facts = std::vector<std::pair<std::string, std::string>>;
-
   // Brings the ranks together; collective. Throws what MakeWorld throws. Its heartbeat gets a log
   // by SetLog.
   explicit JobRanks(const JobRanksOptions& options);
@@ -70,8 +66,6 @@ class JobRanks {
 
   // What only this process does; then all throw AgreedError where it failed on any.
   void Together(const std::function<void()>& action) const;
-  // Throws AgreedError (76) with a table of what differs.
-  void RequireEqual(const Facts& facts) const;
   // What rank 0 has loaded, on every rank.
   std::optional<LoadedCheckpoint> FromFirst(std::optional<LoadedCheckpoint> loaded) const;
   // Where this rank says what it ended with when another is lost; outlives this.

@@ -17,6 +17,7 @@
 #include "engine/text.h"
 #include "engine/train/publish.h"
 #include "engine/train/rank_check.h"
+#include "engine/train/rank_facts.h"
 #include "engine/train/seconds.h"
 #include "kernels/error.h"
 #include "models/model_directory.h"
@@ -83,18 +84,16 @@ class TrainJob::Impl {
         frozen_ = Frozen();
       });
       any_store_ = AnyRank(ranks_.group(), store_.has_value());
-      ranks_.RequireEqual(Facts());
+      RequireEqual(ranks_.group(), Facts());
       const std::string note = ranks_.UseDevice(*backend_);
       if (!note.empty()) o_.notes.push_back(note);
-      ranks_.RequireEqual({{"the network", std::to_string(model_.graph->Hash())}});
+      RequireEqual(ranks_.group(), {{"the network", std::to_string(model_.graph->Hash())}});
       BuildNetwork();
       ranks_.Together([&] { MakeTrainer(); });
       MeasureSteps();
       ranks_.Together([&] { AddReports(); });
       Resume();
-      if (ranks_.size() > 1) {
-        ranks_.RequireEqual({{"the weights to start from", WeightsHash(network_->variables())}});
-      }
+      trainer_->RequireSameOnAllRanks();
     }
     const Doing doing("training");
     PrintHead();
@@ -163,12 +162,12 @@ class TrainJob::Impl {
   }
 
   // What must be the same on all ranks for them to train one model.
-  JobRanks::Facts Facts() const {
+  RankFacts Facts() const {
     if (ranks_.size() == 1) return {};
-    JobRanks::Facts facts{{"the program", ProgramHash()}};
+    RankFacts facts{{"the program", ProgramHash()}};
     const std::string device = backend_->name();
     facts.emplace_back("the kind of device", device.substr(0, device.find(':')));
-    for (JobRanks::Facts data = data_->Facts(); const auto& fact : data) facts.push_back(fact);
+    for (RankFacts data = data_->Facts(); const auto& fact : data) facts.push_back(fact);
     if (o_.reproducible) facts.emplace_back("the processor", backend_->fingerprint());
     for (const auto& [option, value] : JobRecipe()) facts.emplace_back("--" + option, value);
     facts.emplace_back("--accumulate", std::to_string(o_.accumulate));

@@ -1,9 +1,12 @@
 #include "engine/train/rank_check.h"
 
 #include <algorithm>
+#include <set>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "engine/text.h"
 #include "engine/train/crc32c.h"
 #include "engine/train/rank_group.h"
 #include "engine/train/trainer.h"
@@ -21,7 +24,7 @@ struct Sums {
   }
 };
 
-Sums SumsOf(const Trainer& trainer, const Variables& variables, const Updater& updater) {
+Sums SumsOf(const Variables& variables, const Updater& updater) {
   Sums sums;
   for (const Variables::Entry& entry : variables.entries()) {
     if (entry.role != Role::kParameter) continue;
@@ -32,9 +35,31 @@ Sums SumsOf(const Trainer& trainer, const Variables& variables, const Updater& u
                static_cast<int64_t>(view.bytes()));
     }
   }
-  const int64_t iteration = trainer.clock().iteration;
-  sums.Add("the number of the step", &iteration, sizeof iteration);
   return sums;
+}
+
+std::string DTypeText(const NetworkOptions& options) {
+  const std::string text(Name(options.dtype));
+  return options.compute_dtype ? text + ", computed in " + std::string(Name(*options.compute_dtype))
+                               : text;
+}
+
+std::string LanesText(const NetworkOptions& options) {
+  if (options.lanes == 0) return "none";
+  return Text(int64_t{options.lanes}) + (options.lane_norm == LaneNorm::kSync
+                                             ? " with statistics of all"
+                                             : " with statistics of their own");
+}
+
+std::string SamplesText(const BatchSource& source) {
+  return Text(source.size()) + " " + source.sample_type().shape.ToString() + " " +
+         Hexadecimal(source.fingerprint());
+}
+
+std::string JoinedText(const std::set<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : " ") + name;
+  return text;
 }
 
 // The first rank whose value fewest ranks share.
@@ -49,10 +74,41 @@ size_t OddOneOut(const std::vector<uint32_t>& of_rank) {
 
 }  // namespace
 
+RankFacts StartFacts(Trainer& trainer, const Schedule& schedule) {
+  const Network& network = trainer.network();
+  const NetworkOptions& options = network.options();
+  const BatchSource& source = trainer.source();
+  const Updater& updater = trainer.updater();
+  const Sums sums = SumsOf(network.variables(), updater);
+  return {{"the network", Hexadecimal(network.graph().Hash())},
+          {"its dtype", DTypeText(options)},
+          {"the seed", std::to_string(options.seed)},
+          {"what is frozen", JoinedText(options.frozen)},
+          {"the number of lanes", LanesText(options)},
+          {"accumulation", Text(int64_t{options.accumulate})},
+          {"batch normalisation over ranks", Text(options.norm_over_ranks)},
+          {"the training data", SamplesText(source)},
+          {"the batch size", Text(source.batch_size())},
+          {"the optimizer", updater.optimizer().ToString()},
+          {"weight decay", Text(updater.hooks().weight_decay)},
+          {"gradient clipping", Text(updater.hooks().gradient_clipping)},
+          {"the learning rate", Text(trainer.options().learning_rate)},
+          {"its schedule", schedule.ToString()},
+          {"the number of epochs", Text(trainer.options().epochs)},
+          {"the number of iterations", Text(trainer.options().iterations)},
+          {"the step to go on from", Text(trainer.clock().iteration)},
+          {"the place in the data",
+           Text(source.position().epoch) + ":" + Text(source.position().offset)},
+          {"the weights to start from",
+           Hexadecimal(Crc32c(std::as_bytes(std::span(sums.values)))).substr(8)}};
+}
+
 void RankCheck::Invoke(Trainer& trainer) {
   RankGroup& group = trainer.network().group();
   if (group.size() == 1) return;
-  const Sums mine = SumsOf(trainer, trainer.network().variables(), trainer.updater());
+  Sums mine = SumsOf(trainer.network().variables(), trainer.updater());
+  const int64_t iteration = trainer.clock().iteration;
+  mine.Add("the number of the step", &iteration, sizeof iteration);
   const size_t count = mine.values.size(), ranks = static_cast<size_t>(group.size());
   std::vector<uint32_t> all(count * ranks);
   group.Gather(mine.values.data(), count * sizeof(uint32_t), all.data());

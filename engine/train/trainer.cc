@@ -8,6 +8,7 @@
 #include "engine/tensor/host_array.h"
 #include "engine/text.h"
 #include "engine/train/gradient_check.h"
+#include "engine/train/rank_check.h"
 #include "engine/train/state.h"
 #include "kernels/error.h"
 
@@ -203,6 +204,7 @@ void Trainer::RequireWholeSteps() const {
 void Trainer::Step() {
   if (late_) return StepLate();
   RequireWholeSteps();
+  if (!compared_) RequireSameOnAllRanks();
   const double rate = learning_rate();
   StepShare mine;
   std::exception_ptr failure;
@@ -363,6 +365,12 @@ bool Trainer::AskToStop() {
   return stopped_ = AnyRank(network_.group(), asked);
 }
 
+void Trainer::RequireSameOnAllRanks() {
+  RankGroup& group = network_.group();
+  if (group.size() > 1) RequireEqual(group, StartFacts(*this, schedule_));
+  compared_ = true;
+}
+
 void Trainer::Prepare() {
   sync_.Prepare(network_.variables());
   if (network_.lanes() != nullptr) {
@@ -374,6 +382,7 @@ void Trainer::Prepare() {
 
 void Trainer::Run() {
   stopped_ = false;
+  if (!compared_) RequireSameOnAllRanks();
   // Choosing algorithms can take seconds: who asks to stop meanwhile need not wait for a step, too.
   if (!Done() && !AskToStop()) Prepare();
   while (!Done() && !AskToStop()) Step();
@@ -471,6 +480,7 @@ void Trainer::Restore(const CheckpointContents& contents) {
   interval_ = interval;
   ledger_ = ledger;
   observation_ = std::move(observation);
+  compared_ = false;
   for (const auto& extension : extensions_) extension->Restore(contents);
 }
 

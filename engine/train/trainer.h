@@ -45,7 +45,9 @@ struct IntervalMeans {
 };
 
 // All parts must outlive the trainer. One thread. Where there are several ranks each has a trainer
-// of its own, made of equal parts; the sync's group is the network's.
+// of its own, made of equal parts; the sync's group is the network's. Before the first step, and
+// the first behind Restore(), ranks compare what decides the weights: AgreedError (76) names what
+// differs.
 class Trainer {
  public:
   // Throws ShapeError (65) when the source's batches are not what the network takes.
@@ -60,6 +62,8 @@ class Trainer {
   // Null where nobody measures.
   StepMeter* meter() const { return meter_.get(); }
 
+  // That comparison. Run() and Step() make it themselves.
+  void RequireSameOnAllRanks();
   // Compiles what batches run on, and chooses algorithms, before the first step; Run() does it.
   void Prepare();
   // Until a limit is reached or should_stop says so; then finishes the extensions. Throws
@@ -155,6 +159,7 @@ class Trainer {
   IntervalMeans interval_;           // sums until TakeInterval divides them
   std::map<std::string, double> observation_;
   bool stopped_ = false;
+  bool compared_ = false;  // with other ranks
 };
 
 // Every sample of one pass of the source, exactly once, over all ranks of the network. `source` is

@@ -240,6 +240,7 @@ TEST(AllreduceTrainingErrors, ABadValueOnOneRankStopsAllAndNamesIt) {
         job.network.lane_norm = sync ? LaneNorm::kSync : LaneNorm::kLane;
         const std::string bad = pictures ? "c2/b" : "l1/b";
         job.prepare = [&](Trainer& trainer) {
+          trainer.RequireSameOnAllRanks();
           if (trainer.network().group().rank() != 1) return;
           // Stands in for a rank whose arithmetic has gone wrong.
           const Variables::Entry& bias = trainer.network().variables().Find(bad);
