@@ -7,6 +7,7 @@
 #include "kernels/dtype.h"
 #include "kernels/elementwise.h"
 #include "kernels/layout.h"
+#include "kernels/pooled_norm.h"
 #include "kernels/random.h"
 
 namespace lockstep {
@@ -86,6 +87,9 @@ class NormKernels {
   virtual void FoldIntoWeights(DType dtype, int64_t channels, int64_t row, double eps,
                                const NormParameters& norm, const void* w, const void* bias,
                                void* folded_w, void* folded_bias) = 0;
+
+  // With max pooling behind it; null where the device has no such kernels.
+  virtual PooledNormKernels* pooled() { return nullptr; }
 };
 
 }  // namespace lockstep

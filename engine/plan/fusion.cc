@@ -18,8 +18,8 @@ namespace {
 
 class Fuser {
  public:
-  Fuser(Lowering& lowering, const std::set<ValueId>& kept, const ConvKernels& kernels)
-      : lowering_(lowering), kept_(kept), kernels_(kernels) {
+  Fuser(Lowering& lowering, const std::set<ValueId>& kept, Backend& backend)
+      : lowering_(lowering), kept_(kept), backend_(backend), kernels_(backend.conv()) {
     Index();
   }
 
@@ -28,7 +28,10 @@ class Fuser {
       if (As<PoolForward>(i) != nullptr) PoolBeforeRelu(i);
     }
     for (size_t i = 0; i < Count(); ++i) {
-      if (auto* norm = As<BatchNormNormalize>(i)) FuseTrainingNorm(norm);
+      if (auto* norm = As<BatchNormNormalize>(i)) {
+        FuseTrainingNorm(norm);
+        PoolBehind(norm);
+      }
       if (auto* norm = As<BatchNormInference>(i)) FuseInferenceNorm(norm);
       if (auto* bias = As<BiasBackward>(i)) SumBehindPooling(bias);
     }
@@ -225,6 +228,47 @@ class Fuser {
     }
   }
 
+  // The max pooling behind what a batch norm has made with its ReLU, if nobody else reads that but
+  // the backward pass of the two. The gradient of the pooling's input is then never made, nor read.
+  void PoolBehind(BatchNormNormalize* norm) {
+    if (norm->tail.empty() || norm->tail.dropout_ratio > 0.0) return;
+    if (IsHalf(norm->dtype()) || backend_.norm().pooled() == nullptr) return;
+    const ValueId activated = norm->outputs[0];
+    if (kept_.contains(activated)) return;
+    PoolForward* pool = nullptr;
+    PoolBackward* pool_backward = nullptr;
+    size_t others = 0;
+    for (const size_t i : Readers(activated)) {
+      if (auto* forward = As<PoolForward>(i); forward != nullptr && pool == nullptr) {
+        pool = forward;
+      } else if (auto* back = As<PoolBackward>(i); back != nullptr && pool_backward == nullptr) {
+        pool_backward = back;
+      } else {
+        ++others;
+      }
+    }
+    if (pool == nullptr || pool_backward == nullptr) return;
+    const PoolShape& shape = pool->shape();
+    if (!IsByTwo(shape) || shape.x.h != 2 * shape.out_h || shape.x.w != 2 * shape.out_w) return;
+    const NormBackward backward = NormReaders(pool_backward->outputs[0]);
+    const size_t expected = (backward.sums != nullptr) + (backward.apply != nullptr);
+    if (backward.sums == nullptr || others != expected) return;
+
+    const ValueId pooled = pool->outputs[0];
+    for (NormInstruction* user : {static_cast<NormInstruction*>(backward.sums),
+                                  static_cast<NormInstruction*>(backward.apply)}) {
+      if (user == nullptr) continue;
+      user->tail.pooled = true;
+      user->inputs[1] = pool_backward->inputs[0];
+      user->inputs.back() = pooled;
+    }
+    backward.sums->inputs.push_back(norm->inputs[3]);
+    norm->tail.pooled = true;
+    norm->outputs[0] = pooled;
+    Remove(pool);
+    Remove(pool_backward);
+  }
+
   // The dropout that is the only forward reader of an activation's output.
   DropoutInstruction* DropoutBehind(ValueId activated) const {
     if (kept_.contains(activated)) return nullptr;
@@ -348,14 +392,15 @@ class Fuser {
 
   Lowering& lowering_;
   const std::set<ValueId>& kept_;
+  Backend& backend_;
   const ConvKernels& kernels_;
   std::vector<std::vector<size_t>> readers_;
 };
 
 }  // namespace
 
-void Fuse(Lowering& lowering, const std::set<ValueId>& kept, const ConvKernels& kernels) {
-  Fuser(lowering, kept, kernels).Run();
+void Fuse(Lowering& lowering, const std::set<ValueId>& kept, Backend& backend) {
+  Fuser(lowering, kept, backend).Run();
 }
 
 }  // namespace lockstep

@@ -41,7 +41,7 @@ Lowering Plan::Lower() const {
                              .frozen = variables_.frozen(),
                              .loss_scale = variables_.loss_scale()});
   lowering.LowerAll();
-  if (options_.fuse) Fuse(lowering, Kept(lowering), backend_.conv());
+  if (options_.fuse) Fuse(lowering, Kept(lowering), backend_);
   if (options_.backward_updates) FindBackwardUpdates(lowering, backend_.gemm());
   return lowering;
 }

@@ -2,31 +2,12 @@
 
 #include <cmath>
 
-#include "kernels/cpu/channel_groups.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/norm_groups.h"
 #include "kernels/cpu/random.h"
-#include "kernels/math/norm_maps.h"
 #include "kernels/norm_fusion.h"
 
 namespace lockstep::cpu {
 namespace {
-
-// body(run, chunk's first position, its end, channel offset of the results in [chunk][channel])
-// for every chunk of every run of a group, in parallel.
-template <typename Body>
-void ForChunks(const ChannelRows& g, const Body& body) {
-  const int64_t chunks = ChunkCount(g);
-  const int64_t positions = g.samples * g.rows;
-  ParallelFor(chunks * g.blocks, GrainOf(positions * g.width / chunks),
-              [&](int64_t begin, int64_t end) {
-                for (int64_t i = begin; i < end; ++i) {
-                  const int64_t k = i / g.blocks;
-                  const int64_t b = i % g.blocks;
-                  body(b, positions * k / chunks, positions * (k + 1) / chunks,
-                       (k * g.blocks + b) * g.width);
-                }
-              });
-}
 
 void MergeParts(const ChannelRows& g, const double* part_mean, const double* part_m2, double* mean,
                 double* m2) {
@@ -45,15 +26,6 @@ void MergeParts(const ChannelRows& g, const double* part_mean, const double* par
     m2[g.c0 + c] = all.m2;
   }
 }
-
-// Constants of a group's channels in T; see NormalizeArgs and GradientArgs.
-template <typename T>
-struct GroupConstants {
-  alignas(64) T high[kGroupChannels];
-  alignas(64) T factor[kGroupChannels];
-  alignas(64) T offset[kGroupChannels];
-  alignas(64) T x_factor[kGroupChannels];
-};
 
 }  // namespace
 
@@ -78,14 +50,7 @@ void CpuNorm::Normalize(const BatchNormShape& shape, const void* x, const double
     using T = std::remove_pointer_t<decltype(type)>;
     ForChannelGroups(shape.picture, shape.layout, draw.scale == 0, [&](const ChannelRows& g) {
       GroupConstants<T> k;
-      for (int64_t i = 0; i < g.blocks * g.width; ++i) {
-        const int64_t c = g.c0 + i;
-        const auto of = math::NormalizeConstantsOf<T>(mean[c], inv_std[c], As(gamma, type)[c],
-                                                      As(beta, type)[c]);
-        k.high[i] = of.high;
-        k.factor[i] = of.factor;
-        k.offset[i] = of.offset;
-      }
+      k.SetNormalize(g, mean, inv_std, As(gamma, type), As(beta, type));
       const NormalizeArgs<T> args{k.high, k.factor, k.offset, shape.activation == Activation::kRelu,
                                   draw};
       ParallelFor(g.samples * g.blocks * g.rows, GrainOf(g.width), [&](int64_t begin, int64_t end) {
@@ -102,7 +67,7 @@ void CpuNorm::GradientSums(const BatchNormShape& shape, const void* x, const voi
   WithType(*isa_, shape.dtype, [&](const auto& loops, auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     ForChannelGroups(shape.picture, shape.layout, true, [&](const ChannelRows& g) {
-      double parts[2][kMaxChunks * kGroupChannels];
+      GradientParts parts;
       alignas(64) T high[kGroupChannels];
       const int64_t channels = g.blocks * g.width;
       for (int64_t i = 0; i < channels; ++i) high[i] = static_cast<T>(mean[g.c0 + i]);
@@ -111,20 +76,9 @@ void CpuNorm::GradientSums(const BatchNormShape& shape, const void* x, const voi
           nullptr, nullptr,        nullptr};
       ForChunks(g, [&](int64_t b, int64_t begin, int64_t end, int64_t at) {
         loops.norm.gradient_sums(g, b, begin, end, args, As(x, type), As(y, type), As(dy, type),
-                                 parts[0] + at, parts[1] + at);
+                                 parts.dz + at, parts.dz_x + at);
       });
-      const int64_t chunks = ChunkCount(g);
-      for (int64_t i = 0; i < channels; ++i) {
-        double sum = 0;
-        double sum_x = 0;
-        for (int64_t k = 0; k < chunks; ++k) {
-          sum += parts[0][k * channels + i];
-          sum_x += parts[1][k * channels + i];
-        }
-        const int64_t c = g.c0 + i;
-        sum_dz[c] = sum;
-        sum_dz_xhat[c] = inv_std[c] * (sum_x - (mean[c] - static_cast<double>(high[i])) * sum);
-      }
+      parts.Finish(g, high, mean, inv_std, sum_dz, sum_dz_xhat);
     });
   });
 }
@@ -138,15 +92,7 @@ void CpuNorm::GradientApply(const BatchNormShape& shape, const void* x, const vo
     using T = std::remove_pointer_t<decltype(type)>;
     ForChannelGroups(shape.picture, shape.layout, true, [&](const ChannelRows& g) {
       GroupConstants<T> k;
-      for (int64_t i = 0; i < g.blocks * g.width; ++i) {
-        const int64_t c = g.c0 + i;
-        const auto of = math::GradientConstantsOf<T>(mean[c], inv_std[c], As(gamma, type)[c],
-                                                     sum_dz[c], sum_dz_xhat[c], *m);
-        k.high[i] = of.high;
-        k.factor[i] = of.dz_factor;
-        k.offset[i] = of.offset;
-        k.x_factor[i] = of.x_factor;
-      }
+      k.SetGradient(g, mean, inv_std, As(gamma, type), sum_dz, sum_dz_xhat, *m);
       const GradientArgs<T> args{
           k.high,   IsFused(shape), static_cast<T>(1 / (1 - shape.dropout.ratio)),
           k.factor, k.offset,       k.x_factor};

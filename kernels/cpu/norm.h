@@ -2,6 +2,7 @@
 #define LOCKSTEP_KERNELS_CPU_NORM_H_
 
 #include "kernels/cpu/dispatch.h"
+#include "kernels/cpu/pooled_norm.h"
 #include "kernels/norm.h"
 
 namespace lockstep::cpu {
@@ -9,7 +10,7 @@ namespace lockstep::cpu {
 class CpuNorm : public NormKernels {
  public:
   // `isa` must outlive this.
-  explicit CpuNorm(const IsaTable* isa) : isa_(isa) {}
+  explicit CpuNorm(const IsaTable* isa) : isa_(isa), pooled_(isa) {}
 
   void Moments(const BatchNormShape& shape, const void* x, double* mean, double* m2) override;
   void Normalize(const BatchNormShape& shape, const void* x, const double* mean,
@@ -32,9 +33,11 @@ class CpuNorm : public NormKernels {
   void FoldIntoWeights(DType dtype, int64_t channels, int64_t row, double eps,
                        const NormParameters& norm, const void* w, const void* bias, void* folded_w,
                        void* folded_bias) override;
+  PooledNormKernels* pooled() override { return &pooled_; }
 
  private:
   const IsaTable* isa_;
+  CpuPooledNorm pooled_;
 };
 
 }  // namespace lockstep::cpu

@@ -174,23 +174,24 @@ void ExpectCloseResults(const Results& found, const Results& wanted, double tole
   }
 }
 
+// What a training step computes of these samples, each gradient among it, and predictions.
+Results ResultsOf(const Graph& graph, const NamedTensors& inputs, DType dtype, bool fuse) {
+  TestDevice device;
+  NetworkRunner runner(device, graph, dtype);
+  const auto plan = runner.MakePlan({.batch = inputs.at("x").shape()[0], .fuse = fuse});
+  NamedTensors cast = inputs;
+  cast.at("x") = inputs.at("x").Cast(dtype);
+  Results results{NetworkRunner::Run(*plan, cast).loss, {}};
+  for (const Variables::Entry& entry : runner.variables.entries()) {
+    if (entry.trained) results.arrays[entry.name] = runner.variables.GetGradient(entry.name);
+  }
+  results.arrays["y"] = runner.Predict(inputs.at("x"), fuse);
+  return results;
+}
+
 // A ReLU between a convolution and max pooling comes behind the pooling.
 class FusionOfReluAndPool : public Fusion {
  protected:
-  // What a training step computes of these samples, each gradient among it, and predictions.
-  static Results ResultsOf(const Graph& graph, const NamedTensors& inputs, DType dtype, bool fuse) {
-    TestDevice device;
-    NetworkRunner runner(device, graph, dtype);
-    const auto plan = runner.MakePlan({.batch = inputs.at("x").shape()[0], .fuse = fuse});
-    NamedTensors cast = inputs;
-    cast.at("x") = inputs.at("x").Cast(dtype);
-    Results results{NetworkRunner::Run(*plan, cast).loss, {}};
-    for (const Variables::Entry& entry : runner.variables.entries()) {
-      if (entry.trained) results.arrays[entry.name] = runner.variables.GetGradient(entry.name);
-    }
-    results.arrays["y"] = runner.Predict(inputs.at("x"), fuse);
-    return results;
-  }
   static int64_t BytesOf(const Graph& graph, const std::string& kind) {
     TestDevice device;
     NetworkRunner runner(device, graph, DType::kFloat32);
@@ -379,6 +380,87 @@ TEST_F(FusionOfConvAndPool, BecomeOneWithoutAGradient) {
     EXPECT_FALSE(kinds.contains("pool backward"));
     EXPECT_EQ(kinds.contains("pooled conv backward"), !frozen.contains("conv/W"));
   }
+}
+
+// Batch norm, ReLU and max pooling by 2x2.
+class FusionOfNormAndPool : public Fusion {
+ protected:
+  void ExpectApart(const Graph& graph) {
+    const auto lines = LinesOf(graph, Mode::kTrain);
+    EXPECT_EQ(lines.at("pool forward"), 1);
+    EXPECT_EQ(lines.at("pool backward"), 1);
+  }
+};
+
+TEST_F(FusionOfNormAndPool, BecomeOneInTraining) {
+  x_ = Conv2d(x_, Conv3x3(8), "conv");
+  SquaredLoss(graph_, MaxPool2d(Relu(BatchNorm(x_, {}, "bn")), {}));
+  const auto lines = Lines(Mode::kTrain);
+  EXPECT_EQ(lines.at("batch norm forward"), 1);
+  EXPECT_EQ(lines.at("batch norm backward"), 1);
+  for (const char* gone :
+       {"activation forward", "activation backward", "pool forward", "pool backward"}) {
+    EXPECT_FALSE(lines.contains(gone)) << gone;
+  }
+  EXPECT_EQ(Lines(Mode::kEvaluate).at("pool forward"), 1);
+}
+
+// In every layout, of one lane and where a batch norm is the first layer and needs no gradient.
+TEST_F(FusionOfNormAndPool, HaveTheResultsOfThree) {
+  for (const DType dtype : {DType::kFloat32, DType::kFloat64}) {
+    for (const bool first : {false, true}) {
+      Graph graph;
+      Var x = graph.Input("x", {{8, 12, 8}, DType::kFloat32});
+      if (!first) x = Conv2d(x, Conv3x3(16), "conv1");
+      x = MaxPool2d(Relu(BatchNorm(x, {}, "bn1")), {.cover_all = true});
+      x = Conv2d(x, Conv3x3(24), "conv2");
+      x = Dropout(MaxPool2d(Relu(BatchNorm(x, {}, "bn2")), {}), 0.3, "drop");
+      LabelLoss(graph, Linear(x, {.out = 3}, "l"));
+      const NamedTensors inputs = RandomInputs(graph, 7, 1);
+      ExpectCloseResults(ResultsOf(graph, inputs, dtype, true),
+                         ResultsOf(graph, inputs, dtype, false),
+                         dtype == DType::kFloat64 ? 1e-11 : 2e-5);
+    }
+  }
+}
+
+TEST_F(FusionOfNormAndPool, StayApartWhereOthersReadTheRelu) {
+  const Var relu = Relu(BatchNorm(Conv2d(x_, Conv3x3(8), "conv"), {}, "bn"));
+  const Var both[] = {Flatten(MaxPool2d(relu, {})), Flatten(relu)};
+  SquaredLoss(graph_, Linear(Concat(both), {.out = 2}, "l"));
+  ExpectApart(graph_);
+}
+
+TEST_F(FusionOfNormAndPool, StayApartUnderOtherPoolingsAndOddPictures) {
+  const Pool2dOptions others[] = {
+      {.stride_h = 1}, {.kernel_h = 3}, {.kernel_w = 1}, {.pad_h = 1}, {.pad_w = 1}};
+  for (const Pool2dOptions& options : others) {
+    Graph graph;
+    const Var x = graph.Input("x", {{8, 6, 6}, DType::kFloat32});
+    SquaredLoss(graph, MaxPool2d(Relu(BatchNorm(x, {}, "bn")), options));
+    ExpectApart(graph);
+  }
+  for (const Shape& shape : {Shape({8, 7, 6}), Shape({8, 6, 5})}) {
+    for (const bool cover_all : {false, true}) {
+      Graph graph;
+      const Var x = graph.Input("x", {shape, DType::kFloat32});
+      SquaredLoss(graph, MaxPool2d(Relu(BatchNorm(x, {}, "bn")), {.cover_all = cover_all}));
+      ExpectApart(graph);
+    }
+  }
+}
+
+TEST_F(FusionOfNormAndPool, StayApartUnderAveragesDropoutAndWithoutARelu) {
+  const auto apart = [&](const auto& layers) {
+    Graph graph;
+    const Var x = graph.Input("x", {{8, 6, 6}, DType::kFloat32});
+    SquaredLoss(graph, layers(BatchNorm(x, {}, "bn")));
+    ExpectApart(graph);
+  };
+  apart([](Var norm) { return AveragePool2d(Relu(norm), {}); });
+  apart([](Var norm) { return MaxPool2d(Dropout(Relu(norm), 0.5, "d"), {}); });
+  apart([](Var norm) { return MaxPool2d(norm, {}); });
+  apart([](Var norm) { return MaxPool2d(Tanh(norm), {}); });
 }
 
 TEST_F(Fusion, FusedDropoutDrawsTheSameMask) {

@@ -134,6 +134,12 @@ void BatchNormNormalize::DescribeLayouts(LayoutGroups& groups) const {
 }
 
 void BatchNormNormalize::Run(const RunContext& context) {
+  if (tail.pooled) {
+    context.backend->norm().pooled()->Normalize(
+        shape_, context.at(inputs[0]), context.at<double>(inputs[1]), context.at<double>(inputs[2]),
+        context.at(inputs[3]), context.at(inputs[4]), context.at(outputs[0]));
+    return;
+  }
   context.backend->norm().Normalize(ShapeFor(context), context.at(inputs[0]),
                                     context.at<double>(inputs[1]), context.at<double>(inputs[2]),
                                     context.at(inputs[3]), context.at(inputs[4]),
@@ -164,6 +170,13 @@ void BatchNormGradientSums::DescribeLayouts(LayoutGroups& groups) const {
 }
 
 void BatchNormGradientSums::Run(const RunContext& context) {
+  if (tail.pooled) {
+    context.backend->norm().pooled()->GradientSums(
+        shape_, context.at(inputs[0]), context.at(inputs[4]), context.at(inputs[1]),
+        context.at<double>(inputs[2]), context.at<double>(inputs[3]), context.at(inputs[5]),
+        context.at<double>(outputs[0]), context.at<double>(outputs[1]));
+    return;
+  }
   const void* y = inputs.size() > 4 ? context.at(inputs[4]) : nullptr;
   context.backend->norm().GradientSums(
       ShapeFor(context), context.at(inputs[0]), y, context.at(inputs[1]),
@@ -221,6 +234,14 @@ void BatchNormGradientApply::DescribeLayouts(LayoutGroups& groups) const {
 }
 
 void BatchNormGradientApply::Run(const RunContext& context) {
+  if (tail.pooled) {
+    context.backend->norm().pooled()->GradientApply(
+        shape_, context.at(inputs[0]), context.at(inputs[8]), context.at(inputs[1]),
+        context.at<double>(inputs[2]), context.at<double>(inputs[3]), context.at(inputs[4]),
+        context.at<double>(inputs[5]), context.at<double>(inputs[6]), context.at<double>(inputs[7]),
+        context.at(outputs[0]));
+    return;
+  }
   const void* y = inputs.size() > 8 ? context.at(inputs[8]) : nullptr;
   context.backend->norm().GradientApply(
       ShapeFor(context), context.at(inputs[0]), y, context.at(inputs[1]),

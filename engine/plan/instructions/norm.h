@@ -18,6 +18,8 @@ struct NormTail {
   Activation activation = Activation::kIdentity;
   double dropout_ratio = 0.0;
   uint64_t dropout_hash = 0;
+  // Max pooling by 2x2 behind a ReLU without dropout (PooledNormKernels): y and dy are pooled.
+  bool pooled = false;
 
   bool empty() const { return activation == Activation::kIdentity; }
 };
@@ -35,6 +37,7 @@ class NormInstruction : public Instruction {
     shape_.dtype = dtype;
   }
   void Prepare(const PrepareContext& context) override;
+  DType dtype() const { return shape_.dtype; }
 
   NormTail tail;
 
@@ -136,7 +139,8 @@ class BatchNormInference : public NormInstruction {
   double eps_;
 };
 
-// Inputs x, dy, mean, inv_std, then y when there is a tail; outputs this lane's sums (double).
+// Inputs x, dy, mean, inv_std, then y when there is a tail, and gamma when that is pooled; outputs
+// this lane's sums (double).
 class BatchNormGradientSums : public NormInstruction {
  public:
   BatchNormGradientSums(DType dtype, std::vector<ValueId> in, ValueId sum_dz, ValueId sum_dz_xhat)
@@ -185,7 +189,7 @@ class BatchNormGradientApply : public NormInstruction {
       : NormInstruction(dtype, std::move(in), {dx}) {}
   std::string kind() const override { return "batch norm backward"; }
   void DescribeLayouts(LayoutGroups& groups) const override;
-  int reusable_input() const override { return 1; }
+  int reusable_input() const override { return tail.pooled ? -1 : 1; }
   void Run(const RunContext& context) override;
 
  private:

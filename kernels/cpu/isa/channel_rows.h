@@ -19,6 +19,13 @@ struct ChannelRows {
   int64_t channels, c0;
 };
 
+// The same of pictures and of those of half their height and width that they are pooled to, whose
+// rows are out_w wide.
+struct PooledRows {
+  ChannelRows x, y;
+  int64_t out_w;
+};
+
 // The numbers a dropout draws, see DropoutArgs. Kept where word >= threshold.
 struct DropoutDraw {
   uint64_t key;

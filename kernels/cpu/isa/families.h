@@ -11,6 +11,7 @@ void GetElementwise(ElementwiseLoops<float>* f32, ElementwiseLoops<double>* f64)
 void GetNorm(NormLoops<float>* f32, NormLoops<double>* f64);
 void GetOptimizer(OptimizerLoops<float>* f32, OptimizerLoops<double>* f64);
 void GetPool(PoolLoops<float>* f32, PoolLoops<double>* f64);
+void GetPooledNorm(PooledNormLoops<float>* f32, PooledNormLoops<double>* f64);
 void GetRandom(RandomLoops<float>* f32, RandomLoops<double>* f64);
 void GetReduce(ReduceLoops<float>* f32, ReduceLoops<double>* f64);
 void GetSoftmax(SoftmaxLoops<float>* f32, SoftmaxLoops<double>* f64);

@@ -67,6 +67,20 @@ struct NormLoops {
                          const GradientArgs<T>& args, const T* x, const T* y, const T* dy, T* dx);
 };
 
+// The same with ReLU and max pooling by 2x2 behind it; positions are those of g.y. `sign` is 1, -1
+// or 0 a channel: whether what is made of x rises or falls with it.
+template <typename T>
+struct PooledNormLoops {
+  void (*normalize)(const PooledRows& g, int64_t begin, int64_t end, const NormalizeArgs<T>& args,
+                    const T* sign, const T* x, T* y);
+  void (*gradient_sums)(const PooledRows& g, int64_t b, int64_t begin, int64_t end,
+                        const GradientArgs<T>& args, const T* sign, const T* x, const T* y,
+                        const T* dy, double* sum_dz, double* sum_dz_x);
+  void (*gradient_apply)(const PooledRows& g, int64_t begin, int64_t end,
+                         const GradientArgs<T>& args, const T* sign, const T* x, const T* y,
+                         const T* dy, T* dx);
+};
+
 template <typename T>
 struct ReduceLoops {
   double (*sum_of_squares)(int64_t size, const T* x);
@@ -140,6 +154,7 @@ struct Loops {
   NormLoops<T> norm;
   OptimizerLoops<T> optimizer;
   PoolLoops<T> pool;
+  PooledNormLoops<T> pooled_norm;
   RandomLoops<T> random;
   ReduceLoops<T> reduce;
   SoftmaxLoops<T> softmax;

@@ -13,6 +13,7 @@ IsaTable Table() {
   GetCast(&t.cast);
   GetElementwise(&t.f32.elementwise, &t.f64.elementwise);
   GetNorm(&t.f32.norm, &t.f64.norm);
+  GetPooledNorm(&t.f32.pooled_norm, &t.f64.pooled_norm);
   GetOptimizer(&t.f32.optimizer, &t.f64.optimizer);
   GetPool(&t.f32.pool, &t.f64.pool);
   GetRandom(&t.f32.random, &t.f64.random);
