@@ -33,6 +33,19 @@ int64_t SizeOfStates(const Variables& variables) {
 
 }  // namespace
 
+std::string AllreduceSync::settings() const {
+  std::string text = options_.bucket_bytes == 0
+                         ? "in one piece"
+                         : "in pieces of " + std::to_string(options_.bucket_bytes) + " bytes";
+  if (options_.wire) {
+    text += options_.wire == WireType::kFloat16 ? ", as float16" : ", as bfloat16";
+    text += options_.error_feedback ? " with error feedback" : " without error feedback";
+  }
+  if (options_.double_buffering) text += ", one step late";
+  text += ", in parts from " + std::to_string(options_.least_bytes_in_parts) + " bytes on";
+  return text + (options_.average_states ? "" : ", statistics each rank's own");
+}
+
 void AllreduceSync::Prepare(Variables& variables) {
   if (std::exchange(prepared_, true)) return;
   if (options_.double_buffering && variables.loss_scale() != nullptr) {

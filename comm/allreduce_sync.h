@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "comm/comm_group.h"
@@ -57,6 +58,7 @@ class AllreduceSync : public ParamSync, public SyncState {
       : group_(group), options_(options) {}
 
   RankGroup& group() override { return group_; }
+  std::string settings() const override;
   void Prepare(Variables& variables) override;
   void BeginStep(Variables& variables, bool in_parts) override;
   void Ready(Variables& variables, int64_t end) override;

@@ -1,7 +1,7 @@
 #include "tools/job_ranks.h"
 
-#include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "comm/allreduce_sync.h"
 #include "comm/nccl/nccl_communicator.h"
@@ -9,7 +9,6 @@
 #include "engine/train/checkpoint_file.h"
 #include "engine/train/host_name.h"
 #include "kernels/error.h"
-#include "tools/text.h"
 
 namespace lockstep::tools {
 namespace {

@@ -87,7 +87,6 @@ class TrainJob::Impl {
       RequireEqual(ranks_.group(), Facts());
       const std::string note = ranks_.UseDevice(*backend_);
       if (!note.empty()) o_.notes.push_back(note);
-      RequireEqual(ranks_.group(), {{"the network", std::to_string(model_.graph->Hash())}});
       BuildNetwork();
       ranks_.Together([&] { MakeTrainer(); });
       MeasureSteps();
@@ -174,6 +173,7 @@ class TrainJob::Impl {
     facts.emplace_back("--iterations", std::to_string(o_.iterations));
     facts.emplace_back("--check-every", std::to_string(o_.check_every));
     facts.emplace_back("--checkpoint-every", o_.checkpoint_every);
+    facts.emplace_back("--resume", !o_.resume ? "not given" : *o_.resume ? "True" : "False");
     facts.emplace_back("--early-stopping", std::to_string(o_.early_stopping));
     facts.emplace_back("--monitor", o_.monitor);
     facts.emplace_back("--monitor-mode", o_.monitor_mode);

@@ -10,6 +10,7 @@
 #include "engine/text.h"
 #include "engine/train/posix_file.h"
 #include "engine/train/publish.h"
+#include "engine/train/rank_facts.h"
 #include "engine/train/saved_states.h"
 #include "kernels/conv.h"
 #include "kernels/error.h"
@@ -23,10 +24,28 @@ std::string ReadIfThere(const std::string& path) {
   return ReadSmallFile(path, size_t{4} << 20);
 }
 
+std::string DTypeText(const NetworkOptions& options) {
+  const DType compute = options.compute_dtype.value_or(options.dtype);
+  const std::string text(Name(options.dtype));
+  return compute == options.dtype ? text : text + ", computed in " + std::string(Name(compute));
+}
+
+std::string LanesText(const NetworkOptions& options) {
+  if (options.lanes == 0) return "none";
+  return Text(int64_t{options.lanes}) + (options.lane_norm == LaneNorm::kSync
+                                             ? " with statistics of all"
+                                             : " with statistics of their own");
+}
+
 // Gradients lie where sums over ranks need no copies. Those of one rank are not summed, and of
-// lanes other numbers are (GradientSums).
-std::function<std::shared_ptr<void>(size_t)> GradientMemory(RankGroup& group, int lanes) {
-  if (group.size() == 1 || lanes > 0) return nullptr;
+// lanes other numbers are (GradientSums). Ranks ask for that memory together, so what decides about
+// it is compared first.
+std::function<std::shared_ptr<void>(size_t)> GradientMemory(const Graph& graph, RankGroup& group,
+                                                            const NetworkOptions& options) {
+  RequireEqual(group, {{"the network", Hexadecimal(graph.Hash())},
+                       {"its dtype", DTypeText(options)},
+                       {"the number of lanes", LanesText(options)}});
+  if (group.size() == 1 || options.lanes > 0) return nullptr;
   return [&group](size_t bytes) { return group.Allocate(bytes); };
 }
 
@@ -54,7 +73,7 @@ Network::Network(const Graph& graph, Backend& backend, NetworkOptions options)
       options_(std::move(options)),
       group_(options_.group != nullptr ? options_.group : &alone_),
       variables_(graph, backend, options_.dtype, options_.frozen,
-                 GradientMemory(*group_, options_.lanes)),
+                 GradientMemory(graph, *group_, options_)),
       arena_(backend),
       cache_(backend.fingerprint() + " threads " + std::to_string(backend.threads()) +
              " generation " + std::to_string(kConvGeneration)),

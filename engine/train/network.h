@@ -65,7 +65,8 @@ struct LateTraining {
 };
 
 // Plans for training, evaluation and tail batches share one arena. Used from one thread; graph and
-// backend must outlive it. Variables start as their initializers say.
+// backend must outlive it. Variables start as their initializers say. Every rank of a group makes
+// its own of the same graph; AgreedError (76) where they differ.
 class Network {
  public:
   Network(const Graph& graph, Backend& backend, NetworkOptions options = {});

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "engine/plan/variables.h"
@@ -41,6 +42,8 @@ class ParamSync {
   virtual RankGroup& group() = 0;
   // Whether there is nothing to add: a step may go without the calls below.
   virtual bool is_local() const { return false; }
+  // What must be the same on every rank, in words.
+  virtual std::string settings() const { return ""; }
 
   // Before the first step: gets the memory that it needs. May be called again.
   virtual void Prepare(Variables& variables) = 0;

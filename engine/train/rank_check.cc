@@ -38,17 +38,11 @@ Sums SumsOf(const Variables& variables, const Updater& updater) {
   return sums;
 }
 
-std::string DTypeText(const NetworkOptions& options) {
-  const std::string text(Name(options.dtype));
-  return options.compute_dtype ? text + ", computed in " + std::string(Name(*options.compute_dtype))
-                               : text;
-}
-
-std::string LanesText(const NetworkOptions& options) {
-  if (options.lanes == 0) return "none";
-  return Text(int64_t{options.lanes}) + (options.lane_norm == LaneNorm::kSync
-                                             ? " with statistics of all"
-                                             : " with statistics of their own");
+std::string ScalingText(const NetworkOptions& options) {
+  if (options.compute_dtype != DType::kFloat16) return "none";
+  const LossScaling& s = options.loss_scaling;
+  return "by " + Text(s.growth) + " behind " + Text(s.growth_interval) + " steps, by " +
+         Text(s.backoff) + " behind an overflow";
 }
 
 std::string SamplesText(const BatchSource& source) {
@@ -80,11 +74,12 @@ RankFacts StartFacts(Trainer& trainer, const Schedule& schedule) {
   const BatchSource& source = trainer.source();
   const Updater& updater = trainer.updater();
   const Sums sums = SumsOf(network.variables(), updater);
-  return {{"the network", Hexadecimal(network.graph().Hash())},
-          {"its dtype", DTypeText(options)},
-          {"the seed", std::to_string(options.seed)},
+  return {{"the seed", std::to_string(options.seed)},
           {"what is frozen", JoinedText(options.frozen)},
-          {"the number of lanes", LanesText(options)},
+          {"the scaling of the loss", ScalingText(options)},
+          {"exact math", Text(options.exact_math)},
+          {"the size of lanes' pieces", std::to_string(options.lane_bucket_bytes)},
+          {"how gradients travel", trainer.sync().settings()},
           {"accumulation", Text(int64_t{options.accumulate})},
           {"batch normalisation over ranks", Text(options.norm_over_ranks)},
           {"the training data", SamplesText(source)},
@@ -97,6 +92,7 @@ RankFacts StartFacts(Trainer& trainer, const Schedule& schedule) {
           {"the number of epochs", Text(trainer.options().epochs)},
           {"the number of iterations", Text(trainer.options().iterations)},
           {"the step to go on from", Text(trainer.clock().iteration)},
+          {"the number of updates", Text(updater.updates())},
           {"the place in the data",
            Text(source.position().epoch) + ":" + Text(source.position().offset)},
           {"the weights to start from",

@@ -10,8 +10,9 @@
 
 namespace lockstep {
 
-// What decides how a trainer goes on: the network, its data, how it is updated and for how long,
-// and the weights that it has now, whose sums take some milliseconds where they are many. Running
+// What decides how a trainer goes on, but for what Network has compared and for what a source does
+// not tell, as how it draws samples: the data, how the network is updated and for how long, and the
+// weights that it has now, whose sums take some milliseconds where they are many. Running
 // statistics are left out: they may be each rank's own, and decide no weight.
 RankFacts StartFacts(Trainer& trainer, const Schedule& schedule);
 

@@ -62,7 +62,7 @@ class Trainer {
   // Null where nobody measures.
   StepMeter* meter() const { return meter_.get(); }
 
-  // That comparison. Run() and Step() make it themselves.
+  // That comparison. Run() and Step() make it themselves. Every rank calls it.
   void RequireSameOnAllRanks();
   // Compiles what batches run on, and chooses algorithms, before the first step; Run() does it.
   void Prepare();
@@ -111,7 +111,7 @@ class Trainer {
   // where every rank has called sync().state()->Collect() behind this step, as Run does when it
   // ends. Restore throws ShapeError (76) naming what differs when the checkpoint belongs to another
   // network, optimizer or data set, and FormatError (65) for values that no training leaves; all is
-  // compared before anything changes.
+  // compared before anything changes. Every rank restores, the same.
   CheckpointContents State();
   void Restore(const CheckpointContents& contents);
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/comm/processes.h"
 #include "tests/comm/ranks.h"
 #include "tests/comm/training_job.h"
 
@@ -75,6 +76,22 @@ TEST(RankFacts, TrainersOfUnequalPartsDoNotStart) {
       {"accumulation is 1 on rank 0, 2 on rank ", [](JobOptions& o) { o.network.accumulate = 2; }},
       {"batch normalisation over ranks is false on rank 0, true on rank ",
        [](JobOptions& o) { o.network.norm_over_ranks = true; }},
+      {"exact math is true on rank 0, false on rank ",
+       [](JobOptions& o) { o.network.exact_math = false; }},
+      {"the size of lanes' pieces is 4194304 on rank 0, 4096 on rank ",
+       [](JobOptions& o) { o.network.lane_bucket_bytes = 4096; }},
+      {"how gradients travel is in pieces of 4194304 bytes, in parts from 8388608 bytes on on rank "
+       "0, in one piece, ",
+       [](JobOptions& o) { o.allreduce.bucket_bytes = 0; }},
+      {" bytes, as bfloat16 with error feedback, in parts ",
+       [](JobOptions& o) { o.allreduce.wire = WireType::kBfloat16; }},
+      {" bytes, one step late, ", [](JobOptions& o) { o.allreduce.double_buffering = true; }},
+      {" bytes on, statistics each rank's own on rank ",
+       [](JobOptions& o) { o.allreduce.average_states = false; }},
+      {"the number of updates is 0 on rank 0, 7 on rank ",
+       [](JobOptions& o) {
+         o.prepare = [](Trainer& trainer) { trainer.updater().set_updates(7); };
+       }},
       {"the training data is 150 (21,) ", [](JobOptions& o) { o.samples = 151; }},
       {"the training data is 150 (21,) ",
        [](JobOptions& o) {
@@ -113,6 +130,29 @@ TEST(RankFacts, TrainersOfUnequalPartsDoNotStart) {
   }
 }
 
+// There memory for gradients is taken by all ranks together, of the size that the network needs.
+TEST(RankFacts, UnequalNetworksDoNotTakeSharedMemory) {
+  for (const bool lanes : {false, true}) {
+    const auto statuses = RunProcesses(2, [&](int rank, const ExchangeBytes& exchange) {
+      const auto communicator =
+          MakeShmCommunicator({.rank = rank, .size = 2, .world_rank = rank}, exchange);
+      CommGroup group(*communicator);
+      JobOptions job;
+      job.dropout = rank == 0 || lanes;
+      if (rank == 1 && lanes) job.network.lanes = 4;
+      try {
+        RunJob(job, &group);
+        ADD_FAILURE() << "trained";
+      } catch (const AgreedError& error) {
+        EXPECT_EQ(error.code(), ExitCode::kDisagree);
+        EXPECT_THAT(error.what(), HasSubstr(lanes ? "the number of lanes is none on rank 0, 4 "
+                                                  : "the network is "));
+      }
+    });
+    EXPECT_THAT(statuses, ::testing::Each(0));
+  }
+}
+
 // One that does not restore what the others do; and where all do, they are compared once more.
 TEST(RankFacts, ARestoredStateIsComparedToo) {
   JobOptions first;
@@ -126,7 +166,7 @@ TEST(RankFacts, ARestoredStateIsComparedToo) {
   restoring.prepare = [&](Trainer& trainer) { trainer.Restore(*saved); };
   EXPECT_THAT(RefusalOf(job, restoring, 2, 1), HasSubstr("the weights to start from is "));
   EXPECT_EQ(RefusalOf(restoring, restoring, 2, 1), "");
-  // Compared already, and then only one goes back.
+  // Compared already, and then one goes elsewhere.
   restoring.prepare = [&](Trainer& trainer) {
     trainer.RequireSameOnAllRanks();
     trainer.Restore(*saved);

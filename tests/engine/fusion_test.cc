@@ -405,7 +405,7 @@ TEST_F(FusionOfNormAndPool, BecomeOneInTraining) {
   EXPECT_EQ(Lines(Mode::kEvaluate).at("pool forward"), 1);
 }
 
-// In every layout, of one lane and where a batch norm is the first layer and needs no gradient.
+// Also where a batch norm is the first layer, whose input needs no gradient.
 TEST_F(FusionOfNormAndPool, HaveTheResultsOfThree) {
   for (const DType dtype : {DType::kFloat32, DType::kFloat64}) {
     for (const bool first : {false, true}) {
@@ -422,6 +422,65 @@ TEST_F(FusionOfNormAndPool, HaveTheResultsOfThree) {
                          dtype == DType::kFloat64 ? 1e-11 : 2e-5);
     }
   }
+}
+
+// Plain pictures, blocks and channels last.
+TEST_F(FusionOfNormAndPool, HaveTheResultsOfThreeInEveryLayout) {
+  Var x = Conv2d(x_, Conv3x3(16), "conv1");
+  x = MaxPool2d(Relu(BatchNorm(x, {}, "bn1")), {});
+  LabelLoss(graph_, Linear(Conv2d(x, Conv3x3(24), "conv2"), {.out = 3}, "l"));
+  NamedTensors inputs = RandomInputs(graph_, 7, 1);
+  inputs.at("x") = inputs.at("x").Cast(DType::kFloat32);
+  const auto run = [&](int policy, bool fuse) {
+    TestDevice device(std::make_unique<ForcedBackend>(2, policy, ""), {.fixed = true});
+    NetworkRunner runner(device, graph_, DType::kFloat32);
+    const auto plan = runner.MakePlan({.batch = 7, .fuse = fuse});
+    Results results{NetworkRunner::Run(*plan, inputs).loss, {}};
+    for (const char* name : {"conv1/W", "bn1/gamma", "bn1/beta", "conv2/W", "l/W"}) {
+      results.arrays[name] = runner.variables.GetGradient(name);
+    }
+    return results;
+  };
+  for (const int policy : {0, 1, 2}) {
+    ExpectCloseResults(run(policy, true), run(policy, false), 2e-5);
+  }
+}
+
+TEST_F(FusionOfNormAndPool, LeaveOutTheGradientsThatNobodyWants) {
+  x_ = Conv2d(x_, Conv3x3(8), "conv");
+  x_ = MaxPool2d(Relu(BatchNorm(x_, {}, "bn")), {});
+  LabelLoss(graph_, Linear(x_, {.out = 3}, "l"));
+  const NamedTensors inputs = RandomInputs(graph_, 5, 1);
+  const std::vector<std::set<std::string>> all_frozen{
+      {"bn/gamma"}, {"bn/beta"}, {"bn/gamma", "bn/beta"}, {"conv/W"}};
+  for (const auto& frozen : all_frozen) {
+    std::map<std::string, Tensor> gradients[2];
+    for (const bool fuse : {false, true}) {
+      TestDevice device;
+      NetworkRunner runner(device, graph_, DType::kFloat64, frozen);
+      const auto plan = runner.MakePlan({.batch = 5, .fuse = fuse});
+      NetworkRunner::Run(*plan, inputs);
+      for (const Variables::Entry& entry : runner.variables.entries()) {
+        if (entry.trained) gradients[fuse][entry.name] = runner.variables.GetGradient(entry.name);
+      }
+    }
+    EXPECT_FALSE(gradients[0].empty());
+    for (const auto& [name, gradient] : gradients[0]) {
+      ExpectClose(gradients[1].at(name), gradient, 1e-11, name);
+    }
+  }
+}
+
+// The gradient of what is pooled is a sum then.
+TEST_F(FusionOfNormAndPool, BecomeOneWhereThePoolingIsReadTwice) {
+  x_ = Conv2d(x_, Conv3x3(8), "conv");
+  const Var pooled = MaxPool2d(Relu(BatchNorm(x_, {}, "bn")), {});
+  const Var both[] = {Flatten(Conv2d(pooled, Conv3x3(8), "next")), Flatten(pooled)};
+  LabelLoss(graph_, Linear(Concat(both), {.out = 3}, "l"));
+  EXPECT_FALSE(Lines(Mode::kTrain).contains("pool forward"));
+  const NamedTensors inputs = RandomInputs(graph_, 5, 1);
+  ExpectCloseResults(ResultsOf(graph_, inputs, DType::kFloat64, true),
+                     ResultsOf(graph_, inputs, DType::kFloat64, false), 1e-11);
 }
 
 TEST_F(FusionOfNormAndPool, StayApartWhereOthersReadTheRelu) {

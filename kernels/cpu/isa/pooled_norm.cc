@@ -42,11 +42,14 @@ LOCKSTEP_FORMULA void ForWindows(const PooledRows& g, int64_t begin, int64_t end
   }
 }
 
-// body(V{}, j) over the channels of a run.
+// body(V{}, j) over the channels of a run: whole vectors, then fours, then single elements.
 template <typename T, typename Body>
 LOCKSTEP_FORMULA void ForLanes(int64_t width, const Body& body) {
   int64_t j = 0;
   for (; j + kLanes<T> <= width; j += kLanes<T>) body(Vec<T>{}, j);
+  if constexpr (kLanes < T >> 4) {
+    for (; j + 4 <= width; j += 4) body(Four<T>{}, j);
+  }
   for (; j < width; ++j) body(T{}, j);
 }
 
@@ -158,6 +161,11 @@ void GradientSums(const PooledRows& g, int64_t b, int64_t begin, int64_t end,
     }
     for (; j + kLanes<T> <= width; j += kLanes<T>) {
       SumWindows<1, Vec<T>, T>(from, to, count, j, term, sum_dz, sum_dz_x);
+    }
+    if constexpr (kLanes < T >> 4) {
+      for (; j + 4 <= width; j += 4) {
+        SumWindows<1, Four<T>, T>(from, to, count, j, term, sum_dz, sum_dz_x);
+      }
     }
     for (; j < width; ++j) SumWindows<1, T, T>(from, to, count, j, term, sum_dz, sum_dz_x);
   }

@@ -307,7 +307,7 @@ TEST_F(Ranks, EveryOptionThatMattersIsCompared) {
       "--average-statistics False --sync-batch-norm True --gradient-clipping 2 --warm-up 2 "
       "--pad 2 --flip False --random-crop False --shuffle False",
       "--wire float16 --double-buffering True --dtype bfloat16 --exact-math True --classes 9 "
-      "--early-stopping 3 --monitor-mode max --scale 2"};
+      "--early-stopping 3 --monitor-mode max --scale 2 --resume False"};
   for (const std::string& change : changes) {
     const Outcome outcome = RunProgram(Train(), Wrapped(2, change));
     std::istringstream words(change);
